@@ -1,0 +1,124 @@
+"""Every error of the platform: whose it is, its stable code, its HTTP status, one sentence, one cure.
+
+The table is the only place where an error is described. Raise `FcError(code, **facts)`; the facts fill the
+sentence. Codes, statuses and sentences that the service documents are kept to the letter
+(error codes of API 2023-03-30, HTTP trigger limits, custom runtime troubleshooting).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Owner = Literal["learner", "function", "platform"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One row of the table. `sentence` and `cure` are format strings over the facts of the error."""
+
+    code: str
+    owner: Owner
+    status: int
+    sentence: str
+    cure: str
+
+
+_ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
+    # Requests that break a rule of the API or of the HTTP trigger.
+    ("InvalidArgument", "learner", 400, "{reason}", "Correct the named field and send the request again."),
+    ("MissingRequiredHeader", "learner", 400, "required HTTP header {header} was not specified",
+     "Sign the request: add Date (or x-acs-date) and Authorization, or set the trigger to anonymous."),
+    ("PathNotSupported", "learner", 400, "'{path}' against '{method}' is not supported",
+     "Compare method and path with the API reference of version 2023-03-30."),
+    ("EntityTooLarge", "learner", 400, "payload size exceeds maximum allowed size ({limit} bytes)",
+     "Send less, or put large files into object storage."),
+    ("LimitExceededError", "learner", 400, "{reason}", "Delete what you no longer need."),
+    ("AdditionalVersionContainsMajorVersion", "learner", 400,
+     "additionalVersionWeight must not name the alias's own version '{version}'",
+     "Give the weight to another version; the alias's own version takes what is left."),
+    ("NotEmulated", "learner", 400, "fclocal does not emulate '{field}'",
+     "Remove '{field}', or deploy with --loose to have it ignored with a warning."),
+    ("NotImplemented", "platform", 501, "fclocal does not implement the operation {operation}",
+     "See `fclocal parity` for what it does; use the real service for the rest."),
+    ("AccessDenied", "learner", 403, "{reason}", "Check who may call: authentication, methods, Internet URL."),
+    ("SignatureNotMatch", "learner", 403,
+     "The request signature we calculated does not match the signature you provided. "
+     "Check your access key and signing method",
+     "Sign exactly what you send: method, path, query and the headers named in SignedHeaders."),
+    ("InvalidAccessKeyID", "learner", 403, "invalid access key ID '{key}'",
+     "Use the credentials of this platform: `fclocal status` says where they are."),
+    ("FunctionNotFound", "learner", 404, "function '{name}' does not exist",
+     "`fclocal list` shows what is deployed; deploy the folder first."),
+    ("TriggerNotFound", "learner", 404, "trigger '{name}' does not exist",
+     "Create an HTTP trigger for the function, or deploy an s.yaml that has one."),
+    ("AliasNotFound", "learner", 404, "alias '{name}' of function '{function}' does not exist",
+     "Create the alias, or use a qualifier that exists."),
+    ("VersionNotFound", "learner", 404, "version '{name}' of function '{function}' does not exist",
+     "Publish the version, or use a qualifier that exists."),
+    ("DomainNameNotFound", "learner", 404, "domain name '{name}' does not exist",
+     "Create the custom domain first."),
+    ("RouteNotFound", "learner", 404, "no route of domain '{domain}' matches path '{path}'",
+     "Add a route for this path to the custom domain."),
+    ("ProvisionConfigNotFound", "learner", 404, "function '{name}' has no {what} configuration",
+     "Put the configuration first."),
+    ("FunctionAlreadyExists", "learner", 409, "function '{name}' already exists",
+     "Update it, or choose another name."),
+    ("TriggerAlreadyExists", "learner", 409, "{reason}", "Update the trigger that is there, or delete it first."),
+    ("AliasAlreadyExists", "learner", 409, "alias '{name}' already exists", "Update the alias."),
+    ("DomainNameAlreadyExists", "learner", 409, "domain name '{name}' already exists", "Update the domain."),
+    ("FunctionNotEmpty", "learner", 409, "function '{name}' has active triggers", "Delete its triggers first."),
+    ("ConcurrentUpdateError", "learner", 409, "{reason}", "Read the newest state and try again."),
+    ("PreconditionFailed", "learner", 412, "{reason}", "Correct what the message names and try again."),
+    # Starts that fail: the function's own program.
+    ("CAExited", "function", 412, "{reason}", "Read the function's last log lines below the message; fix, deploy."),
+    ("CAFileNotFound", "function", 412,
+     "The function cannot be started. Failed to start function instance. Error: the file {file} is not exist",
+     "Put the start file into the folder, or correct customRuntimeConfig.command in s.yaml."),
+    ("CAFilePermission", "function", 412,
+     "The function cannot be started. Function instance exited unexpectedly(code 13, message:permission denied)"
+     " with start command '{command}'.",
+     "Make the start file executable: chmod +x."),
+    ("FunctionNotStarted", "function", 412, "{reason}",
+     "Listen on 0.0.0.0 and on the port of customRuntimeConfig.port (9000 if none is given)."),
+    # Requests that the function fails.
+    ("BadResponse", "function", 502, "BadResponse: {reason}", "Read `fclocal logs`; the function's answer was unusable."),
+    ("FunctionTimeout", "function", 504, "Function time out after {seconds} seconds",
+     "Answer sooner, or raise `timeout` (1 to 86400 seconds)."),
+    ("ClientClosedRequest", "learner", 499, "client Closed Request", "Nothing to do: the client went away."),
+    # Throttling and the platform's own failures.
+    ("ResourceExhausted", "learner", 429, "{reason}",
+     "Reduce concurrency, raise instanceConcurrency or the limit, and retry with backoff."),
+    ("ResourceThrottled", "platform", 503, "{reason}", "Retry with exponential backoff."),
+    ("InternalServerError", "platform", 500, "an internal error has occurred. Please retry.",
+     "Retry; if it stays, `fclocal doctor` and the platform's log say more."),
+    # The kit's own commands.
+    ("ManifestInvalid", "learner", 400, "{where}: {reason}", "Correct that line of s.yaml."),
+    ("CodeNotFound", "learner", 400, "{reason}", "Point `code` at a folder beside s.yaml."),
+    ("CodeInvalid", "learner", 400, "{reason}", "Pack plain files and folders only, with relative paths."),
+    ("PlatformNotRunning", "learner", 503, "fclocal is not running for state '{state}'", "Run: fclocal start"),
+    ("PlatformStartFailed", "platform", 500, "fclocal did not start: {reason}", "Run: fclocal doctor"),
+    ("RedisNotAvailable", "learner", 503, "no Redis server was found", "Run: sudo apt install redis-server"),
+)
+
+KINDS: dict[str, Kind] = {row[0]: Kind(*row) for row in _ROWS}
+
+
+class FcError(Exception):
+    """An error with an owner, a stable code, one sentence and one cure.
+
+    `code` is a key of `KINDS`; `facts` fill the row's sentence and cure. A missing fact is a bug of the
+    caller and raises KeyError at once.
+    """
+
+    def __init__(self, code: str, **facts: object) -> None:
+        kind = KINDS[code]
+        self.code = code
+        self.facts = facts
+        self.owner: Owner = kind.owner
+        self.status = kind.status
+        self.message = kind.sentence.format(**facts)
+        self.cure = kind.cure.format(**facts)
+        super().__init__(self.message)
+
+    def body(self, request_id: str) -> dict[str, str]:
+        """The documented JSON of an error: RequestId, Code, Message."""
+        return {"RequestId": request_id, "Code": self.code, "Message": self.message}
