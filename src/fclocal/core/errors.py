@@ -80,7 +80,8 @@ _ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
     ("FunctionNotStarted", "function", 412, "{reason}",
      "Listen on 0.0.0.0 and on the port of customRuntimeConfig.port (9000 if none is given)."),
     # Requests that the function fails.
-    ("BadResponse", "function", 502, "BadResponse: {reason}", "Read `fclocal logs`; the function's answer was unusable."),
+    ("BadResponse", "function", 502, "BadResponse: {reason}",
+     "Read `fclocal logs`; the function's answer was unusable."),
     ("FunctionTimeout", "function", 504, "Function time out after {seconds} seconds",
      "Answer sooner, or raise `timeout` (1 to 86400 seconds)."),
     ("ClientClosedRequest", "learner", 499, "client Closed Request", "Nothing to do: the client went away."),
