@@ -79,6 +79,9 @@ _ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
      "Make the start file executable: chmod +x."),
     ("FunctionNotStarted", "function", 412, "{reason}",
      "Listen on 0.0.0.0 and on the port of customRuntimeConfig.port (9000 if none is given)."),
+    # The service answers 200 here, with X-Fc-Error-Type: InitializationError (lifecycle hooks of custom runtimes).
+    ("InitializationError", "function", 200, "{reason}",
+     "Answer POST /initialize with 200, or remove instanceLifecycleConfig.initializer."),
     # Requests that the function fails.
     ("BadResponse", "function", 502, "BadResponse: {reason}",
      "Read `fclocal logs`; the function's answer was unusable."),

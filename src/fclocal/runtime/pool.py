@@ -1,0 +1,328 @@
+"""The instances of one revision: seats for requests, starts that are shared, freeze and release.
+
+`core.dispatch` decides, this module carries it out. Two ways were weighed: a task for each waiting request that
+polls for room, or futures that the pool fulfils when room appears. The second: a request that waits costs
+nothing and leaves the queue when its client does.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fclocal.core import dispatch, lifecycle
+from fclocal.core.clock import Clock
+from fclocal.core.errors import FcError
+from fclocal.core.lifecycle import Effect, Event, State
+from fclocal.core.model import Revision
+from fclocal.runtime.journal import Journal
+
+
+class Process(Protocol):
+    """What the pool needs of a running function process (runtime.process.Process)."""
+
+    pid: int
+    port: int
+
+    def freeze(self) -> None: ...
+    def thaw(self) -> None: ...
+    def memory(self) -> int: ...
+    async def stop(self, grace: float) -> int: ...
+    def kill(self) -> None: ...
+
+
+@dataclass(eq=False, slots=True)
+class Instance:
+    """One instance: its state, its process once that runs, and who must hear when it ends."""
+
+    instance_id: str
+    revision: Revision
+    why: str
+    created: float
+    state: State = State.STARTING
+    process: Process | None = None
+    load: int = 0
+    idle_since: float = 0.0
+    exit_code: int | None = None
+    starting: asyncio.Task[None] | None = None
+    aborts: set[Callable[[str], None]] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        return self.revision.config.function_name
+
+    def seat(self) -> dispatch.Seat:
+        return dispatch.Seat(self.instance_id, self.state, self.load, self.created)
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many instances there are beyond this pool, and how many there may be."""
+
+    of_function: int
+    of_region: int
+    reserved: int | None
+    quota: int
+
+
+class Pool:
+    """Instances of one revision.
+
+    `launch` starts the process of an instance and returns when it serves, initializer included; it raises FcError
+    and leaves no process behind if it cannot. `census` counts the instances of all pools.
+    """
+
+    def __init__(
+        self,
+        revision: Revision,
+        *,
+        journal: Journal,
+        clock: Clock,
+        launch: Callable[[Instance], Awaitable[Process]],
+        census: Callable[[], Census],
+        new_id: Callable[[], str],
+        freezes: bool,
+        before_stop: Callable[[Instance], Awaitable[None]],
+    ) -> None:
+        self.revision = revision
+        self.instances: dict[str, Instance] = {}
+        self.keep = 0  # minimum instances
+        self.retired = False  # replaced by a newer revision: drains and takes no new request
+        self._journal = journal
+        self._clock = clock
+        self._launch = launch
+        self._census = census
+        self._new_id = new_id
+        self._freezes = freezes
+        self._before_stop = before_stop
+        self._waiting: list[asyncio.Future[Instance]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failures = 0
+        self._last_failure: tuple[float, FcError] | None = None
+
+    # Requests
+
+    async def seat(self, prefer: str | None = None) -> tuple[Instance, bool]:
+        """An instance with a place taken on it, and whether a cold start was waited for.
+
+        `prefer` is the instance a session is bound to: it is taken if it is there and has room. Raises FcError:
+        ResourceExhausted (429), or what kept the instance from starting. Give the place back with `release`.
+        """
+        if prefer in self.instances:
+            bound = self.instances[prefer]
+            if bound.state in (State.ACTIVE, State.IDLE, State.FROZEN):
+                if bound.load >= self.revision.config.concurrency:
+                    raise FcError("ResourceExhausted", reason=f"instance {prefer} of the session is full")
+                self._take(bound)
+                return bound, False
+        census = self._census()
+        decision = dispatch.decide(
+            [i.seat() for i in self.instances.values()],
+            concurrency=self.revision.config.concurrency,
+            waiting=len(self._waiting),
+            running=census.of_function,
+            reserved=census.reserved,
+            in_region=census.of_region,
+            quota=census.quota,
+        )
+        match decision:
+            case dispatch.Take(instance_id):
+                instance = self.instances[instance_id]
+                self._take(instance)
+                return instance, False
+            case dispatch.Reject(reason):
+                raise FcError("ResourceExhausted", reason=reason)
+            case dispatch.Start():
+                self._refuse_in_backoff()
+                self.start("request")
+        place: asyncio.Future[Instance] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            return await place, True
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled() and place.exception() is None:
+                self.release(place.result())
+            raise
+        finally:
+            if place in self._waiting:
+                self._waiting.remove(place)
+
+    def release(self, instance: Instance) -> None:
+        """Give a place back; the last one freezes the instance."""
+        instance.load -= 1
+        if instance.state is State.ACTIVE:
+            self._serve_waiting(instance)
+            if instance.load == 0:
+                self._apply(instance, Event.DRAIN)
+                self._rest(instance)
+
+    def _take(self, instance: Instance) -> None:
+        instance.load += 1
+        frozen = instance.state is State.FROZEN
+        self._apply(instance, Event.LEASE)
+        if frozen:
+            self._log(instance, "instance.thawed")
+
+    def _serve_waiting(self, instance: Instance) -> None:
+        while self._waiting and instance.load < self.revision.config.concurrency:
+            place = self._waiting.pop(0)
+            if not place.done():
+                self._take(instance)
+                place.set_result(instance)
+
+    def _rest(self, instance: Instance) -> None:
+        """What follows when an instance has nothing to do: freeze, or go if it was replaced."""
+        instance.idle_since = self._clock.now()
+        if self.retired:
+            self.stop(instance, "update")
+        elif self._freezes:
+            self._apply(instance, Event.FREEZE)
+            self._log(instance, "instance.frozen")
+
+    # Instances
+
+    def start(self, why: str) -> None:
+        """Start one more instance in the background."""
+        instance = Instance(self._new_id(), self.revision, why, self._clock.now())
+        self.instances[instance.instance_id] = instance
+        config = self.revision.config
+        self._log(
+            instance,
+            "instance.starting",
+            version=self.revision.version_id,
+            generation=self.revision.generation,
+            concurrency=config.concurrency,
+            cpu=config.cpu,
+            memorySize=config.memory_size,
+            diskSize=config.disk_size,
+            why=why,
+        )
+        instance.starting = self._background(self._run_start(instance))
+
+    async def _run_start(self, instance: Instance) -> None:
+        try:
+            process = await self._launch(instance)
+        except FcError as error:
+            self._failed(instance, error)
+            return
+        except Exception:
+            self._failed(instance, FcError("InternalServerError"))
+            raise
+        instance.process = process
+        if instance.exit_code is not None:  # it listened, and died before anybody was served
+            reason = f"Function instance exited unexpectedly(code {instance.exit_code})"
+            self._failed(instance, FcError("CAExited", reason=reason))
+            return
+        self._failures, self._last_failure = 0, None
+        self._apply(instance, Event.READY)
+        seconds = round(self._clock.now() - instance.created, 6)
+        self._log(instance, "instance.ready", seconds=seconds, pid=process.pid, port=process.port)
+        self._serve_waiting(instance)
+        if instance.load == 0:
+            self._rest(instance)
+
+    def _failed(self, instance: Instance, error: FcError) -> None:
+        self._failures += 1
+        self._last_failure = (self._clock.now(), error)
+        self._log(instance, "instance.failed", code=error.code, message=error.message)
+        self._ended(instance, "failed", -1 if instance.exit_code is None else instance.exit_code)
+        self._lose_waiting(error)
+
+    def _lose_waiting(self, error: FcError) -> None:
+        """A start came to nothing: tell those who waited for it, everybody if no other start is under way."""
+        starting = sum(i.state is State.STARTING for i in self.instances.values())
+        share = self.revision.config.concurrency if starting else len(self._waiting)
+        lost, self._waiting = self._waiting[:share], self._waiting[share:]
+        for place in lost:
+            if not place.done():
+                place.set_exception(error)
+
+    def _refuse_in_backoff(self) -> None:
+        if self._last_failure is None:
+            return
+        at, error = self._last_failure
+        if self._clock.now() - at < dispatch.backoff(self._failures):
+            raise error
+
+    def stop(self, instance: Instance, why: str) -> None:
+        """End an instance in the background; requests on it are aborted first."""
+        if instance.state in (State.STOPPING, State.STOPPED):
+            return
+        for abort in tuple(instance.aborts):
+            abort("shutdown" if why == "shutdown" else "instance")
+        self._log(instance, "instance.stopping", why=why)
+        self._apply(instance, Event.STOP)
+        self._background(self._run_stop(instance, why))
+
+    async def _run_stop(self, instance: Instance, why: str) -> None:
+        if instance.starting is not None and instance.process is None:
+            instance.starting.cancel()  # the launcher leaves no process behind
+            await asyncio.wait([instance.starting])
+            self._lose_waiting(FcError("ResourceThrottled", reason="the instance was stopped while it started"))
+        code = -1
+        if instance.process is not None:
+            with contextlib.suppress(FcError, OSError, TimeoutError):
+                await self._before_stop(instance)
+            code = await instance.process.stop(1.0)
+        self._ended(instance, why, code)
+
+    def exited(self, instance: Instance, code: int, why: str = "exit") -> None:
+        """The instance's process has ended by itself, or was killed (`why`: memory, fault)."""
+        instance.exit_code = code
+        if instance.state in (State.STARTING, State.STOPPING, State.STOPPED):
+            return  # the start that fails by it, or the stop that asked for it, tells the end
+        for abort in tuple(instance.aborts):
+            abort("instance")
+        self._ended(instance, why, code)
+
+    def _ended(self, instance: Instance, why: str, code: int) -> None:
+        self._apply(instance, Event.EXIT)
+        self.instances.pop(instance.instance_id, None)
+        self._log(instance, "instance.stopped", why=why, exitCode=code)
+
+    def retire(self) -> None:
+        """A newer revision takes over: instances without requests go now, the others when they drain."""
+        self.retired, self.keep = True, 0
+        for instance in list(self.instances.values()):
+            if instance.load == 0 and not (instance.state is State.STARTING and self._waiting):
+                self.stop(instance, "update")
+
+    def reclaim(self, idle: float) -> None:
+        """Release instances idle for `idle` seconds beyond the minimum; start those missing from the minimum."""
+        now = self._clock.now()
+        since = {i.instance_id: i.idle_since for i in self.instances.values()}
+        seats = [i.seat() for i in self.instances.values()]
+        for instance_id in dispatch.surplus(seats, now=now, idle_since=since, keep=self.keep, idle=idle):
+            self.stop(self.instances[instance_id], "idle")
+        alive = sum(i.state is not State.STOPPING for i in self.instances.values())
+        if alive < self.keep and (not self._last_failure or now - self._last_failure[0] >= 10):
+            for _ in range(self.keep - alive):
+                self.start("minimum")
+
+    async def close(self) -> None:
+        """Stop every instance and wait until all are gone."""
+        for instance in list(self.instances.values()):
+            self.stop(instance, "shutdown")
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # Helpers
+
+    def _apply(self, instance: Instance, event: Event) -> None:
+        instance.state, effects = lifecycle.step(instance.state, event)
+        if instance.process is not None:
+            for effect in effects:
+                if effect is Effect.THAW:
+                    instance.process.thaw()
+                elif effect is Effect.FREEZE:
+                    instance.process.freeze()
+
+    def _log(self, instance: Instance, kind: str, **data: Any) -> None:
+        self._journal.append(kind, function=instance.name, instance=instance.instance_id, **data)
+
+    def _background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
