@@ -1,0 +1,127 @@
+"""From one marked source to stub and solution: pure functions on text. The format is described in `workshop.exercises`."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_BEGIN = re.compile(r"^\s*(?:#|//|<!--): begin solution (\d+\.\d+)(?:\s*-->)?\s*$")
+_ELSE = re.compile(r"^\s*(?:#|//|<!--): else(?:\s*-->)?\s*$")
+_END = re.compile(r"^\s*(?:#|//|<!--): end(?:\s*-->)?\s*$")
+_COMMENT = re.compile(r"^\s*(#|//|<!--)")
+
+
+class MarksError(Exception):
+    """A source whose marks do not fit together; names file and line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """What stands between two marks: the lines of the solution, and those of the stub."""
+
+    task: str
+    solution: tuple[str, ...]
+    stub: tuple[str, ...]
+    end: str  # the stub's line that closes the region
+
+
+def parse(text: str, where: str = "source") -> list[str | Region]:
+    """Lines and regions of a marked text. Raises MarksError."""
+    parts: list[str | Region] = []
+    task, halves = "", ([], [])  # type: tuple[str, tuple[list[str], list[str]]]
+    half = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if begin := _BEGIN.match(line):
+            if task:
+                raise MarksError(f"{where}:{number}: begin inside the region of {task}")
+            task, halves, half = begin[1], ([], []), 0
+            if not any(isinstance(part, str) and f"TODO {task}" in part for part in parts):
+                raise MarksError(f'{where}:{number}: no line "TODO {task}" before the region')
+        elif _ELSE.match(line) and task:
+            half = 1
+        elif _END.match(line):
+            if not task:
+                raise MarksError(f"{where}:{number}: end without begin")
+            indent, comment = line[: len(line) - len(line.lstrip())], _COMMENT.match(line)
+            sign = comment[1] if comment else "#"
+            closing = f"{indent}{sign} end of {task}{' -->' if sign == '<!--' else ''}"
+            parts.append(Region(task, tuple(halves[0]), tuple(halves[1]), closing))
+            task = ""
+        elif task:
+            halves[half].append(line)
+        else:
+            parts.append(line)
+    if task:
+        raise MarksError(f"{where}: the region of {task} never ends")
+    return parts
+
+
+def tasks_in(text: str) -> set[str]:
+    """The tasks that have a region in a marked text."""
+    return {part.task for part in parse(text) if isinstance(part, Region)}
+
+
+def stub(text: str) -> str:
+    """What the learner starts from."""
+    return _join(line for part in parse(text)
+                 for line in ([part] if isinstance(part, str) else [*part.stub, part.end]))
+
+
+def solution(text: str) -> str:
+    """One good answer, without marks."""
+    return _join(line for part in parse(text)
+                 for line in ([re.sub(r"\bTODO (\d+\.\d+)", r"\1", part)] if isinstance(part, str) else part.solution))
+
+
+def answered(text: str, task: str, bodies: Sequence[str]) -> str:
+    """The learner's file when the regions of `task` hold `bodies` (one each) and all others the solution."""
+    rest = list(bodies)
+    lines: list[str] = []
+    for part in parse(text):
+        if isinstance(part, str):
+            lines.append(part)
+        elif part.task == task:
+            if not rest:
+                raise MarksError(f"{task} has more regions than this answer has parts")
+            lines += [*rest.pop(0).splitlines(), part.end]
+        else:
+            lines += [*part.solution, part.end]
+    return _join(lines)
+
+
+def solution_lines(text: str) -> set[str]:
+    """What must not be given away: stripped lines of solutions, 20 characters or more, not in the stub."""
+    shown = {line.strip() for line in stub(text).splitlines()}
+    return {line.strip() for part in parse(text) if isinstance(part, Region) for line in part.solution
+            if len(line.strip()) >= 20 and line.strip() not in shown and not _COMMENT.match(line)}
+
+
+def region(text: str, task: str) -> tuple[int, list[str]] | None:
+    """The learner's lines for `task` and the number of the first; None if its two marks are gone."""
+    found: list[str] = []
+    first = 0
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.search(rf"\bTODO {re.escape(task)}\b", line):
+            inside, first = True, first or number
+        elif re.search(rf"\bend of {re.escape(task)}\b", line):
+            inside = False
+        elif inside:
+            found.append(line)
+    return (first, found) if first and not inside else None
+
+
+def untouched(learner: str, stub_text: str, task: str) -> bool:
+    """Whether the regions of `task` are as in the stub; comments and blank lines do not count."""
+    mine, theirs = region(learner, task), region(stub_text, task)
+    if mine is None or theirs is None:
+        return _bare(learner.splitlines()) == _bare(stub_text.splitlines())
+    return _bare(mine[1]) == _bare(theirs[1])
+
+
+def _bare(lines: list[str]) -> list[str]:
+    return [line.strip() for line in lines if line.strip() and not _COMMENT.match(line)]
+
+
+def _join(lines: object) -> str:
+    text = "\n".join(lines)  # type: ignore[call-overload]
+    return f"{text}\n" if text else ""

@@ -1,0 +1,74 @@
+"""Where things are: the project's folder, and what is kept between kernels."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows without WSL: one kernel at a time
+    fcntl = None
+
+
+def root() -> Path:
+    """The project: the nearest folder upwards that has notebooks and functions, else the one this package lives in."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "functions").is_dir() and (folder / "notebooks").is_dir():
+            return folder
+    return Path(__file__).parents[2]
+
+
+def state(project: Path) -> Path:
+    """The state folder: FCLOCAL_STATE, else .fclocal of the project."""
+    return Path(os.environ.get("FCLOCAL_STATE") or project / ".fclocal")
+
+
+class Progress:
+    """What the learner has done, in <state>/progress.json; every change is on disk before the call returns.
+
+    Keys: tasks -> id -> {verdict, tries, fails, hints, first, passed}; guesses -> id -> choice; lessons -> number -> time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> dict[str, Any]:
+        """All of it; an unreadable file counts as empty and is kept beside as progress.json.broken."""
+        empty: dict[str, Any] = {"tasks": {}, "guesses": {}, "lessons": {}}
+        try:
+            return {**empty, **json.loads(self.path.read_text(encoding="utf-8"))}
+        except FileNotFoundError:
+            return empty
+        except ValueError:
+            self.path.replace(self.path.with_suffix(".json.broken"))
+            return empty
+
+    @contextmanager
+    def change(self) -> Iterator[dict[str, Any]]:
+        """Read, change, write: one writer at a time, never a half-written file."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_suffix(".lock").open("w") as lock:
+            if fcntl:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            data = self.read()
+            yield data
+            new = self.path.with_suffix(".json.new")
+            new.write_text(json.dumps(data, indent=1), encoding="utf-8")
+            new.replace(self.path)
+
+    def task(self, name: str) -> dict[str, Any]:
+        """What is known of one task."""
+        return {"verdict": "NOT STARTED", "tries": 0, "fails": 0, "hints": 0, **self.read()["tasks"].get(name, {})}
+
+    def note(self, name: str, **facts: Any) -> dict[str, Any]:
+        """Add facts about one task; returns all of them."""
+        with self.change() as data:
+            known = {**self.task(name), **facts}
+            known.setdefault("first", time.time())
+            data["tasks"][name] = known
+        return known
