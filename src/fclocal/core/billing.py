@@ -1,0 +1,271 @@
+"""From usage to an invoice: compute units, prices, minimum, and the text that people read.
+
+    bill(journal.read(), function="echo").text()
+
+A bill is a pure function of records, prices and the moment: computed again, or from a replay, it is the same. What
+the service does not document is counted by a stated guess, on a line of its own that says so.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from fclocal.core.metering import Hour, Size, Span, Usage, meter
+from fclocal.core.prices import Currency, Tariff, tariff
+from fclocal.core.records import Record
+
+WIDTH = 76
+SHOWN_SPANS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One unit of the bill: `amount` x `factor` = `cu`. `guessed`: the service documents this only in part."""
+
+    unit: str
+    amount: Decimal
+    factor: Decimal
+    guessed: bool = False
+
+    @property
+    def cu(self) -> Decimal:
+        return self.amount * self.factor
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What the functions in a journal cost. Money in `currency`, seconds and bytes otherwise.
+
+    `cu`: compute units, each function's hour rounded up to a whole one. `cost`: their price. `raised`: what is
+    added to reach the minimum per function and hour (None: no minimum is documented in this currency), in
+    `hours` such hours. `traffic`: price of the bytes sent to clients, None unless a price per GB was given.
+    """
+
+    functions: tuple[str, ...]
+    spans: tuple[Span, ...]
+    sizes: tuple[tuple[Size, int], ...]
+    lines: tuple[Line, ...]
+    tail_as_active: Decimal
+    cu: int
+    cost: Decimal
+    raised: Decimal | None
+    hours: int
+    bytes_in: int
+    bytes_out: int
+    traffic: Decimal | None
+    unbilled: tuple[tuple[str, int], ...]
+    notes: tuple[str, ...]
+    tariff: Tariff
+
+    @property
+    def currency(self) -> Currency:
+        return self.tariff.currency
+
+    @property
+    def seconds(self) -> float:
+        """Billed seconds of all instances, serving requests."""
+        return sum(span.ms for span in self.spans) / 1000
+
+    @property
+    def requests(self) -> int:
+        """Billed requests."""
+        return sum(span.requests for span in self.spans)
+
+    @property
+    def total(self) -> Decimal:
+        """What is to be paid."""
+        return self.cost + (self.raised or 0) + (self.traffic or 0)
+
+    def text(self) -> str:
+        """The bill as an invoice, plain ASCII, at most 76 columns."""
+        parts = [_head(self), _spans(self.spans), _units(self) if self.hours else [], _money(self), _remarks(self)]
+        return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+    def wire(self) -> dict[str, Any]:
+        """The bill as one JSON object, for programs."""
+        return {
+            "functions": list(self.functions),
+            "spans": [{"instance": span.instance, "begin": span.begin, "end": span.end, "billedMs": span.ms,
+                       "requests": span.requests, "running": span.running} for span in self.spans],
+            "units": [{"unit": line.unit, "amount": float(line.amount), "factor": float(line.factor),
+                       "cu": float(line.cu), "guessed": line.guessed} for line in self.lines],
+            "cu": self.cu, "currency": self.currency, "cost": float(self.cost),
+            "minimum": None if self.raised is None else float(self.raised),
+            "traffic": {"bytesIn": self.bytes_in, "bytesOut": self.bytes_out,
+                        "cost": None if self.traffic is None else float(self.traffic)},
+            "total": float(self.total),
+            "notBilled": [{"reason": reason, "requests": count} for reason, count in self.unbilled],
+            "notes": list(self.notes),
+            "prices": {"source": self.tariff.source, "date": self.tariff.dated.isoformat(),
+                       "note": f"check the current price: {self.tariff.check}"},
+        }
+
+
+def bill(records: Iterable[Record], function: str | None = None, *, currency: Currency = "CNY",
+         now: float | None = None, used: int = 0, traffic_price: float | None = None) -> Bill:
+    """The bill of a journal.
+
+    `records` in any order; `function` picks one function, None bills all. What is still running is counted up
+    to `now` (seconds since 1970; default: the newest record). `used`: CUs already used in this month, for the
+    tiers. `traffic_price`: price per GB (2**30 bytes) sent to clients; the service leaves traffic to another
+    product, whose price is not ours to know. Raises ValueError for a currency without prices.
+    """
+    usages = meter(records, function, now=now)
+    spans = tuple(sorted((span for usage in usages for span in usage.spans),
+                         key=lambda span: (span.begin_us, span.instance)))
+    at = now if now is not None else max((span.end for span in spans), default=0.0)
+    prices = tariff(currency, at)
+    cu, cost, raised, hours = _priced(usages, prices, used)
+    sent = sum(usage.bytes_out for usage in usages)
+    unbilled: Counter[str] = sum((usage.unbilled for usage in usages), Counter())
+    sizes = Counter(size for usage in usages for size in usage.sizes.values())
+    return Bill(
+        functions=tuple(usage.function for usage in usages) or ((function,) if function else ()),
+        spans=spans, sizes=tuple(sorted(sizes.items(), key=repr)),
+        lines=_lines(_sum(hour for usage in usages for hour in usage.hours.values()), prices),
+        tail_as_active=sum((_cpu(hour.tail_cpu) for usage in usages for hour in usage.hours.values()), Decimal(0)),
+        cu=cu, cost=cost, raised=raised, hours=hours,
+        bytes_in=sum(usage.bytes_in for usage in usages), bytes_out=sent,
+        traffic=None if traffic_price is None else Decimal(sent) / 2**30 * Decimal(str(traffic_price)),
+        unbilled=tuple(sorted(unbilled.items())), notes=tuple(note for usage in usages for note in usage.notes),
+        tariff=prices)
+
+
+def compute_units(hour: Hour, prices: Tariff) -> Decimal:
+    """The CUs of one function's hour, not yet rounded."""
+    return sum((line.cu for line in _lines(hour, prices)), Decimal(0))
+
+
+def _cpu(product: int) -> Decimal:
+    return Decimal(product) / 100_000
+
+
+def _gb(product: int) -> Decimal:
+    return Decimal(product) / 1_024_000
+
+
+def _lines(hour: Hour, prices: Tariff) -> tuple[Line, ...]:
+    factors = prices.factors
+    always = (
+        Line("vCPU-seconds, serving requests", _cpu(hour.cpu), factors["vcpu_second"]),
+        Line("GB-seconds, serving requests", _gb(hour.memory), factors["gb_second"]),
+        Line("invocations", Decimal(hour.invocations), factors["invocation"]),
+    )
+    maybe = (
+        Line("GB-seconds of disk above 512 MB", _gb(hour.disk), factors["disk_gb_second"]),
+        Line("GB-seconds, minimum instances hibernating", _gb(hour.idle_memory), factors["hibernating_gb_second"]),
+        Line("GB-seconds of disk, hibernating", _gb(hour.idle_disk), factors["hibernating_disk_gb_second"]),
+        Line("GB-seconds, release minute (guess)", _gb(hour.tail_memory), factors["hibernating_gb_second"], True),
+        Line("GB-seconds of disk, release minute (guess)", _gb(hour.tail_disk),
+             factors["hibernating_disk_gb_second"], True),
+    )
+    return always + tuple(line for line in maybe if line.amount)
+
+
+def _sum(hours: Iterable[Hour]) -> Hour:
+    total = Hour()
+    for hour in hours:
+        for name in Hour.__slots__:
+            setattr(total, name, getattr(total, name) + getattr(hour, name))
+    return total
+
+
+def _priced(usages: Sequence[Usage], prices: Tariff, used: int) -> tuple[int, Decimal, Decimal | None, int]:
+    """(CU, their price, what the minimum adds, function-hours). Tiers start anew each month."""
+    total, cost, raised, month = 0, Decimal(0), Decimal(0), None
+    behind = Decimal(used)
+    ordered = sorted((number, usage.function, hour) for usage in usages for number, hour in usage.hours.items())
+    for number, _, hour in ordered:
+        moment = datetime.fromtimestamp(number * 3600, UTC)
+        if month is not None and month != (moment.year, moment.month):
+            behind = Decimal(0)
+        month = (moment.year, moment.month)
+        units = math.ceil(compute_units(hour, prices))
+        price = prices.cost(Decimal(units), behind)
+        behind += units
+        total += units
+        cost += price
+        raised += max(Decimal(0), (prices.minimum or Decimal(0)) - price)
+    return total, cost, None if prices.minimum is None else raised, len(ordered)
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M:%S.%f")[:-3]
+
+
+def _right(label: str, value: str) -> str:
+    return f"{label:<{WIDTH - 18}}{value:>18}"
+
+
+def _money_of(amount: Decimal, currency: str) -> str:
+    return f"{amount:.5f} {currency}"
+
+
+def _head(bill: Bill) -> list[str]:
+    lines = [f"BILL  {', '.join(bill.functions) or 'no function'}"[:WIDTH]]
+    if bill.spans:
+        first, last = (datetime.fromtimestamp(at, UTC)
+                       for at in (bill.spans[0].begin, max(span.end for span in bill.spans)))
+        until = "%H:%M:%S" if first.date() == last.date() else "%Y-%m-%d %H:%M:%S"
+        lines.append(f"{first:%Y-%m-%d %H:%M:%S} to {last:{until}} UTC")
+    for size, count in bill.sizes:
+        lines.append(f"{count} instance{'s' * (count != 1)}: {size.cpu / 100:g} vCPU, {size.memory} MB memory, "
+                     f"{size.disk} MB disk, concurrency {size.concurrency}{', minimum' * size.minimum}")
+    return lines
+
+
+def _spans(spans: Sequence[Span]) -> list[str]:
+    if not spans:
+        return ["No request reached an instance: nothing was served, nothing is billed."]
+    lines = [f"{'instance':<24}{'first in':<15}{'last out':<15}{'billed (s)':>12}{'requests':>10}"]
+    for span in spans[:SHOWN_SPANS]:
+        name = span.instance if len(span.instance) <= 22 else f"{span.instance[:20]}.."
+        end = "still running" if span.running else _clock(span.end)
+        lines.append(f"{name:<24}{_clock(span.begin):<15}{end:<15}{span.ms / 1000:>12.3f}{span.requests:>10}")
+    if rest := spans[SHOWN_SPANS:]:
+        lines.append(f"{f'and {len(rest)} more intervals':<54}{sum(span.ms for span in rest) / 1000:>12.3f}"
+                     f"{sum(span.requests for span in rest):>10}")
+    billed, requests = sum(span.ms for span in spans) / 1000, sum(span.requests for span in spans)
+    return [*lines, f"{'sum':<54}{billed:>12.3f}{requests:>10}"]
+
+
+def _units(bill: Bill) -> list[str]:
+    lines = [f"{'unit':<44}{'amount':>12}{'factor':>9}{'CU':>11}"]
+    for line in bill.lines:
+        amount = f"{line.amount:.0f}" if line.unit == "invocations" else f"{line.amount:.3f}"
+        lines.append(f"{line.unit:<44}{amount:>12}{line.factor.normalize():>9f}{line.cu:>11.3f}")
+    rounding = bill.cu - sum((line.cu for line in bill.lines), Decimal(0))
+    lines.append(f"{'rounded up to 1 CU per function and hour':<65}{rounding:>11.3f}")
+    return [*lines, f"{'compute units':<65}{bill.cu:>11}"]
+
+
+def _money(bill: Bill) -> list[str]:
+    each = bill.tariff.tiers[0].price
+    off = f", discount {1 - bill.tariff.discount:.0%} included" if bill.tariff.discount != 1 else ""
+    rate = f"at {each.normalize():f} {bill.currency}" if bill.cost == bill.cu * each else "over several price tiers"
+    lines = [_right(f"{bill.cu} CU {rate}{off}", _money_of(bill.cost, bill.currency))]
+    if bill.raised is None:
+        lines.append("minimum per function and hour: its amount in this currency was not found")
+    else:
+        lines.append(_right(f"to the minimum of {bill.tariff.minimum} {bill.currency} per function and hour "
+                            f"({bill.hours} h)", _money_of(bill.raised, bill.currency)))
+    sent = f"traffic to clients, {bill.bytes_out:,} bytes"
+    lines.append(f"{sent}: not priced, no price per GB given" if bill.traffic is None
+                 else _right(sent, _money_of(bill.traffic, bill.currency)))
+    return [*lines, _right("TOTAL", _money_of(bill.total, bill.currency))]
+
+
+def _remarks(bill: Bill) -> list[str]:
+    lines = []
+    if bill.unbilled:
+        lines += ["not billed", *(f"  {count} x {reason}"[:WIDTH] for reason, count in bill.unbilled), ""]
+    lines += bill.notes
+    if any(line.guessed for line in bill.lines):
+        lines += ["guess: an instance stays one minute after its last request. The service",
+                  "  judges whether that minute counts as active; here it counts as",
+                  f"  hibernating. As active it would add {bill.tail_as_active:.3f} CU."]
+    return [*lines, f"Prices of {bill.tariff.dated}. Check the current price:", f"  {bill.tariff.check}"]
