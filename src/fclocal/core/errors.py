@@ -95,6 +95,7 @@ _ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
     ("InternalServerError", "platform", 500, "an internal error has occurred. Please retry.",
      "Retry; if it stays, `fclocal doctor` and the platform's log say more."),
     # The kit's own commands.
+    ("RemoteError", "learner", 400, "{remote}: {reason}", "Correct what the message names and try again."),
     ("ManifestInvalid", "learner", 400, "{where}: {reason}", "Correct that line of s.yaml."),
     ("CodeNotFound", "learner", 400, "{reason}", "Point `code` at a folder beside s.yaml."),
     ("CodeInvalid", "learner", 400, "{reason}", "Pack plain files and folders only, with relative paths."),

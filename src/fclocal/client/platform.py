@@ -1,0 +1,197 @@
+"""What a notebook or script holds in its hand: `fc = fclocal.start()`."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fclocal.client import daemon
+from fclocal.client.state import Running, running, state_dir
+from fclocal.core.errors import FcError
+from fclocal.core.records import Record
+
+if TYPE_CHECKING:
+    from alibabacloud_fc20230330.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A deployed function. `urls`: trigger name to URL; `domains`: custom domain to URL."""
+
+    name: str
+    urls: dict[str, str] = field(default_factory=dict)
+    domains: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """The URL of its (first) HTTP trigger. Raises FcError TriggerNotFound if it has none."""
+        for url in self.urls.values():
+            return url
+        raise FcError("TriggerNotFound", name="http")
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.url if self.urls else '(no trigger)'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """The bill of a function: `data` for programs, printed as an invoice."""
+
+    data: dict[str, Any]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+
+class Platform:
+    """A running fclocal. Get one by `fclocal.start()` or `fclocal.attach()`."""
+
+    def __init__(self, at: Running) -> None:
+        self.at = at
+        self._lifeline = at.hold()
+
+    def __repr__(self) -> str:
+        return f"<fclocal at {self.at.endpoint}, state in {self.at.state}>"
+
+    @cached_property
+    def sdk(self) -> "Client":
+        """The official client alibabacloud_fc20230330, set to this platform and to its own credentials."""
+        from alibabacloud_fc20230330.client import Client
+        from alibabacloud_tea_openapi.models import Config
+
+        return Client(
+            Config(
+                access_key_id=self.at.access_key_id,
+                access_key_secret=self.at.access_key_secret,
+                endpoint=self.at.endpoint,
+                protocol="http",
+                region_id="local",
+                read_timeout=600_000,
+            )
+        )
+
+    def deploy(self, folder: str | os.PathLike[str], *, loose: bool = False, **props: Any) -> App:
+        """Deploy a function folder from its s.yaml; keywords override its props (`timeout=5`).
+
+        With `loose`, fields that fclocal does not emulate are warned of instead of refused. Raises FcError.
+        The first resource of the file is returned.
+        """
+        from fclocal.client.deploy import deploy
+
+        made = deploy(self.sdk, Path(folder), overrides=props, loose=loose)
+        for warning in made[0].warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        return app(made[0].wire())
+
+    def status(self) -> dict[str, Any]:
+        """What runs where: version, pid, endpoint, options, functions with their URLs and instances."""
+        answer: dict[str, Any] = self.at.call("GET", "/status")
+        return answer
+
+    def instances(self, function: str | None = None) -> list[dict[str, Any]]:
+        """The instances that exist: instanceId, function, state, load, pid, version."""
+        return [i for i in self.status()["instances"] if function in (None, i["function"])]
+
+    def events(
+        self, after: int = 0, *, function: str | None = None, kinds: str = "", follow: bool = False
+    ) -> Iterator[Record]:
+        """The journal from record number `after` on; with `follow`, also what comes, until the platform ends."""
+        query = {"after": str(after), "kinds": kinds, "follow": str(follow).lower()}
+        if function is not None:
+            query["function"] = function
+        return (Record.from_wire(line) for line in self.at.lines("/events", query))
+
+    def logs(self, function: str) -> str:
+        """The function's output, interleaved with the platform's own lines."""
+        kept = self.events(function=function, kinds="log,log.dropped")
+        return "\n".join(r.data.get("text", f"... {r.data.get('lines')} lines dropped ...") for r in kept)
+
+    def bill(self, function: str, *, currency: str = "CNY") -> Bill:
+        """What the function would cost on the service, line by line."""
+        data = self.at.call("GET", "/bill", {"function": function, "currency": currency})
+        return Bill(data, data.pop("text"))
+
+    def kill(self, instance_id: str) -> None:
+        """Kill one instance, as a crash would."""
+        self.at.call("POST", f"/instances/{instance_id}/kill")
+
+    def remove(self, function: str) -> None:
+        """Delete a function with its triggers, aliases and versions."""
+        from fclocal.client.deploy import remove
+
+        remove(self.sdk, function)
+
+    def stop(self) -> None:
+        """Stop the platform and everything it runs."""
+        self.close()
+        daemon.stop(self.at)
+
+    def close(self) -> None:
+        """Detach without stopping; a platform that nobody is attached to ends by itself."""
+        self._lifeline.close()
+
+    def __enter__(self) -> "Platform":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+
+def app(wire: dict[str, Any]) -> App:
+    """The App of what `fclocal deploy --json` prints."""
+    return App(
+        wire["functionName"],
+        {t["triggerName"]: t["url"] for t in wire["triggers"]},
+        {d["domainName"]: d["url"] for d in wire["customDomains"]},
+    )
+
+
+def start(state: str | os.PathLike[str] | None = None, **options: Any) -> Platform:
+    """Start the platform, or attach to the one that runs.
+
+    `options` are those of the platform (freeze, idle_release, instance_quota, propagation, start_limit); they count
+    when it starts. Raises FcError: PlatformStartFailed, or InvalidArgument where a running platform has others.
+    """
+    found = daemon.spawn(state_dir(state), keep=False, options=options)
+    platform = Platform(found)
+    have = platform.status()["options"] if options else {}
+    for name, value in options.items():
+        if have.get(name) != value:
+            platform.close()
+            raise FcError("InvalidArgument", reason=f"fclocal runs already with {name}={have.get(name)}: stop it first")
+    trust(found.state)
+    return platform
+
+
+def attach(state: str | os.PathLike[str] | None = None) -> Platform:
+    """Attach to the platform that runs. Raises FcError PlatformNotRunning if there is none."""
+    where = state_dir(state)
+    if (found := running(where)) is None:
+        raise FcError("PlatformNotRunning", state=where)
+    trust(found.state)
+    return Platform(found)
+
+
+def trust(state: Path) -> None:
+    """Let this process, and those it starts, trust the local CA beside the usual ones, and reach loopback directly.
+
+    Python reads SSL_CERT_FILE, Node.js NODE_EXTRA_CA_CERTS. The SDK sends even calls to loopback to HTTP_PROXY and
+    ignores NO_PROXY (measured), so HTTP_PROXY is taken out of this process; other proxy variables stay.
+    """
+    os.environ["SSL_CERT_FILE"] = str(state / "ca" / "bundle.pem")
+    os.environ["NODE_EXTRA_CA_CERTS"] = str(state / "ca" / "ca.pem")
+    for name in ("HTTP_PROXY", "http_proxy"):
+        with contextlib.suppress(KeyError):
+            del os.environ[name]
+    exempt = [part for part in os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")).split(",") if part]
+    for host in ("localhost", "127.0.0.1", "::1"):
+        if host not in exempt:
+            exempt.append(host)
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(exempt)

@@ -1,0 +1,132 @@
+"""Where a platform keeps its state, and how to speak to the one that runs there."""
+
+import http.client
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import psutil
+import requests
+
+from fclocal.core import acs3
+from fclocal.core.errors import FcError
+
+_MARKS = (".fclocal", "start.py", ".git")
+
+
+def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
+    """The state directory: `given`, else FCLOCAL_STATE, else .fclocal of the project around the present folder."""
+    if given or os.environ.get("FCLOCAL_STATE"):
+        return Path(given or os.environ["FCLOCAL_STATE"]).expanduser().absolute()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if any((folder / mark).exists() for mark in _MARKS):
+            return folder / ".fclocal"
+    return here / ".fclocal"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A platform that runs: its process, and where and with which key its API is called."""
+
+    state: Path
+    pid: int
+    endpoint: str
+    access_key_id: str
+    access_key_secret: str
+
+    def call(self, method: str, path: str, query: Mapping[str, str] | None = None, body: object = None) -> Any:
+        """Call the /local API; answer its JSON, None if it sends none. Raises FcError with the platform's error."""
+        answer = self._send(method, path, query or {}, body, stream=False)
+        return answer.json() if answer.content else None
+
+    def lines(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """The JSON Lines of a /local stream, as they come, until the platform ends it."""
+        answer = self._send("GET", path, query, None, stream=True)
+        with answer:
+            try:
+                for line in answer.iter_lines():
+                    if line:
+                        yield json.loads(line)
+            except requests.exceptions.ChunkedEncodingError:
+                return  # the platform is gone: so are its events
+
+    def hold(self) -> http.client.HTTPConnection:
+        """Hold a connection open that tells the platform: somebody is using you. Close it to leave."""
+        connection = http.client.HTTPConnection(self.endpoint, timeout=10)
+        path = "/local/attach"
+        try:
+            connection.request("GET", path, headers=self._headers("GET", path, {}, b""))
+            connection.getresponse()
+        except OSError as error:
+            raise FcError("PlatformNotRunning", state=self.state) from error
+        return connection
+
+    def _send(
+        self, method: str, path: str, query: Mapping[str, str], body: object, *, stream: bool
+    ) -> requests.Response:
+        path = f"/local{path}"
+        data = b"" if body is None else json.dumps(body).encode()
+        url = f"http://{self.endpoint}{path}" + (f"?{urlencode(query)}" if query else "")
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy would be asked to reach this machine's loopback
+            try:
+                answer = session.request(
+                    method,
+                    url,
+                    data=data or None,
+                    headers=self._headers(method, path, query, data),
+                    stream=stream,
+                    timeout=(5, None if stream else 60),
+                )
+            except requests.exceptions.RequestException:
+                raise FcError("PlatformNotRunning", state=self.state) from None
+        if answer.status_code >= 400:
+            raise remote_error(answer.json())
+        return answer
+
+    def _headers(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> dict[str, str]:
+        hashed = sha256(body).hexdigest()
+        headers = {
+            "host": self.endpoint,
+            "x-acs-date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "x-acs-signature-nonce": secrets.token_hex(16),
+            "x-acs-content-sha256": hashed,
+        }
+        if body:
+            headers["content-type"] = "application/json; charset=utf-8"
+        headers["authorization"] = acs3.sign(
+            method,
+            path,
+            query,
+            headers,
+            access_key_id=self.access_key_id,
+            access_key_secret=self.access_key_secret,
+            payload=hashed,
+        )
+        return headers
+
+
+def remote_error(body: Mapping[str, Any]) -> FcError:
+    """The error that the platform answered with, as one of ours."""
+    return FcError("RemoteError", remote=body.get("Code", "?"), reason=body.get("Message", "?"))
+
+
+def running(state: Path) -> Running | None:
+    """The platform that runs with this state directory, or None."""
+    try:
+        about = json.loads((state / "platform.json").read_text())
+        keys = json.loads((state / "credentials.json").read_text())
+        # The number of a process that ended may be given to another: its start time tells them apart.
+        if abs(psutil.Process(about["pid"]).create_time() - about["started"]) > 1:
+            return None
+    except (FileNotFoundError, psutil.NoSuchProcess):
+        return None
+    return Running(state, about["pid"], about["endpoint"], keys["accessKeyId"], keys["accessKeySecret"])

@@ -1,0 +1,130 @@
+"""The part of the API that only a local platform has, under /local.
+
+Status and stop, the journal as it grows, the bill, faults, taps. Same signature, same errors as the management
+API; it is mounted in that application.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from fclocal.core import billing
+from fclocal.core.errors import FcError
+from fclocal.core.records import Record
+from fclocal.runtime.engine import Engine
+from fclocal.runtime.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What the /local API needs. `status` describes the platform, `stop` ends it; `attached` is called with
+    +1 and -1 as clients attach and leave."""
+
+    engine: Engine
+    journal: Journal
+    status: Callable[[], dict[str, Any]]
+    stop: Callable[[], None]
+    attached: Callable[[int], None]
+    closing: asyncio.Event
+
+    def routes(self) -> list[Route]:
+        """The routes, without their prefix /local."""
+        return [
+            Route("/status", self._status),
+            Route("/stop", self._stop, methods=["POST"]),
+            Route("/attach", self._attach),
+            Route("/events", self._events),
+            Route("/bill", self._bill),
+            Route("/instances/{instance_id}/kill", self._kill, methods=["POST"]),
+        ]
+
+    async def _status(self, request: Request) -> Response:
+        return JSONResponse(self.status())
+
+    async def _stop(self, request: Request) -> Response:
+        self.stop()
+        return Response(status_code=204)
+
+    async def _attach(self, request: Request) -> Response:
+        """A stream that says nothing: as long as a client holds it open, the platform has an owner."""
+
+        async def hold() -> AsyncIterator[bytes]:
+            self.attached(+1)
+            try:
+                yield b"\n"
+                await self.closing.wait()
+            finally:
+                self.attached(-1)
+
+        return StreamingResponse(hold(), media_type="text/plain")
+
+    async def _events(self, request: Request) -> Response:
+        query = request.query_params
+        after = _integer(query.get("after", "0"), "after")
+        function = query.get("function")
+        kinds = tuple(kind for kind in query.get("kinds", "").split(",") if kind)
+        return StreamingResponse(
+            self._lines(after, function, kinds, follow=query.get("follow") == "true"), media_type="application/jsonl"
+        )
+
+    async def _lines(
+        self, after: int, function: str | None, kinds: tuple[str, ...], follow: bool
+    ) -> AsyncIterator[str]:
+        grown = asyncio.Event()
+        unsubscribe = self.journal.subscribe(lambda record: grown.set()) if follow else None
+        try:
+            while True:
+                grown.clear()
+                newest = self.journal.last()
+                while batch := await run_in_threadpool(self._batch, after, function, kinds):
+                    after = batch[-1].seq
+                    yield "".join(json.dumps(record.wire()) + "\n" for record in batch)
+                after = max(after, newest)
+                if not follow or self.closing.is_set():
+                    return
+                waits = [asyncio.ensure_future(grown.wait()), asyncio.ensure_future(self.closing.wait())]
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                for wait in waits:
+                    wait.cancel()
+        finally:
+            if unsubscribe is not None:
+                unsubscribe()
+
+    def _batch(self, after: int, function: str | None, kinds: tuple[str, ...]) -> list[Record]:
+        return list(self.journal.read(after, function=function, kinds=kinds, limit=1000))
+
+    async def _bill(self, request: Request) -> Response:
+        function = request.query_params.get("function")
+        currency = request.query_params.get("currency", "CNY")
+        if currency not in ("CNY", "USD"):
+            raise FcError("InvalidArgument", reason=f"currency: CNY or USD, not '{currency}'")
+
+        def compute() -> dict[str, Any]:
+            kinds = ("instance.*", "request.*")
+            found = self.journal.read(function=function, kinds=kinds)
+            made = billing.bill(found, function=function, currency=currency, now=self.engine.clock.now())
+            return {**made.wire(), "text": made.text()}
+
+        return JSONResponse(await run_in_threadpool(compute))
+
+    async def _kill(self, request: Request) -> Response:
+        wanted = request.path_params["instance_id"]
+        for instance in self.engine.instances():
+            if instance.instance_id == wanted:
+                self.engine.kill(instance, "fault")
+                return Response(status_code=204)
+        raise FcError("InvalidArgument", reason=f"there is no instance '{wanted}'")
+
+
+def _integer(text: str, name: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise FcError("InvalidArgument", reason=f"{name}: a whole number, not '{text}'") from None

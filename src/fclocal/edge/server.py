@@ -1,0 +1,227 @@
+"""The platform's process: puts store, journal, engine, gateway and management API together and runs them.
+
+`python -m fclocal.edge.server STATE OPTIONS [--keep]` prints "ready" when it serves, or "taken" when another
+platform already uses the state directory. One event loop carries everything; what blocks goes to threads.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TextIO
+
+import psutil
+import uvicorn
+import uvloop
+
+from fclocal.core.clock import SystemClock
+from fclocal.core.errors import FcError
+from fclocal.edge.control import management_app
+from fclocal.edge.gateway import Gateway
+from fclocal.edge.local import Local
+from fclocal.runtime.certificates import Certificates
+from fclocal.runtime.engine import Engine, Options
+from fclocal.runtime.journal import Journal
+from fclocal.runtime.process import Launcher
+from fclocal.runtime.registry import Registry
+from fclocal.runtime.store import Store
+
+VERSION = "0.1.0"
+OWNERLESS = 5.0  # seconds that a platform without --keep stays when nobody is attached
+CONTROL_PORT = 9400  # where the management API is looked for first
+
+
+class Server:
+    """One platform over one state directory."""
+
+    def __init__(self, state: Path, options: dict[str, Any], *, keep: bool) -> None:
+        self.state = state
+        self.keep = keep
+        self.start_limit = float(options.pop("start_limit", 120.0))
+        self.options = Options(**options)
+        self.clock = SystemClock()
+        self.closing = asyncio.Event()
+        self._owners = 0
+        self._ownerless: asyncio.TimerHandle | None = None
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Serve until told to stop; `ready` is called once everything answers."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.closing.set)
+        async with contextlib.AsyncExitStack() as stack:
+            self.journal = Journal(self.state / "journal.sqlite", self.clock)
+            stack.callback(self.journal.close)
+            self.store = Store(self.state / "state.sqlite")
+            stack.callback(self.store.close)
+            launcher = Launcher(self.state, start_limit=self.start_limit)
+            stack.push_async_callback(launcher.close)
+            self.engine = Engine(
+                catalogue=self.store, journal=self.journal, launcher=launcher, clock=self.clock, options=self.options
+            )
+            gateway = Gateway(self.engine, Certificates(self.state / "ca"), clock=self.clock)
+            stack.push_async_callback(gateway.close)
+            stack.push_async_callback(self.engine.close)
+            self.registry = Registry(self.store, self.journal, self.clock, gateway)
+            self.registry.watch(self.engine.changed)
+            await self.registry.restore()
+            for name in list(self.store.functions):
+                self.engine.changed(name)
+            with _listen(self.store.control_port or CONTROL_PORT) as listener:
+                port = listener.getsockname()[1]
+                self.store.control_port = port
+                self.endpoint = f"127.0.0.1:{port}"
+                api = _Api(self._app(), listener)
+                await api.start()
+                stack.push_async_callback(api.stop)
+                self.journal.append("platform.started", version=VERSION, pid=os.getpid())
+                self._publish()
+                stack.callback((self.state / "platform.json").unlink, missing_ok=True)
+                self.attached(0)
+                ready()
+                await self.closing.wait()
+                self.journal.append("platform.stopped")
+
+    def _app(self) -> Any:
+        local = Local(self.engine, self.journal, self.status, self.closing.set, self.attached, self.closing)
+        return management_app(self.registry, self.engine, local=local.routes(), clock=self.clock, store=self.store)
+
+    def _publish(self) -> None:
+        about = {
+            "pid": os.getpid(),
+            "started": psutil.Process().create_time(),
+            "endpoint": self.endpoint,
+            "version": VERSION,
+        }
+        draft = self.state / "platform.json.new"
+        draft.write_text(json.dumps(about))
+        draft.chmod(0o600)
+        draft.replace(self.state / "platform.json")
+
+    def attached(self, change: int) -> None:
+        """Somebody came (+1) or left (-1). Without --keep the platform ends when nobody is left."""
+        self._owners += change
+        if self._ownerless is not None:
+            self._ownerless.cancel()
+            self._ownerless = None
+        if not self._owners and not self.keep:
+            self._ownerless = asyncio.get_running_loop().call_later(OWNERLESS, self.closing.set)
+
+    def status(self) -> dict[str, Any]:
+        """What runs where, as /local/status answers it."""
+        return {
+            "version": VERSION,
+            "pid": os.getpid(),
+            "endpoint": self.endpoint,
+            "state": str(self.state),
+            "keep": self.keep,
+            "options": {**asdict(self.options), "start_limit": self.start_limit},
+            "functions": [
+                {
+                    "functionName": name,
+                    "triggers": [{"triggerName": t.trigger_name, "url": t.url} for t in f.triggers.values()],
+                    "generation": f.latest.generation,
+                }
+                for name, f in sorted(self.store.functions.items())
+            ],
+            "customDomains": [
+                {"domainName": d.domain_name, "url": d.url} for _, d in sorted(self.store.domains.items())
+            ],
+            "instances": [
+                {
+                    "instanceId": i.instance_id,
+                    "function": i.name,
+                    "version": i.revision.version_id or "LATEST",
+                    "generation": i.revision.generation,
+                    "state": str(i.state),
+                    "load": i.load,
+                    "pid": i.process.pid if i.process else None,
+                }
+                for i in self.engine.instances()
+            ],
+        }
+
+
+class _Api:
+    """The management API: uvicorn on a socket that is already bound, in the loop that already runs."""
+
+    def __init__(self, app: Any, listener: socket.socket) -> None:
+        config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1, ws="none")
+        self._server = uvicorn.Server(config)
+        self._listener = listener
+
+    async def start(self) -> None:
+        self._server.config.load()
+        self._server.lifespan = self._server.config.lifespan_class(self._server.config)
+        await self._server.startup(sockets=[self._listener])
+
+    async def stop(self) -> None:
+        await self._server.shutdown(sockets=[self._listener])
+
+
+def _listen(preferred: int) -> socket.socket:
+    """A listening socket on 127.0.0.1 at the first free port from `preferred` on."""
+    for port in range(preferred, 65536):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen(256)
+            return listener
+        except OSError:
+            listener.close()
+    raise FcError("PlatformStartFailed", reason=f"no free port from {preferred} on")
+
+
+def _lock(state: Path) -> TextIO | None:
+    """Take the state directory for this process; None if another platform has it."""
+    handle = (state / "lock").open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        return None
+    return handle
+
+
+def main() -> int:
+    """Run a platform in the foreground."""
+    parser = argparse.ArgumentParser(prog="fclocal.edge.server")
+    parser.add_argument("state", type=Path)
+    parser.add_argument("options", type=json.loads)
+    parser.add_argument("--keep", action="store_true")
+    given = parser.parse_args()
+    unknown = set(given.options) - {field.name for field in fields(Options)} - {"start_limit"}
+    if unknown:
+        print(f"unknown option: {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    given.state.mkdir(parents=True, exist_ok=True)
+    given.state.chmod(0o700)
+    lock = _lock(given.state)
+    if lock is None:
+        print("taken", flush=True)
+        return 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else max(soft, 65536), hard))
+
+    def ready() -> None:
+        print("ready", flush=True)
+        # Nobody reads stdout after this line; a later print must not kill the platform.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+    with lock:
+        uvloop.run(Server(given.state, given.options, keep=given.keep).run(ready))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
