@@ -1,0 +1,116 @@
+"""Which headers pass, in both directions, and which the platform adds.
+
+Sources: "HTTP triggers overview" (headers that cannot be customised), "Context and log format" (the common
+x-fc-* headers), "Web functions" (X-Fc-Request-Id), RFC 9110 7.6.1 (hop-by-hop headers). Names are lower case.
+"""
+
+from collections.abc import Iterable
+from email.utils import formatdate
+
+from fclocal.core.identifiers import ACCOUNT_ID, REGION
+from fclocal.core.model import Revision
+from fclocal.core.request import RequestHead
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+_HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"proxy-authenticate", b"te",
+     b"trailer", b"transfer-encoding", b"upgrade")
+)  # fmt: skip
+# The platform frames the message itself and answers Expect: 100-continue itself.
+_FROM_CLIENT = _HOP_BY_HOP | {b"content-length", b"expect"}
+_FROM_FUNCTION = _HOP_BY_HOP | {b"content-length", b"date", b"server"}
+# A client that names these in Connection still does not get them removed.
+_END_TO_END = frozenset((b"host", b"cookie", b"authorization", b"content-type", b"origin", b"x-forwarded-for"))
+
+
+def for_instance(revision: Revision, *, request_id: str, qualifier: str, control_path: str) -> Headers:
+    """The common x-fc-* headers of every call that reaches an instance.
+
+    `control_path`: /http-invoke, /invoke, /initialize or /pre-stop. fclocal has no roles, so the credentials are
+    empty, as they are on the service for a function without a role.
+    """
+    config = revision.config
+    values = {
+        "request-id": request_id,
+        "control-path": control_path,
+        "function-name": config.function_name,
+        "function-handler": config.handler,
+        "function-memory": config.memory_size,
+        "function-timeout": config.timeout,
+        "account-id": ACCOUNT_ID,
+        "region": REGION,
+        "qualifier": qualifier,
+        "version-id": revision.version_id,
+        "access-key-id": "",
+        "access-key-secret": "",
+        "security-token": "",
+        "service-logproject": "",
+        "service-logstore": "",
+    }
+    return tuple((f"x-fc-{name}".encode(), str(value).encode()) for name, value in values.items())
+
+
+def to_instance(head: RequestHead, added: Iterable[tuple[bytes, bytes]], *, client: str, websocket: bool) -> Headers:
+    """The headers that the function sees: the client's own that may pass, then `added`, which win.
+
+    What Connection names is removed from the client's headers before the platform's are added, so nobody can
+    have those removed. A WebSocket handshake keeps Connection and Upgrade.
+    """
+    added = tuple(added)
+    replaced = {name for name, _ in added}
+    named = head.tokens(b"connection") - _END_TO_END
+    passed = [
+        (name, value)
+        for name, value in head.headers
+        if name not in _FROM_CLIENT
+        and name not in named
+        and name not in replaced
+        and name != b"x-forwarded-for"
+        and not name.startswith(b"x-fc-")
+    ]
+    way = b", ".join((*head.get_all(b"x-forwarded-for"), client.encode()))
+    hop = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket")) if websocket else ((b"connection", b"close"),)
+    return (*passed, (b"x-forwarded-for", way), *added, *hop)
+
+
+def to_client(
+    head: RequestHead,
+    received: Iterable[tuple[bytes, bytes]],
+    added: Iterable[tuple[bytes, bytes]],
+    *,
+    request_id: str,
+    default_domain: bool,
+    wall: float,
+    websocket: bool = False,
+) -> Headers:
+    """The headers that the client sees: the function's own (`received`) that may pass, and the platform's.
+
+    The default domain forces a download; a request with an Origin gets the default CORS headers, of which the
+    function may set the allowing ones itself. `websocket`: the answer is a 101.
+    """
+    received = tuple(received)
+    named = frozenset(
+        part.strip().lower() for name, value in received if name == b"connection" for part in value.split(b",")
+    )
+    passed = [
+        (name, value)
+        for name, value in received
+        if name not in _FROM_FUNCTION
+        and name not in named
+        and not name.startswith(b"x-fc-")
+        and not (default_domain and name == b"content-disposition")
+    ]
+    if websocket:
+        passed += [(name, value) for name, value in received if name in (b"connection", b"upgrade")]
+    else:
+        passed.append((b"date", formatdate(wall, usegmt=True).encode()))
+        if default_domain:
+            passed.append((b"content-disposition", b"attachment"))
+        if (origin := head.get(b"origin")) is not None:
+            seen = {name for name, _ in passed}
+            cors = ((b"access-control-allow-origin", origin), (b"access-control-allow-credentials", b"true"))
+            passed += [(name, value) for name, value in cors if name not in seen]
+            passed = [(name, value) for name, value in passed if name != b"access-control-expose-headers"]
+            passed.append((b"access-control-expose-headers", b"Date,x-fc-request-id"))
+    return (*passed, *added, (b"x-fc-request-id", request_id.encode()))
