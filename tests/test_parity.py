@@ -1,0 +1,55 @@
+"""Every behaviour of fclocal has a row that says how sure we are of it, and a test that proves it."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).parent
+TABLE = TESTS.parent / "src" / "fclocal" / "parity.toml"
+STATUSES = {"documented", "measured", "guessed", "different"}
+
+ROWS: list[dict[str, Any]] = tomllib.loads(TABLE.read_text("utf-8"))["row"]
+
+
+def marks() -> Iterator[tuple[str, str]]:
+    """(row id, where) for each `pytest.mark.parity(...)` in the tests, found without importing them."""
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.parity":
+                where = f"{path.relative_to(TESTS)}:{node.lineno}"
+                assert node.args and not node.keywords, f"{where}: name at least one row"
+                for arg in node.args:
+                    assert isinstance(arg, ast.Constant) and isinstance(arg.value, str), f"{where}: write the id out"
+                    yield arg.value, where
+
+
+def test_every_row_is_complete() -> None:
+    for row in ROWS:
+        assert set(row) <= {"id", "behaviour", "status", "source", "note"}, row
+        assert re.fullmatch(r"[a-z0-9]+\.[a-z0-9-]+", row["id"]), row["id"]
+        assert row["status"] in STATUSES, row["id"]
+        assert len(row["behaviour"]) >= 20 and row["behaviour"].endswith("."), row["id"]
+        assert row["source"], f"{row['id']}: say where this is from"
+        if row["status"] == "documented":
+            assert row["source"].startswith("https://"), f"{row['id']}: a documented row has the page's URL"
+        if row["status"] == "different":
+            assert row.get("note"), f"{row['id']}: say how the real service differs, and why"
+
+
+def test_no_two_rows_share_an_id() -> None:
+    ids = [row["id"] for row in ROWS]
+    assert sorted(set(ids)) == sorted(ids)
+
+
+def test_every_row_has_a_test() -> None:
+    missing = {row["id"] for row in ROWS} - {row for row, _ in marks()}
+    assert not missing, f"rows that no test proves: {sorted(missing)}"
+
+
+def test_every_test_names_rows_that_exist() -> None:
+    known = {row["id"] for row in ROWS}
+    unknown = [f"{where}: {row}" for row, where in marks() if row not in known]
+    assert not unknown, "\n".join(unknown)
