@@ -7,6 +7,7 @@ idle instances, follows changes of functions, and carries out injected faults.
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,7 @@ class Engine:
     # Requests
 
     def admit(
-        self, entry: Entry, head: RequestHead, *, client: str, body: bytes = b"", request_id: str, draw: float
+        self, entry: Entry, head: RequestHead, *, body: bytes = b"", request_id: str, draw: float
     ) -> Admission:
         """Who may come in, and to which revision. Raises FcError; writes nothing. See core.admission."""
         return admission.admit(
@@ -147,11 +148,14 @@ class Engine:
             now=self.clock.now(),
             wall=self.clock.wall(),
             propagation=self.options.propagation,
-            client=client,
             body=body,
             request_id=request_id,
             draw=draw,
         )
+
+    def needs_body(self, entry: Entry, head: RequestHead) -> bool:
+        """Whether `admit` must be given the request's body (a token in a form)."""
+        return admission.needs_body(entry, head, self.catalogue.functions, self.catalogue.domains)
 
     def reject(self, entry: Entry, head: RequestHead, error: FcError, *, request_id: str) -> None:
         """Write down a request that did not reach a function. Not billed."""
@@ -276,7 +280,7 @@ class Engine:
                 clock=self.clock,
                 launch=self._launch,
                 census=lambda: self._census(name),
-                new_id=lambda: identifiers.instance_id(self.clock.now()),
+                new_id=lambda: identifiers.instance_id(self.clock.now(), os.urandom(12)),
                 freezes=self.options.freeze,
                 before_stop=self._pre_stop,
             )
@@ -329,7 +333,7 @@ class Engine:
             await self._hook("PreStop", hooks.PRE_STOP, instance, instance.process, hook.timeout)
 
     async def _hook(self, title: str, call: hooks.Call, instance: Instance, process: Process, timeout: float) -> None:
-        request_id = identifiers.hook_id()
+        request_id = identifiers.hook_id(os.urandom(16))
         name, instance_id = instance.name, instance.instance_id
         self._platform_log(name, instance_id, request_id, f"FC {title} Start RequestId: {request_id}")
         error = ""
