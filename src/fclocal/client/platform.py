@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fclocal.client import daemon
 from fclocal.client.state import Running, running, state_dir
+from fclocal.core import identifiers
 from fclocal.core.errors import FcError
 from fclocal.core.records import Record
 
@@ -72,7 +73,7 @@ class Platform:
                 access_key_secret=self.at.access_key_secret,
                 endpoint=self.at.endpoint,
                 protocol="http",
-                region_id="local",
+                region_id=identifiers.REGION,
                 read_timeout=600_000,
             )
         )
@@ -177,6 +178,15 @@ def attach(state: str | os.PathLike[str] | None = None) -> Platform:
         raise FcError("PlatformNotRunning", state=where)
     trust(found.state)
     return Platform(found)
+
+
+@contextlib.contextmanager
+def detaching(platform: Platform) -> Iterator[Platform]:
+    """Use a platform and detach from it afterwards, without stopping it."""
+    try:
+        yield platform
+    finally:
+        platform.close()
 
 
 def trust(state: Path) -> None:

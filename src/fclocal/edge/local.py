@@ -31,6 +31,7 @@ class Local:
     journal: Journal
     status: Callable[[], dict[str, Any]]
     stop: Callable[[], None]
+    keep: Callable[[], None]
     attached: Callable[[int], None]
     closing: asyncio.Event
 
@@ -39,6 +40,7 @@ class Local:
         return [
             Route("/status", self._status),
             Route("/stop", self._stop, methods=["POST"]),
+            Route("/keep", self._keep, methods=["POST"]),
             Route("/attach", self._attach),
             Route("/events", self._events),
             Route("/bill", self._bill),
@@ -50,6 +52,11 @@ class Local:
 
     async def _stop(self, request: Request) -> Response:
         self.stop()
+        return Response(status_code=204)
+
+    async def _keep(self, request: Request) -> Response:
+        """From now on the platform stays until it is told to stop, attached clients or not."""
+        self.keep()
         return Response(status_code=204)
 
     async def _attach(self, request: Request) -> Response:

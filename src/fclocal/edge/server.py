@@ -92,7 +92,7 @@ class Server:
                 self.journal.append("platform.stopped")
 
     def _app(self) -> Any:
-        local = Local(self.engine, self.journal, self.status, self.closing.set, self.attached, self.closing)
+        local = Local(self.engine, self.journal, self.status, self.closing.set, self.stay, self.attached, self.closing)
         return management_app(self.registry, self.engine, local=local.routes(), clock=self.clock, store=self.store)
 
     def _publish(self) -> None:
@@ -116,6 +116,11 @@ class Server:
         if not self._owners and not self.keep:
             self._ownerless = asyncio.get_running_loop().call_later(OWNERLESS, self.closing.set)
 
+    def stay(self) -> None:
+        """Stay until told to stop, whoever is attached."""
+        self.keep = True
+        self.attached(0)
+
     def status(self) -> dict[str, Any]:
         """What runs where, as /local/status answers it."""
         return {
@@ -124,6 +129,7 @@ class Server:
             "endpoint": self.endpoint,
             "state": str(self.state),
             "keep": self.keep,
+            "journal": self.journal.last(),
             "options": {**asdict(self.options), "start_limit": self.start_limit},
             "functions": [
                 {

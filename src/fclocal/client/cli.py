@@ -1,0 +1,265 @@
+"""The command `fclocal`: what people and programs type in a terminal."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fclocal.client import daemon, platform
+from fclocal.client.state import Running, running, state_dir
+from fclocal.core.errors import KINDS, FcError
+from fclocal.core.records import Record
+
+Arguments = argparse.Namespace
+_out = Console(highlight=False, soft_wrap=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, 1 for an error that is said, 2 for wrong usage, 130 after Ctrl-C."""
+    given = _parser().parse_args(argv)
+    try:
+        run: Callable[[Arguments], int | None] = given.run
+        return run(given) or 0
+    except FcError as error:
+        print(f"{error.code} ({error.owner}): {error.message}\n  {error.cure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone (| head): there is nobody to tell
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fclocal", description="Function Compute on this machine.")
+    parser.add_argument("--state", metavar="DIR", help="state directory (else FCLOCAL_STATE, else .fclocal)")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[Arguments], int | None], text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        return made
+
+    start = command("start", _start, "start the platform; does nothing if it runs already")
+    start.add_argument("--no-freeze", action="store_true", help="let instances run between requests")
+    start.add_argument("--idle-release", type=float, metavar="S", help="release an instance S seconds after its last")
+    start.add_argument("--instance-quota", type=int, metavar="N", help="at most N instances in all (429 beyond)")
+    start.add_argument("--propagation", type=float, metavar="S", help="a new trigger answers only after S seconds")
+    start.add_argument("--start-limit", type=float, metavar="S", help="seconds a function may take to listen")
+    _json(command("status", _status, "say what runs where"))
+    command("stop", _stop, "stop the platform and all it runs")
+    deploy = command("deploy", _deploy, "deploy a function folder from its s.yaml")
+    deploy.add_argument("folder", type=Path)
+    deploy.add_argument("--set", action="append", default=[], metavar="PROP=VALUE", help="override a prop")
+    deploy.add_argument("--loose", action="store_true", help="only warn of fields that fclocal does not emulate")
+    _json(deploy)
+    _json(command("list", _list, "list what is deployed"))
+    _name(command("remove", _remove, "delete a function and all that hangs on it"))
+    logs = _name(command("logs", _logs, "print a function's output with the platform's lines"))
+    logs.add_argument("--follow", "-f", action="store_true", help="go on as lines come")
+    events = command("events", _events, "print the journal as JSON Lines")
+    events.add_argument("name", nargs="?", help="only this function's records")
+    events.add_argument("--after", type=int, default=0, metavar="SEQ", help="only records after this number")
+    events.add_argument("--follow", "-f", action="store_true", help="go on as records come")
+    command("watch", _watch, "show what happens as it happens, for people")
+    bill = _name(command("bill", _bill, "print what a function would cost"))
+    bill.add_argument("--currency", choices=("CNY", "USD"), default="CNY")
+    _json(bill)
+    _json(command("doctor", _doctor, "check this machine and print a fix for what is missing"))
+    _json(command("parity", _parity, "print what is known of each behaviour, and how it differs from the service"))
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    return parser
+
+
+def _name(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("name", help="the function")
+    return parser
+
+
+def _running(given: Arguments) -> Running:
+    where = state_dir(given.state)
+    if (found := running(where)) is None:
+        raise FcError("PlatformNotRunning", state=where)
+    return found
+
+
+def _attached(given: Arguments) -> platform.Platform:
+    return platform.attach(state_dir(given.state))
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, header_style="")
+
+
+def _start(given: Arguments) -> None:
+    options: dict[str, Any] = {"freeze": False} if given.no_freeze else {}
+    for name in ("idle_release", "instance_quota", "propagation", "start_limit"):
+        if (value := getattr(given, name)) is not None:
+            options[name] = value
+    where = state_dir(given.state)
+    before = running(where)
+    found = daemon.spawn(where, keep=True, options=options)
+    if before is None:
+        print(f"fclocal runs (pid {found.pid})")
+    else:
+        found.call("POST", "/keep")
+        if options:
+            raise FcError("InvalidArgument", reason="fclocal runs already; options count when it starts: stop it first")
+        print(f"fclocal runs already (pid {found.pid})")
+    print(f"  management API  http://{found.endpoint}")
+    print(f"  state           {where}")
+
+
+def _status(given: Arguments) -> None:
+    status = _running(given).call("GET", "/status")
+    if given.json:
+        _print_json(status)
+        return
+    print(f"fclocal {status['version']}, pid {status['pid']}, management API http://{status['endpoint']}")
+    print(f"state {status['state']}")
+    _functions(status)
+    table = _table("INSTANCE", "FUNCTION", "VERSION", "STATE", "REQUESTS", "PID")
+    for i in status["instances"]:
+        table.add_row(i["instanceId"], i["function"], i["version"], i["state"], str(i["load"]), str(i["pid"] or "-"))
+    if table.rows:
+        _out.print(table)
+
+
+def _functions(status: dict[str, Any]) -> None:
+    table = _table("FUNCTION", "TRIGGER", "URL")
+    for f in status["functions"]:
+        for trigger in f["triggers"] or [{"triggerName": "-", "url": "-"}]:
+            table.add_row(f["functionName"], trigger["triggerName"], trigger["url"])
+    for domain in status["customDomains"]:
+        table.add_row("(custom domain)", domain["domainName"], domain["url"])
+    if table.rows:
+        _out.print(table)
+    else:
+        print("Nothing is deployed. Try: fclocal deploy functions/01-echo")
+
+
+def _stop(given: Arguments) -> None:
+    daemon.stop(_running(given))
+    print("fclocal has stopped")
+
+
+def _deploy(given: Arguments) -> None:
+    from fclocal.client.deploy import deploy, parse_override
+
+    overrides = dict(parse_override(text) for text in given.set)
+    with platform.detaching(_attached(given)) as fc:
+        made = deploy(fc.sdk, given.folder, overrides=overrides, loose=given.loose)
+    for one in made:
+        for warning in one.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+    wires = [one.wire() for one in made]
+    if given.json:
+        _print_json(wires[0] if len(wires) == 1 else wires)
+        return
+    for wire in wires:
+        print(f"{wire['functionName']} is deployed")
+        for trigger in wire["triggers"]:
+            print(f"  trigger {trigger['triggerName']}: {trigger['url']}")
+        for domain in wire["customDomains"]:
+            print(f"  domain {domain['domainName']}: {domain['url']}")
+
+
+def _list(given: Arguments) -> None:
+    status = _running(given).call("GET", "/status")
+    if given.json:
+        _print_json({"functions": status["functions"], "customDomains": status["customDomains"]})
+    else:
+        _functions(status)
+
+
+def _remove(given: Arguments) -> None:
+    with platform.detaching(_attached(given)) as fc:
+        fc.remove(given.name)
+    print(f"{given.name} is removed")
+
+
+def _logs(given: Arguments) -> None:
+    query = {"function": given.name, "kinds": "log,log.dropped", "follow": str(given.follow).lower()}
+    for line in _running(given).lines("/events", query):
+        record = Record.from_wire(line)
+        text = record.data.get("text", f"... {record.data.get('lines')} lines dropped ...")
+        print(f"{_time(record)} {record.instance[-8:]} {text}", flush=True)
+
+
+def _events(given: Arguments) -> None:
+    query = {"after": str(given.after), "follow": str(given.follow).lower()}
+    if given.name:
+        query["function"] = given.name
+    for line in _running(given).lines("/events", query):
+        print(json.dumps(line), flush=True)
+
+
+def _watch(given: Arguments) -> None:
+    api = _running(given)
+    newest = api.call("GET", "/status")["journal"]
+    print("Watching; Ctrl-C ends it.", flush=True)
+    for line in api.lines("/events", {"after": str(newest), "follow": "true"}):
+        record = Record.from_wire(line)
+        facts = " ".join(f"{k}={v}" for k, v in record.data.items() if v not in ("", None))
+        who = " ".join(part for part in (record.function, record.instance[-8:]) if part)
+        _out.print(Text(f"{_time(record)} {record.kind:<19} {who}  {facts}"))
+
+
+def _time(record: Record) -> str:
+    return datetime.fromtimestamp(record.at).strftime("%H:%M:%S.%f")[:12]
+
+
+def _bill(given: Arguments) -> None:
+    data = _running(given).call("GET", "/bill", {"function": given.name, "currency": given.currency})
+    text = data.pop("text")
+    if given.json:
+        _print_json(data)
+    else:
+        print(text)
+
+
+def _doctor(given: Arguments) -> int:
+    from fclocal.client import doctor
+
+    found = doctor.checks()
+    if given.json:
+        _print_json([check.wire() for check in found])
+    else:
+        print(doctor.text(found))
+    return 0 if all(check.ok for check in found if check.needed) else 1
+
+
+def _parity(given: Arguments) -> None:
+    import tomllib
+
+    rows = tomllib.loads(files("fclocal").joinpath("parity.toml").read_text())["row"]
+    if given.json:
+        _print_json(rows)
+        return
+    for row in rows:
+        print(f"{row['status'].upper():<11} {row['id']}")
+        print(f"            {row['behaviour']}")
+        for key in ("source", "note"):
+            if row.get(key):
+                print(f"            {key}: {row[key]}")
+    print(f"{len(rows)} behaviours; {len(KINDS)} error codes")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
