@@ -1,25 +1,162 @@
-"""check, hint, details, reset, progress, catch_up: what the learner types; the notebook and the terminal print the same."""
+"""check, hint, details, reset, progress, catch_up: what the learner types; notebook and terminal print the same."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from fclocal.core.errors import FcError
+from workshop import build
+from workshop.catalog import Exercise, Task, Trouble, exercises, find, lessons
+from workshop.judge import judge, shown
+from workshop.lesson import platform
+from workshop.verdict import Verdict
+from workshop.workspace import Progress, root, state
+
+P = ParamSpec("P")
 
 
+def in_words(act: Callable[P, None]) -> Callable[P, None]:
+    """A learner sees a sentence and a cure, never a traceback."""
+    @wraps(act)
+    def told(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            act(*args, **kwargs)
+        except (Trouble, FcError) as trouble:
+            print(f"{trouble.message}\n{trouble.cure}".rstrip())
+    return told
+
+
+@in_words
 def check(*tasks: str | float, url: str = "") -> None:
     """Judge tasks: check("1.1"), or check("1.1", url="wss://...") for a function deployed elsewhere."""
+    for name in tasks:
+        exercise, task = find(name)
+        print(verdict(exercise, task, url=url).text())
 
 
-def hint(task: str | float) -> None:
-    """The next hint."""
+def verdict(exercise: Exercise, task: Task, *, project: Path | None = None, url: str = "",
+            fc: Callable[[], Any] = platform) -> Verdict:
+    """Judge one task, note it in the progress file and keep its frames for details(). Raises Trouble, FcError."""
+    project = project or root()
+    folder = project / "exercises" / exercise.slug
+    found = _apart(lambda: asyncio.run(judge(exercise, task, folder, fc, url)))
+    store = _store(project)
+    known = store.task(task.id)
+    failed = found.word in ("NOT YET", "CRASHED")
+    # A task once passed stays passed: an experiment afterwards takes nothing away.
+    best = "PASS" if "PASS" in (found.word, known["verdict"]) else found.word
+    facts = {"verdict": best, "tries": known["tries"] + (found.word != "NOT STARTED"), "fails": known["fails"] + failed}
+    if found.word == "PASS":
+        facts["passed"] = known.get("passed", time.time())
+    store.note(task.id, **facts)
+    kept = store.path.parent / "details" / f"{task.id}.txt"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(found.details(), encoding="utf-8")
+    return found
 
 
+@in_words
 def details(task: str | float) -> None:
-    """The frames on the wire of the last check, with the line where they departed from the script."""
+    """The frames on the wire of the last check, with the place where they departed from the script."""
+    _, found = find(task)
+    kept = _store(root()).path.parent / "details" / f"{found.id}.txt"
+    print(kept.read_text(encoding="utf-8") if kept.is_file() else f'Nothing yet: run check("{found.id}") first.')
 
 
+@in_words
+def hint(task: str | float) -> None:
+    """The next hint of a task; after the last one, where the solution is."""
+    exercise, found = find(task)
+    hints = exercise.hints[found.id]
+    store = _store(root())
+    number = store.task(found.id)["hints"]
+    if number >= len(hints):
+        print(f"That were all {len(hints)} hints. A solution: {_solution(exercise, found)}")
+        return
+    store.note(found.id, hints=number + 1)
+    left = len(hints) - number - 1
+    print(f"Hint {number + 1} of {len(hints)}: {hints[number]}")
+    print(f"{left} more." if left else f"That was the last one. A solution: {_solution(exercise, found)}")
+
+
+@in_words
 def reset(task: str | float) -> None:
-    """Put the stub back after saving a copy."""
+    """Put the stub of the task's exercise back, after saving a copy of your folder."""
+    exercise, _ = find(task)
+    project = root()
+    saved = build.keep(project, exercise, _stamp())
+    build.write(project, [exercise])
+    print(f"{shown(exercise)} is as it was at the start.")
+    if saved:
+        print(f"Your files are kept in {saved.relative_to(project).as_posix()}")
 
 
+@in_words
 def progress() -> None:
-    """Where you stand, lesson by lesson."""
+    """Where you stand: each task with its verdict, tries and hints."""
+    known = _store(root()).read()
+    print("task  verdict      tries  hints  what")
+    for exercise in exercises().values():
+        for task in exercise.tasks.values():
+            facts = {"verdict": "NOT STARTED", "tries": 0, "hints": 0, **known["tasks"].get(task.id, {})}
+            print(f"{task.id:<5} {facts['verdict']:<12} {facts['tries']:>5}  {facts['hints']:>5}  {task.title}")
+    every = [task for exercise in exercises().values() for task in exercise.tasks]
+    done = sum(known["tasks"].get(task, {}).get("verdict") == "PASS" for task in every)
+    print(f"{done} of {len(every)} tasks passed.")
+    following = next((task for task in every if known["tasks"].get(task, {}).get("verdict") != "PASS"), None)
+    if following:
+        print(f'Next: {find(following)[0].slug}, check("{following}")')
 
 
+@in_words
 def catch_up(lesson: int) -> None:
-    """Everything as it must be at the beginning of a lesson; your files are kept."""
+    """Everything as it must be to begin a lesson: earlier exercises get their solution, your files are kept."""
+    if lesson not in lessons():
+        raise Trouble(f"There is no lesson {lesson}.", f"Lessons: {' '.join(map(str, lessons()))}")
+    project, stamp = root(), _stamp()
+    for exercise in exercises().values():
+        if exercise.number >= lesson:
+            continue
+        saved = build.keep(project, exercise, stamp)
+        for path, text in exercise.solution.items():
+            file = project / "exercises" / exercise.slug / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        kept = f"; your files are in {saved.relative_to(project).as_posix()}" if saved else ""
+        print(f"{shown(exercise)} has its solution{kept}")
+    print(f"Ready for lesson {lesson}: notebooks/{lessons()[lesson].notebook}")
+
+
+def _store(project: Path) -> Progress:
+    return Progress(state(project) / "progress.json")
+
+
+def _solution(exercise: Exercise, task: Task) -> str:
+    return ", ".join(f"solutions/{exercise.slug}/{file}" for file in exercise.files_of(task.id))
+
+
+def _stamp() -> str:
+    return time.strftime("%Y%m%d-%H%M%S")
+
+
+def _apart(work: Callable[[], Verdict]) -> Verdict:
+    """Run `work` in a thread of its own: a notebook's thread has a running event loop already."""
+    box: list[Any] = []
+
+    def run() -> None:
+        try:
+            box.append(work())
+        except BaseException as error:
+            box.append(error)
+
+    thread = threading.Thread(target=run, name="workshop-check")
+    thread.start()
+    thread.join()
+    if isinstance(box[0], BaseException):
+        raise box[0]
+    found: Verdict = box[0]
+    return found

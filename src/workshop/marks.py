@@ -1,4 +1,4 @@
-"""From one marked source to stub and solution: pure functions on text. The format is described in `workshop.exercises`."""
+"""From one marked source to stub and solution: pure functions on text. The format is in `workshop.exercises`."""
 
 import re
 from collections.abc import Sequence

@@ -20,7 +20,8 @@ def lines_of(text: str, region: str, suffix: str = ".py") -> tuple[int, int]:
         return int(span[1]), min(int(span[2]), len(lines))
     for number, line in enumerate(lines, 1):
         if re.search(rf"(?:#|//|/\*|<!--)\s*region {re.escape(region)}\b", line):
-            end = next((n for n, later in enumerate(lines[number:], number + 1) if "endregion" in later), len(lines) + 1)
+            end = next((n for n, later in enumerate(lines[number:], number + 1) if "endregion" in later),
+                       len(lines) + 1)
             return number + 1, end - 1
     found = _python(text, region) if suffix == ".py" else _block(lines, region, suffix in (".yaml", ".yml"))
     if found is None:

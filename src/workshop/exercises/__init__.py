@@ -57,8 +57,8 @@ checks.py
 
     A Mistake fits when all it names fits: `saw`, `log` (the function's output), `code` (the learner's region of the
     task) are regular expressions; `when` is a function of `Findings`. The first that fits is the headline of the
-    verdict; without one the headline is what was seen. Mistakes that any exercise can meet (127.0.0.1, wrong port, missing
-    package, old handler(ws, path) signature, coroutine not awaited) are in workshop/mistakes.py already.
+    verdict; without one the headline is what was seen. Mistakes that any exercise can meet (127.0.0.1, wrong port,
+    old handler(ws, path) signature, coroutine not awaited) are in workshop/mistakes.py already.
     A traceback in the function's log is CRASHED with the learner's own line, before any Mistake.
 
 wrong/1.1-unchanged.txt

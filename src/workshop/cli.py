@@ -1,0 +1,68 @@
+"""The command `workshop`: the same words as in the notebooks, for a terminal."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from fclocal.core.errors import FcError
+from workshop import build, coach
+from workshop.catalog import Trouble, find
+from workshop.workspace import root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; exit status 0, or 1 if a check did not pass or the command could not be done."""
+    given = _parser().parse_args(argv)
+    try:
+        return int(given.run(given) or 0)
+    except (Trouble, FcError) as trouble:
+        print(f"{trouble.message}\n{trouble.cure}".rstrip(), file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="workshop", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, text: str, run: object, *, tasks: str | None = None) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        if tasks:
+            command.add_argument("tasks", nargs=tasks, metavar="TASK", help="for example 3.1")
+        return command
+
+    check = add("check", "judge a task", _check, tasks="+")
+    check.add_argument("--url", default="", help="wss://... of a deployed function")
+    add("hint", "the next hint of a task", lambda given: coach.hint(given.tasks[0]), tasks=1)
+    add("details", "the frames of the last check", lambda given: coach.details(given.tasks[0]), tasks=1)
+    add("reset", "put the stub back; your files are kept", lambda given: coach.reset(given.tasks[0]), tasks=1)
+    add("progress", "where you stand", lambda given: coach.progress())
+    catch_up = add("catch-up", "make everything ready for a lesson", lambda given: coach.catch_up(given.lesson))
+    catch_up.add_argument("lesson", type=int)
+    add("build", "write exercises/ and solutions/ from their source", _build)
+    add("tour", "the whole main job once, without a browser", _tour)
+    return parser
+
+
+def _check(given: argparse.Namespace) -> int:
+    status = 0
+    for name in given.tasks:
+        found = coach.verdict(*find(name), url=given.url)
+        print(found.text())
+        status |= found.word != "PASS"
+    return status
+
+
+def _build(given: argparse.Namespace) -> None:
+    changed = build.write(root())
+    print("\n".join(f"wrote {path}" for path in changed) or "exercises/ and solutions/ are up to date")
+
+
+def _tour(given: argparse.Namespace) -> int:
+    from workshop import tour
+
+    return int(tour.main() or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

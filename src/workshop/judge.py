@@ -1,0 +1,184 @@
+"""The judge: runs the steps of a task against the learner's folder and turns what happened into a verdict."""
+
+import asyncio
+import importlib.util
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fclocal.core.errors import FcError
+from workshop import marks
+from workshop.catalog import Exercise, Task, Trouble
+from workshop.checking import Findings, Mistake, Saw, Step, Target
+from workshop.mistakes import GENERAL
+from workshop.verdict import Trace, Verdict, find_trace
+
+LOG_PATIENCE = 0.6  # seconds to wait for a traceback that follows a closed connection
+
+
+@dataclass(frozen=True)
+class Script:
+    """A loaded checks.py."""
+
+    steps: tuple[Step, ...]
+    mistakes: tuple[Mistake, ...]
+
+    def of(self, task: str, remote: bool) -> list[Step]:
+        return [step for step in self.steps if step.task == task and not (remote and step.local)]
+
+
+@cache
+def script(folder: Path) -> Script:
+    """The checks of an exercise; loaded once per kernel."""
+    spec = importlib.util.spec_from_file_location(f"workshop_checks_{folder.name[:2]}", folder / "checks.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    steps = tuple(value for value in vars(module).values() if isinstance(value, Step))
+    return Script(steps, tuple(getattr(module, "MISTAKES", ())))
+
+
+async def judge(exercise: Exercise, task: Task, folder: Path, platform: Callable[[], Any], url: str = "") -> Verdict:
+    """Judge one task of the learner's `folder` (or of the function at `url`). Never raises for what the learner did.
+
+    `platform` gives fclocal's client; it is asked only when a step will run. Raises Trouble if the folder is missing.
+    """
+    if not url and (early := _without_running(exercise, task, folder)):
+        return early
+    began = time.monotonic()
+    steps = script(exercise.folder).of(task.id, bool(url))
+    passed = 0
+    async with Target(folder, None if url else await asyncio.to_thread(platform), url) as target:
+        step = None
+        try:
+            for step in steps:
+                await step.run(target)
+                passed += 1
+        except (Saw, FcError) as error:
+            if isinstance(error, FcError) and error.owner == "platform":
+                return _our_fault(task, error)
+            return await _failed(exercise, task, target, step, str(error), f"{passed} of {len(steps)} passed")
+        except Exception as error:
+            return _our_fault(task, error)
+        seconds = time.monotonic() - began
+        return Verdict(task.id, "PASS", f"({passed} of {passed} steps, {seconds:.1f} s)",
+                       (("You can", f"now {task.goal}"), *_after(exercise, task)), tuple(target.said), tuple(target.wire))
+
+
+def shown(exercise: Exercise, file: str = "") -> str:
+    """The learner's path as we name it."""
+    return f"exercises/{exercise.slug}/{file}".rstrip("/")
+
+
+def _after(exercise: Exercise, task: Task) -> list[tuple[str, str]]:
+    names = list(exercise.tasks)
+    rest = names[names.index(task.id) + 1:]
+    compare = ", ".join(f"solutions/{exercise.slug}/{file}" for file in exercise.files_of(task.id)[:2])
+    return [("Compare", f"with {compare}"), *([("Next", f"task {rest[0]}")] if rest else [])]
+
+
+def _without_running(exercise: Exercise, task: Task, folder: Path) -> Verdict | None:
+    if not folder.is_dir():
+        raise Trouble(f"There is no folder {shown(exercise)}.", f'reset("{task.id}") makes it anew.')
+    return _broken(exercise, task, folder) or _not_started(exercise, task, folder)
+
+
+def _broken(exercise: Exercise, task: Task, folder: Path) -> Verdict | None:
+    """CRASHED if a Python file that may be edited does not compile."""
+    for file in exercise.edit:
+        path = folder / file
+        if not path.is_file():
+            return Verdict(task.id, "NOT YET", f"the file {file} is missing",
+                           (("Next", f'reset("{task.id}") puts the stub back'),))
+        if path.suffix != ".py":
+            continue
+        try:
+            compile(path.read_text(encoding="utf-8"), file, "exec", dont_inherit=True)
+        except SyntaxError as error:
+            code = (error.text or "").rstrip("\n")
+            caret = " " * max((error.offset or 1) - 1, 0) + "^"
+            where = f"{shown(exercise, file)} line {error.lineno}"
+            return Verdict(task.id, "CRASHED", f"{type(error).__name__}: {error.msg} ({file} line {error.lineno})",
+                           (("", f"{code}\n{caret}"), ("Look at", where), ("Next", _next(task))))
+        except (UnicodeDecodeError, ValueError) as error:
+            return Verdict(task.id, "CRASHED", f"{file} is not plain text: {error}",
+                           (("Look at", shown(exercise, file)), ("Next", _next(task))))
+    return None
+
+
+def _not_started(exercise: Exercise, task: Task, folder: Path) -> Verdict | None:
+    files = exercise.files_of(task.id)
+    for file in files:
+        path = folder / file
+        if not path.is_file() or not marks.untouched(path.read_text("utf-8"), exercise.stub[file], task.id):
+            return None
+    at = marks.region((folder / files[0]).read_text("utf-8"), task.id)
+    line = f" (line {at[0]})" if at else ""
+    return Verdict(task.id, "NOT STARTED", task.title,
+                   (("Open", shown(exercise, files[0])), ("Look for", f'"TODO {task.id}"{line}'),
+                    ("Next", f'edit, save, then check("{task.id}") again; or hint("{task.id}")')))
+
+
+async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | None, saw: str,
+                  steps: str) -> Verdict:
+    log, trace = await _read_log(exercise, target, saw)
+    code = "\n".join(_region(target.folder / file, task.id) for file in exercise.files_of(task.id))
+    where = "the deployed function" if target.remote else "local fclocal"
+    told = [("Steps", f"{steps}; target: {where}; exercise v{exercise.version}")]
+    if step:
+        told += [("I did", step.did), ("I wanted", step.wanted)]
+    told.append(("I saw", saw))
+    if trace:
+        lines = [("", _code_line(target.folder / trace.file, trace.line)), *told,
+                 ("Look at", f"{shown(exercise, trace.file)} line {trace.line}"), ("Next", _next(task))]
+        return Verdict(task.id, "CRASHED", f"{trace.error} ({trace.file} line {trace.line})", tuple(lines),
+                       tuple(target.said), tuple(target.wire))
+    found = Findings(task.id, saw, log, code)
+    known = next((m for m in (*script(exercise.folder).mistakes, *GENERAL) if m.fits(found)), None)
+    if known and known.likely:
+        told.append(("Likely", known.likely))
+    for file in exercise.files_of(task.id)[:1]:
+        at = None if target.remote else marks.region((target.folder / file).read_text("utf-8"), task.id)
+        told.append(("Look at", f"{shown(exercise, file)}{f' line {at[0]}' if at else ''}"))
+    return Verdict(task.id, "NOT YET", known.says if known else saw, (*told, ("Next", _next(task))),
+                   tuple(target.said), tuple(target.wire))
+
+
+async def _read_log(exercise: Exercise, target: Target, saw: str) -> tuple[str, Trace | None]:
+    """The function's log and the learner's line in it; a traceback may come a moment after the closed connection."""
+    files = list(exercise.sources)
+    until = time.monotonic() + LOG_PATIENCE
+    while True:
+        log = f"{await target.logs()}\n{saw}"
+        trace = find_trace(log, files)
+        if trace or target.remote or not target.apps or time.monotonic() > until:
+            return log, trace
+        await asyncio.sleep(0.05)
+
+
+def _region(path: Path, task: str) -> str:
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    found = marks.region(text, task)
+    return "\n".join(found[1]) if found else text
+
+
+def _code_line(path: Path, number: int) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return f"{number} | {lines[number - 1].strip()}" if 0 < number <= len(lines) else ""
+
+
+def _next(task: Task) -> str:
+    return f'hint("{task.id}"), or details("{task.id}") for the frames'
+
+
+def _our_fault(task: Task, error: BaseException) -> Verdict:
+    text = "".join(traceback.format_exception(error))
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" ({Path(last[0].filename).name} line {last[0].lineno})" if last else ""
+    return Verdict(task.id, "OUR FAULT", "this is a fault in the kit, not in your code",
+                   (("Saw", f"{type(error).__name__}: {error}{where}"),
+                    ("Report", f'the text that details("{task.id}") prints')), (), (), text)
