@@ -1,0 +1,85 @@
+"""Dispatch: fill what runs, share what starts, start when all are full, reject at the limit."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fclocal.core.dispatch import Reject, Seat, Start, Take, Wait, backoff, decide, surplus
+from fclocal.core.lifecycle import State
+
+
+def where(seats, *, concurrency=2, waiting=0, reserved=None, quota=100):
+    return decide(seats, concurrency=concurrency, waiting=waiting, running=len(seats), reserved=reserved,
+                  in_region=len(seats), quota=quota)
+
+
+@pytest.mark.parity("dispatch.fill-first")
+def test_the_fullest_instance_with_room_is_taken():
+    seats = [Seat("a", State.ACTIVE, 1, 1.0), Seat("b", State.FROZEN, 0, 0.0), Seat("c", State.ACTIVE, 2, 2.0)]
+    assert where(seats) == Take("a")
+
+
+def test_of_equals_the_oldest():
+    assert where([Seat("young", State.IDLE, 0, 9.0), Seat("old", State.FROZEN, 0, 1.0)]) == Take("old")
+
+
+@pytest.mark.parity("dispatch.fill-first")
+def test_a_new_instance_only_when_all_are_full():
+    assert where([]) == Start()
+    assert where([Seat("a", State.ACTIVE, 2, 0.0)]) == Start()
+
+
+@pytest.mark.parity("dispatch.cold-start-shared")
+def test_a_cold_start_is_shared_by_as_many_as_fit():
+    starting = [Seat("a", State.STARTING, 0, 0.0)]
+    assert where(starting, waiting=1) == Wait()
+    assert where(starting, waiting=2) == Start()
+
+
+def test_an_instance_that_is_stopping_takes_nobody():
+    assert where([Seat("a", State.STOPPING, 0, 0.0)]) == Start()
+
+
+@pytest.mark.parity("dispatch.reserved-concurrency")
+def test_reserved_concurrency_caps_and_zero_blocks():
+    full = [Seat("a", State.ACTIVE, 2, 0.0)]
+    assert isinstance(where(full, reserved=1), Reject)
+    assert isinstance(where([Seat("a", State.FROZEN, 0, 0.0)], reserved=0), Reject)
+    assert where([Seat("a", State.FROZEN, 0, 0.0)], reserved=1) == Take("a")
+
+
+@pytest.mark.parity("dispatch.instance-quota")
+def test_the_quota_of_the_region():
+    assert isinstance(where([Seat("a", State.ACTIVE, 2, 0.0)], quota=1), Reject)
+
+
+SEATS = st.lists(st.builds(Seat, st.uuids().map(str), st.sampled_from(State), st.integers(0, 3), st.floats(0, 9)))
+
+
+@given(SEATS, st.integers(1, 3), st.integers(0, 5))
+def test_nobody_is_put_on_an_instance_that_is_full_or_not_running(seats, concurrency, waiting):
+    decision = where(seats, concurrency=concurrency, waiting=waiting)
+    if isinstance(decision, Take):
+        seat = next(s for s in seats if s.instance_id == decision.instance_id)
+        assert seat.load < concurrency and seat.state in (State.ACTIVE, State.IDLE, State.FROZEN)
+    else:
+        assert not [s for s in seats if s.state in (State.ACTIVE, State.IDLE, State.FROZEN) and s.load < concurrency]
+
+
+@pytest.mark.parity("instance.idle-release", "instance.minimum")
+def test_surplus_releases_the_longest_idle_and_keeps_the_minimum():
+    seats = [Seat(name, State.FROZEN, 0, 0.0) for name in "abc"] + [Seat("d", State.ACTIVE, 1, 0.0)]
+    since = {"a": 30.0, "b": 10.0, "c": 99.0, "d": 0.0}
+    assert surplus(seats, now=100.0, idle_since=since, keep=0, idle=60.0) == ["b", "a"]
+    assert surplus(seats, now=100.0, idle_since=since, keep=3, idle=60.0) == ["b"]
+
+
+@pytest.mark.parity("instance.start-backoff")
+def test_fifty_tries_in_ten_seconds_start_few_instances():
+    starts, failures, blocked_until = 0, 0, 0.0
+    for tenth in range(0, 100, 2):
+        now = tenth / 10
+        if now >= blocked_until:
+            starts, failures = starts + 1, failures + 1
+            blocked_until = now + backoff(failures)
+    assert starts <= 10

@@ -1,0 +1,254 @@
+"""A pool of instances, driven through its public face with processes that only pretend."""
+
+import asyncio
+from itertools import count
+
+import pytest
+
+from fclocal.core.clock import FakeClock
+from fclocal.core.errors import FcError
+from fclocal.core.lifecycle import State
+from fclocal.core.model import Code, FunctionConfig, Revision
+from fclocal.runtime.journal import Journal
+from fclocal.runtime.pool import Census, Pool
+
+
+class Pretended:
+    """A process that notes what is done to it."""
+
+    def __init__(self, pid):
+        self.pid, self.port, self.did = pid, 40000 + pid, []
+
+    def freeze(self):
+        self.did.append("freeze")
+
+    def thaw(self):
+        self.did.append("thaw")
+
+    def memory(self):
+        return 0
+
+    async def stop(self, grace):
+        self.did.append("stop")
+        return 0
+
+    def kill(self):
+        self.did.append("kill")
+
+
+class Bench:
+    """A pool and the knobs around it: `gate` holds starts back, `failure` makes them fail."""
+
+    def __init__(self, tmp_path, concurrency=2, reserved=None, freezes=True):
+        self.clock = FakeClock()
+        self.journal = Journal(tmp_path / "journal", self.clock)
+        self.gate, self.failure, self.processes = asyncio.Event(), None, []
+        self.gate.set()
+        numbers = count(1)
+        config = FunctionConfig.model_validate(
+            {"functionName": "echo", "runtime": "custom.debian12", "instanceConcurrency": concurrency})
+        revision = Revision(generation=1, config=config, code=Code(checksum="0", size=1), created=0.0)
+        self.pool = Pool(
+            revision, journal=self.journal, clock=self.clock, launch=self.launch,
+            census=lambda: Census(len(self.pool.instances), len(self.pool.instances), reserved, 100),
+            new_id=lambda: f"c-{next(numbers)}", freezes=freezes, before_stop=self.before_stop)
+
+    async def launch(self, instance):
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        self.processes.append(Pretended(len(self.processes) + 1))
+        return self.processes[-1]
+
+    async def before_stop(self, instance):
+        self.processes[0].did.append("pre-stop")
+
+    def kinds(self):
+        return [r.kind for r in self.journal.read()]
+
+
+def run(work):
+    asyncio.run(asyncio.wait_for(work, 10))
+
+
+@pytest.mark.parity("instance.freeze")
+def test_an_instance_freezes_when_its_last_request_ends_and_thaws_for_the_next(tmp_path):
+    async def story():
+        bench = Bench(tmp_path)
+        (one, cold), (two, warm) = await bench.pool.seat(), await bench.pool.seat()
+        assert one is two and cold and not warm
+        bench.pool.release(one)
+        assert one.state is State.ACTIVE
+        bench.pool.release(two)
+        assert one.state is State.FROZEN
+        await bench.pool.seat()
+        assert bench.processes[0].did == ["freeze", "thaw"]
+        assert bench.kinds() == ["instance.starting", "instance.ready", "instance.frozen", "instance.thawed"]
+
+    run(story())
+
+
+def test_without_freezing_an_instance_just_idles(tmp_path):
+    async def story():
+        bench = Bench(tmp_path, freezes=False)
+        instance, _ = await bench.pool.seat()
+        bench.pool.release(instance)
+        assert instance.state is State.IDLE and bench.processes[0].did == []
+
+    run(story())
+
+
+@pytest.mark.parity("dispatch.cold-start-shared")
+def test_five_requests_during_a_cold_start_share_three_instances(tmp_path):
+    async def story():
+        bench = Bench(tmp_path)
+        bench.gate.clear()
+        seats = [asyncio.ensure_future(bench.pool.seat()) for _ in range(5)]
+        await asyncio.sleep(0)
+        bench.gate.set()
+        got = [instance.instance_id for instance, _ in await asyncio.gather(*seats)]
+        assert sorted(got) == ["c-1", "c-1", "c-2", "c-2", "c-3"]
+
+    run(story())
+
+
+def test_a_place_that_becomes_free_goes_to_one_who_waits(tmp_path):
+    async def story():
+        bench = Bench(tmp_path, concurrency=1)
+        first, _ = await bench.pool.seat()
+        bench.gate.clear()  # the second start hangs
+        second = asyncio.ensure_future(bench.pool.seat())
+        await asyncio.sleep(0)
+        bench.pool.release(first)
+        assert (await second)[0] is first and first.load == 1
+        bench.gate.set()
+
+    run(story())
+
+
+def test_a_client_that_leaves_while_it_waits_takes_no_place(tmp_path):
+    async def story():
+        bench = Bench(tmp_path, concurrency=1)
+        bench.gate.clear()
+        gone = asyncio.ensure_future(bench.pool.seat())
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait([gone])
+        bench.gate.set()
+        instance, _ = await bench.pool.seat()
+        assert instance.load == 1 and len(bench.processes) == 1
+
+    run(story())
+
+
+@pytest.mark.parity("instance.start-backoff")
+def test_a_start_that_fails_tells_all_who_waited_and_is_not_repeated_at_once(tmp_path):
+    async def story():
+        bench = Bench(tmp_path)
+        bench.failure = FcError("CAExited", reason="boom")
+        bench.gate.clear()
+        seats = [asyncio.ensure_future(bench.pool.seat()) for _ in range(3)]
+        await asyncio.sleep(0)
+        bench.gate.set()
+        errors = await asyncio.gather(*seats, return_exceptions=True)
+        assert [getattr(e, "code", e) for e in errors] == ["CAExited"] * 3
+        starts = bench.kinds().count("instance.starting")
+        with pytest.raises(FcError, match="boom"):
+            await bench.pool.seat()
+        assert bench.kinds().count("instance.starting") == starts
+        bench.clock.advance(11)
+        bench.failure = None
+        await bench.pool.seat()
+
+    run(story())
+
+
+@pytest.mark.parity("dispatch.reserved-concurrency")
+def test_beyond_the_cap_requests_are_rejected(tmp_path):
+    async def story():
+        bench = Bench(tmp_path, concurrency=1, reserved=1)
+        await bench.pool.seat()
+        with pytest.raises(FcError) as caught:
+            await bench.pool.seat()
+        assert (caught.value.code, caught.value.status) == ("ResourceExhausted", 429)
+
+    run(story())
+
+
+def test_an_exit_aborts_the_requests_on_the_instance_and_the_next_gets_a_new_one(tmp_path):
+    async def story():
+        bench = Bench(tmp_path)
+        instance, _ = await bench.pool.seat()
+        aborted = []
+        instance.aborts.add(aborted.append)
+        bench.pool.exited(instance, 1)
+        assert aborted == ["instance"] and instance.state is State.STOPPED
+        bench.pool.release(instance)
+        fresh, cold = await bench.pool.seat()
+        assert fresh is not instance and cold
+
+    run(story())
+
+
+@pytest.mark.parity("instance.update")
+def test_a_retired_pool_drains_the_busy_and_stops_the_idle(tmp_path):
+    async def story():
+        bench = Bench(tmp_path, concurrency=1)
+        busy, _ = await bench.pool.seat()
+        idle, _ = await bench.pool.seat()
+        bench.pool.release(idle)
+        bench.pool.retire()
+        assert idle.state is State.STOPPING and busy.state is State.ACTIVE
+        bench.pool.release(busy)
+        await bench.pool.close()
+        assert not bench.pool.instances
+        stopped = [r.data["why"] for r in bench.journal.read(kinds=("instance.stopped",))]
+        assert stopped == ["update", "update"]
+
+    run(story())
+
+
+@pytest.mark.parity("instance.idle-release", "instance.minimum")
+def test_reclaim_releases_idle_instances_and_fills_up_to_the_minimum(tmp_path):
+    async def story():
+        bench = Bench(tmp_path, concurrency=1)
+        for instance in [(await bench.pool.seat())[0] for _ in range(3)]:
+            bench.pool.release(instance)
+        bench.clock.advance(59)
+        bench.pool.reclaim(60)
+        assert len(bench.pool.instances) == 3
+        bench.clock.advance(2)
+        bench.pool.keep = 1
+        bench.pool.reclaim(60)
+        assert [i.state for i in bench.pool.instances.values()].count(State.STOPPING) == 2
+        await bench.pool.close()
+        bench.pool.reclaim(60)
+        assert [i.why for i in bench.pool.instances.values()] == ["minimum"]
+        await bench.pool.close()
+
+    run(story())
+
+
+def test_stopping_calls_the_pre_stop_hook_on_a_thawed_instance(tmp_path):
+    async def story():
+        bench = Bench(tmp_path)
+        instance, _ = await bench.pool.seat()
+        bench.pool.release(instance)
+        await bench.pool.close()
+        assert bench.processes[0].did == ["freeze", "thaw", "pre-stop", "stop"]
+
+    run(story())
+
+
+def test_a_start_under_way_is_cancelled_by_close_and_who_waits_is_told(tmp_path):
+    async def story():
+        bench = Bench(tmp_path)
+        bench.gate.clear()
+        seat = asyncio.ensure_future(bench.pool.seat())
+        await asyncio.sleep(0)
+        await bench.pool.close()
+        with pytest.raises(FcError) as caught:
+            await seat
+        assert caught.value.code == "ResourceThrottled" and not bench.pool.instances
+
+    run(story())
