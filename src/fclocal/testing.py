@@ -1,0 +1,82 @@
+"""Test your own function on a real fclocal.
+
+    # conftest.py
+    pytest_plugins = ["fclocal.testing"]
+
+    # test_echo.py
+    from websockets.sync.client import connect
+
+    def test_echo(fc):
+        app = fc.deploy("functions/01-echo")
+        with connect(app.url.replace("https", "wss")) as ws:
+            ws.send("hello")
+            assert ws.recv() == "hello"
+
+Each test gets a platform of its own: its own state, its own ports, no trace afterwards. `wait_for` waits for a
+record of the journal instead of sleeping; `FakeClock` moves time by hand for code that takes a clock.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fclocal.client.platform import Platform, start
+from fclocal.core.clock import FakeClock
+from fclocal.core.records import Record
+
+__all__ = ["FakeClock", "fc", "platform_factory", "wait_for"]
+
+
+@pytest.fixture
+def platform_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Platform]]:
+    """Start platforms with options: `platform_factory(freeze=False)`. The test's end stops them all.
+
+    `state=` names a state directory below the test's own, so that a test can restart a platform.
+    """
+    started: list[Platform] = []
+    for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")  # so that the test's end puts back what was there
+        monkeypatch.delenv(name)
+
+    def factory(state: str = "fclocal", **options: Any) -> Platform:
+        made = start(tmp_path / state, **options)
+        started.append(made)
+        return made
+
+    yield factory
+    for platform in started:
+        platform.stop()
+
+
+@pytest.fixture
+def fc(platform_factory: Callable[..., Platform]) -> Platform:
+    """A running platform with the defaults of the service."""
+    return platform_factory()
+
+
+def wait_for(fc: Platform, kind: str, *, after: int = 0, timeout: float = 15.0, **facts: Any) -> Record:
+    """The first record of `kind` with number > `after` that has these facts; those already written count too.
+
+    `facts` may name function, instance, request, or any fact of the record. Raises TimeoutError after `timeout`
+    seconds, with the kinds that did come.
+    """
+    found: list[Record] = []
+    seen: list[str] = []
+    done = threading.Event()
+
+    def follow() -> None:
+        for record in fc.events(after, follow=True):
+            seen.append(record.kind)
+            wire = record.wire()
+            if record.kind == kind and all(wire.get(name) == value for name, value in facts.items()):
+                found.append(record)
+                break
+        done.set()
+
+    threading.Thread(target=follow, daemon=True).start()
+    if not done.wait(timeout) or not found:
+        raise TimeoutError(f"no record {kind} with {facts} in {timeout:g} s; there were: {', '.join(seen) or 'none'}")
+    return found[0]
