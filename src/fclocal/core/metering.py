@@ -243,7 +243,7 @@ def _instance(journal: _Journal, usage: Usage, instance: str, size: Size, until:
         life_end = until if stop is None else min(stop, until)
         _hold(usage, size, disk, journal.ready.get(instance, life_end), life_end, spans)
         return
-    for span, following in zip(spans, [*spans[1:], None], strict=True):
+    for span, following in zip(spans, [*spans[1:], None], strict=False):
         limit = span.end_us + (0 if span.running else TAIL)
         if following is not None:
             limit = min(limit, following.begin_us)
