@@ -32,6 +32,7 @@ def _from_json_string(value: Any) -> Any:
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", min_length=1, max_length=64)]
 LongName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", min_length=1, max_length=128)]
+DomainName = Annotated[str, Field(pattern=r"^(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$", max_length=253)]
 Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"]
 HTTP_METHODS: tuple[Method, ...] = ("GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS")
 
@@ -192,6 +193,11 @@ class Trigger(Shape):
     created: float
     modified: float
 
+    @property
+    def url(self) -> str:
+        """The public URL, which is on this machine."""
+        return f"https://localhost:{self.port}"
+
 
 class Invocation(Shape):
     """Set while a function's invocation is disabled."""
@@ -213,6 +219,7 @@ class Function(Shape):
     triggers: dict[str, Trigger] = {}
     reserved_concurrency: int | None = None
     min_instances: dict[str, int] = {}
+    always_allocate_cpu: dict[str, bool] = Field({}, alias="alwaysAllocateCPU")
     disabled: Invocation | None = None
     tags: dict[str, str] = {}
 
@@ -258,13 +265,18 @@ class DomainAuth(Shape):
 class CustomDomain(Shape):
     """A custom domain; `port` is the localhost port that stands for it."""
 
-    domain_name: str = Field(pattern=r"^(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$", max_length=253)
+    domain_name: DomainName
     protocol: Literal["HTTP", "HTTPS", "HTTP,HTTPS"] = "HTTP"
     route_config: RouteConfig = RouteConfig()
     auth_config: DomainAuth = DomainAuth()
     port: int
     created: float
     modified: float
+
+    @property
+    def url(self) -> str:
+        """The public URL, which is on this machine."""
+        return f"https://localhost:{self.port}"
 
 
 def snapshot(function: Function, qualifier: str, draw: float) -> Revision | None:

@@ -1,0 +1,92 @@
+"""Rules that hold between functions, versions, aliases, triggers and custom domains.
+
+Each check raises FcError and changes nothing. Sources: the service's pages on aliases, HTTP triggers and custom
+domains; parity.toml says which rule is documented and which is our guess.
+"""
+
+import re
+from collections.abc import Mapping
+
+from fclocal.core import auth
+from fclocal.core.errors import FcError
+from fclocal.core.model import LATEST, Alias, CustomDomain, Function, Revision, Trigger, snapshot
+
+MAX_TAGS = 20  # of one resource
+
+
+def revision(function: Function, qualifier: str) -> Revision:
+    """What `qualifier` means when it is shown or referred to: of an alias, its own version.
+
+    Raises FcError VersionNotFound or AliasNotFound.
+    """
+    if (found := snapshot(function, qualifier, draw=1.0)) is None:
+        code = "VersionNotFound" if qualifier.isdigit() else "AliasNotFound"
+        raise FcError(code, name=qualifier, function=function.name)
+    return found
+
+
+def check_alias(function: Function, alias: Alias) -> None:
+    """An alias stands for published versions that exist; its canary never names its own version."""
+    if alias.alias_name == LATEST:
+        raise FcError("InvalidArgument", reason=f"aliasName: must not be {LATEST}")
+    if alias.version_id in alias.additional_version_weight:
+        raise FcError("AdditionalVersionContainsMajorVersion", version=alias.version_id)
+    canary = [("additionalVersionWeight", version_id) for version_id in alias.additional_version_weight]
+    for field, version_id in [("versionId", alias.version_id), *canary]:
+        if version_id == LATEST or version_id in function.aliases:
+            raise FcError("InvalidArgument",
+                          reason=f"{field}: an alias stands for a published version, not for '{version_id}'")
+        if version_id not in function.versions:
+            raise FcError("VersionNotFound", name=version_id, function=function.name)
+    if sum(alias.additional_version_weight.values()) > 1 + 1e-9:
+        raise FcError("InvalidArgument", reason="additionalVersionWeight: the weights are more than 1 in all")
+
+
+def check_trigger(function: Function, trigger: Trigger) -> None:
+    """The qualifier exists and has no other HTTP trigger, and the authentication can work."""
+    revision(function, trigger.qualifier)
+    for other in function.triggers.values():
+        if other.qualifier == trigger.qualifier and other.trigger_name != trigger.trigger_name:
+            raise FcError("TriggerAlreadyExists", reason=f"qualifier '{trigger.qualifier}' has the HTTP trigger"
+                                                         f" '{other.trigger_name}' already: one per version or alias")
+    auth.check_config(trigger.config.auth_type, trigger.config.auth_config)
+
+
+def check_unused(function: Function, qualifier: str) -> None:
+    """No alias and no trigger refers to the version or alias `qualifier`."""
+    for alias in function.aliases.values():
+        if qualifier == alias.version_id or qualifier in alias.additional_version_weight:
+            raise FcError("PreconditionFailed", reason=f"version '{qualifier}' is used by alias '{alias.alias_name}'")
+    for trigger in function.triggers.values():
+        if trigger.qualifier == qualifier:
+            raise FcError("PreconditionFailed", reason=f"'{qualifier}' is used by trigger '{trigger.trigger_name}'")
+
+
+def check_domain(domain: CustomDomain, functions: Mapping[str, Function]) -> None:
+    """Every route leads to a function that exists, no path is there twice, every rule and the authentication work."""
+    auth.check_config(domain.auth_config.auth_type, domain.auth_config.auth_info)
+    seen: set[str] = set()
+    for index, route in enumerate(domain.route_config.routes):
+        where = f"routeConfig.routes.{index}"
+        if "*" in route.path[:-1]:
+            raise FcError("InvalidArgument", reason=f"{where}.path: '*' may only be the last character")
+        if route.path in seen:
+            raise FcError("InvalidArgument", reason=f"{where}.path: '{route.path}' is there twice")
+        seen.add(route.path)
+        if (function := functions.get(route.function_name)) is None:
+            raise FcError("FunctionNotFound", name=route.function_name)
+        revision(function, route.qualifier)
+        for rule in route.rewrite_config.regex_rules if route.rewrite_config else ():
+            try:
+                re.compile(rule.match)
+            except re.error as error:
+                raise FcError("InvalidArgument",
+                              reason=f"{where}.rewriteConfig.regexRules: '{rule.match}': {error}") from None
+
+
+def merged_tags(old: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a function with `more` put over them."""
+    tags = {**old, **more}
+    if len(tags) > MAX_TAGS:
+        raise FcError("LimitExceededError", reason=f"a function has at most {MAX_TAGS} tags")
+    return tags

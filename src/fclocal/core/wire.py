@@ -1,0 +1,359 @@
+"""The JSON of API 2023-03-30: what comes in becomes shapes of the model, what goes out is made from them.
+
+Nothing that comes in is ignored: a field that the service has and fclocal does not emulate is NotEmulated, any
+other field InvalidArgument, both naming the field by its path ("customRuntimeConfig.port"). Wire names are those of
+the official SDK 4.8.3; page links stand in parity.toml.
+"""
+
+import base64
+import binascii
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from fclocal.core.errors import FcError
+from fclocal.core.identifiers import ACCOUNT_ID, REGION
+from fclocal.core.model import (
+    LATEST,
+    Alias,
+    CustomDomain,
+    DomainAuth,
+    DomainName,
+    Function,
+    HttpTriggerConfig,
+    LongName,
+    Revision,
+    RouteConfig,
+    Shape,
+    Trigger,
+)
+
+S = TypeVar("S", bound=Shape)
+T = TypeVar("T")
+
+MAX_PAGE = 100
+DEFAULT_PAGE = 20
+
+NOT_EMULATED = frozenset({
+    # functions
+    "customContainerConfig", "customDNS", "disableInjectCredentials", "disableOndemand", "enableLongLiving",
+    "gpuConfig", "idleTimeout", "instanceIsolationMode", "juiceFsConfig", "layers", "logConfig", "microSandboxConfig",
+    "nasConfig", "ossMountConfig", "polarFsConfig", "resourceGroupId", "role", "tracingConfig", "vpcConfig",
+    "ossBucketName", "ossObjectName", "checksum", "sseEndpointPath",
+    # triggers and domains
+    "invocationRole", "sourceArn", "corsConfig", "certConfig", "tlsConfig", "wafConfig", "isE2B",
+    # scaling
+    "alwaysAllocateGPU", "scheduledActions", "targetTrackingPolicies", "enableMixMode", "enableOnDemandScaling",
+    "horizontalScalingPolicies", "requestDispatchPolicy", "residentPoolId", "scheduledPolicies",
+    # queries
+    "gpuType",
+})
+"""Fields the service documents and fclocal does not emulate."""
+
+_CHOICES = frozenset({"runtime", "sessionAffinity", "triggerType", "authType"})
+"""Fields for which the service knows more values than fclocal emulates."""
+
+_JSON_STRINGS = frozenset({"triggerConfig", "sessionAffinityConfig", "authInfo"})
+"""Objects that travel as a JSON string inside the JSON."""
+
+
+# What comes in, where it is not a shape of the model already. All fields are named as on the wire.
+
+class TriggerInput(Shape):
+    """CreateTriggerInput."""
+
+    trigger_name: LongName
+    trigger_type: Literal["http"]
+    trigger_config: Annotated[HttpTriggerConfig, BeforeValidator(json.loads)]
+    qualifier: str = LATEST
+    description: str = ""
+
+
+class TriggerUpdate(Shape):
+    """UpdateTriggerInput: what is None stays as it is."""
+
+    trigger_config: Annotated[HttpTriggerConfig, BeforeValidator(json.loads)] | None = None
+    qualifier: str | None = None
+    description: str | None = None
+
+
+class VersionInput(Shape):
+    """PublishVersionInput."""
+
+    description: str = ""
+
+
+Weights = dict[str, Annotated[float, Field(ge=0, le=1)]]
+
+
+class AliasInput(Shape):
+    """CreateAliasInput."""
+
+    alias_name: LongName
+    version_id: str
+    description: str = ""
+    additional_version_weight: Weights = Field({})
+
+
+class AliasUpdate(Shape):
+    """UpdateAliasInput: what is None stays as it is; an empty map of weights ends the canary."""
+
+    version_id: str | None = None
+    description: str | None = None
+    additional_version_weight: Weights | None = None
+
+
+class DomainInput(Shape):
+    """CreateCustomDomainInput."""
+
+    domain_name: DomainName
+    protocol: Literal["HTTP", "HTTPS", "HTTP,HTTPS"] = "HTTP"
+    route_config: RouteConfig = RouteConfig()
+    auth_config: DomainAuth = DomainAuth()
+
+
+class DomainUpdate(Shape):
+    """UpdateCustomDomainInput: what is None stays as it is."""
+
+    protocol: Literal["HTTP", "HTTPS", "HTTP,HTTPS"] | None = None
+    route_config: RouteConfig | None = None
+    auth_config: DomainAuth | None = None
+
+
+class ConcurrencyInput(Shape):
+    """PutConcurrencyInput. 0 blocks all calls."""
+
+    reserved_concurrency: int = Field(ge=0)
+
+
+class ProvisionInput(Shape):
+    """PutProvisionConfigInput; `target` is the older name of `default_target`."""
+
+    default_target: int | None = Field(None, ge=0, le=10000)
+    target: int | None = Field(None, ge=0, le=10000)
+    always_allocate_cpu: bool = Field(True, alias="alwaysAllocateCPU")
+
+
+class ScalingInput(Shape):
+    """PutScalingConfigInput."""
+
+    min_instances: int = Field(ge=0, le=10000)
+
+
+class DisableInput(Shape):
+    """DisableFunctionInvocationRequest."""
+
+    reason: str = ""
+    abort_ongoing_request: bool = False
+
+
+class TagInput(Shape):
+    key: str = Field(alias="Key", min_length=1, max_length=64)
+    value: str = Field("", alias="Value", max_length=128)
+
+
+class TagsInput(Shape):
+    """TagResourcesInput (in Pascal case, unlike all others)."""
+
+    resource_id: tuple[str, ...] = Field(alias="ResourceId", min_length=1)
+    resource_type: Literal["function"] = Field("function", alias="ResourceType")
+    tag: tuple[TagInput, ...] = Field(alias="Tag", min_length=1, max_length=20)
+
+
+def parse(shape: type[S], given: object) -> S:
+    """Make a `shape` from decoded JSON.
+
+    null and empty lists that the shape does not know count as not given: the official SDKs send those for
+    unset fields. Raises FcError InvalidArgument or NotEmulated, naming the field by its path.
+    """
+    if not isinstance(given, Mapping):
+        raise FcError("InvalidArgument", reason="the body must be a JSON object")
+    known = {field.alias or name for name, field in shape.model_fields.items()}
+    clean = {key: _clean(value, key) for key, value in given.items()
+             if value is not None and (key in known or value != [])}
+    try:
+        return shape.model_validate_json(json.dumps(clean), strict=True, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise _refusal(error, known) from None
+
+
+def _clean(value: Any, path: str) -> Any:
+    """`value` without nulls; a field that travels as a JSON string is checked to be one."""
+    if path.rpartition(".")[2] in _JSON_STRINGS:
+        _check_json_string(value, path)
+    if isinstance(value, Mapping):
+        return {key: _clean(item, f"{path}.{key}") for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_clean(item, f"{path}.{index}") for index, item in enumerate(value)]
+    return value
+
+
+def _check_json_string(value: object, path: str) -> None:
+    if not isinstance(value, str):
+        raise FcError("InvalidArgument", reason=f"{path}: must be a JSON string, not an object: use json.dumps(...)")
+    try:
+        inner = json.loads(value)
+    except ValueError as error:
+        raise FcError("InvalidArgument", reason=f"{path}: is not valid JSON: {error}") from None
+    if not isinstance(inner, dict):
+        raise FcError("InvalidArgument", reason=f"{path}: must be the JSON of an object")
+
+
+def _refusal(error: ValidationError, known: Iterable[str]) -> FcError:
+    """The first thing wrong, as an error that names the field."""
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    name = path.rpartition(".")[2]
+    if first["type"] == "extra_forbidden":
+        if name in NOT_EMULATED:
+            return FcError("NotEmulated", field=path)
+        close = difflib.get_close_matches(name, known, n=1)
+        return FcError("InvalidArgument", reason=f"unknown field '{path}'"
+                                                 + (f"; do you mean '{close[0]}'?" if close else ""))
+    if first["type"] == "literal_error" and name in _CHOICES:
+        return FcError("NotEmulated", field=f"{path}: {first['input']}")
+    text = first["msg"].removeprefix("Value error, ")
+    text = text[:1].lower() + text[1:] if first["type"] != "value_error" else text
+    return FcError("InvalidArgument", reason=f"{path}: {text}" if path else text)
+
+
+def package(given: object) -> bytes | None:
+    """The zip of the field `code`, None if there is none. Raises FcError as `parse` does."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise FcError("InvalidArgument", reason="code: must be an object")
+    for key, value in given.items():
+        if key in NOT_EMULATED and value is not None:
+            raise FcError("NotEmulated", field=f"code.{key}")
+        if key != "zipFile":
+            raise FcError("InvalidArgument", reason=f"unknown field 'code.{key}'")
+    try:
+        return base64.b64decode(given.get("zipFile", ""), validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise FcError("InvalidArgument", reason="code.zipFile: must be a zip in Base64") from None
+
+
+def paginate(items: Iterable[tuple[str, T]], *, limit: str | None, token: str | None) -> tuple[list[T], str]:
+    """One page of `items`, which are (key, item) in order of the answer, and the token of the next ("" at the end).
+
+    `limit` and `token` are the query's values. Raises FcError InvalidArgument if they are unusable.
+    """
+    if limit is not None and not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= MAX_PAGE):
+        raise FcError("InvalidArgument", reason=f"limit: must be a whole number from 1 to {MAX_PAGE}")
+    size = int(limit or DEFAULT_PAGE)
+    rest = list(items)
+    if token:
+        try:
+            after = base64.urlsafe_b64decode(token.encode()).decode()
+            rest = rest[[key for key, _ in rest].index(after) + 1:]
+        except ValueError:
+            raise FcError("InvalidArgument", reason="nextToken: is not a token of this list") from None
+    page = rest[:size]
+    more = base64.urlsafe_b64encode(page[-1][0].encode()).decode() if len(rest) > size else ""
+    return [item for _, item in page], more
+
+
+# What goes out.
+
+def time_text(at: float) -> str:
+    """Seconds since 1970 as the API writes them: 2026-01-02T03:04:05Z."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def arn(name: str) -> str:
+    """The resource name of a function."""
+    return f"acs:fc:{REGION}:{ACCOUNT_ID}:functions/{name}"
+
+
+def function_view(function: Function, revision: Revision | None = None) -> dict[str, Any]:
+    """A Function of the API, as its `revision` (LATEST if None)."""
+    shown = revision or function.latest
+    view = shown.config.wire() | {
+        "functionId": function.function_id,
+        "functionArn": arn(function.name),
+        "codeChecksum": shown.code.checksum,
+        "codeSize": shown.code.size,
+        "createdTime": time_text(function.created),
+        "lastModifiedTime": time_text(function.modified),
+        "state": "Active",
+        "lastUpdateStatus": "Successful",
+        "tags": [{"Key": key, "Value": value} for key, value in function.tags.items()],
+    }
+    if function.disabled:
+        view["invocationRestriction"] = {"disable": True, "reason": function.disabled.reason,
+                                         "lastModifiedTime": time_text(function.disabled.since)}
+    return view
+
+
+def trigger_view(function: str, trigger: Trigger) -> dict[str, Any]:
+    """A Trigger of the API; its configuration travels as a JSON string."""
+    config = trigger.config.wire()
+    if trigger.config.auth_config is not None:
+        config["authConfig"] = json.dumps(trigger.config.auth_config)
+    return {
+        "triggerName": trigger.trigger_name,
+        "triggerId": trigger.trigger_id,
+        "triggerType": "http",
+        "triggerConfig": json.dumps(config),
+        "qualifier": trigger.qualifier,
+        "description": trigger.description,
+        "status": "Active",
+        "targetArn": arn(function),
+        "httpTrigger": {"urlInternet": trigger.url, "urlIntranet": trigger.url},
+        "createdTime": time_text(trigger.created),
+        "lastModifiedTime": time_text(trigger.modified),
+    }
+
+
+def version_view(revision: Revision) -> dict[str, Any]:
+    """A Version of the API."""
+    return {"versionId": revision.version_id, "description": revision.description,
+            "createdTime": time_text(revision.created), "lastModifiedTime": time_text(revision.created)}
+
+
+def alias_view(alias: Alias) -> dict[str, Any]:
+    """An Alias of the API."""
+    return {"aliasName": alias.alias_name, "versionId": alias.version_id, "description": alias.description,
+            "additionalVersionWeight": alias.additional_version_weight,
+            "createdTime": time_text(alias.created), "lastModifiedTime": time_text(alias.modified)}
+
+
+def domain_view(domain: CustomDomain) -> dict[str, Any]:
+    """A CustomDomain of the API; its authInfo travels as a JSON string."""
+    auth: dict[str, Any] = {"authType": domain.auth_config.auth_type}
+    if domain.auth_config.auth_info is not None:
+        auth["authInfo"] = json.dumps(domain.auth_config.auth_info)
+    return {
+        "accountId": ACCOUNT_ID,
+        "apiVersion": "2023-03-30",
+        "domainName": domain.domain_name,
+        "protocol": domain.protocol,
+        "routeConfig": domain.route_config.wire(),
+        "authConfig": auth,
+        "createdTime": time_text(domain.created),
+        "lastModifiedTime": time_text(domain.modified),
+    }
+
+
+def concurrency_view(function: Function) -> dict[str, Any]:
+    """A ConcurrencyConfig of the API."""
+    return {"functionArn": arn(function.name), "reservedConcurrency": function.reserved_concurrency}
+
+
+def provision_view(function: Function, qualifier: str, current: int) -> dict[str, Any]:
+    """A ProvisionConfig of the API; `current` instances exist."""
+    target = function.min_instances[qualifier]
+    return {"functionArn": f"{arn(function.name)}/{qualifier}", "target": target, "defaultTarget": target,
+            "current": current, "alwaysAllocateCPU": function.always_allocate_cpu.get(qualifier, True)}
+
+
+def scaling_view(function: Function, qualifier: str, current: int) -> dict[str, Any]:
+    """A ScalingConfigStatus of the API; `current` instances exist."""
+    target = function.min_instances[qualifier]
+    return {"functionArn": f"{arn(function.name)}/{qualifier}", "minInstances": target, "targetInstances": target,
+            "currentInstances": current}

@@ -1,0 +1,360 @@
+"""What the management API means: each change checked, kept, written into the journal, and told to the watchers.
+
+Changes happen one after the other, so none works on a state that another has replaced meanwhile. What fails
+leaves everything as it was.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+from fclocal.core import rules, wire
+from fclocal.core.clock import Clock
+from fclocal.core.errors import FcError
+from fclocal.core.model import (
+    Alias,
+    CustomDomain,
+    Function,
+    FunctionConfig,
+    Invocation,
+    Revision,
+    Shape,
+    Trigger,
+    changed,
+)
+from fclocal.core.request import Entry
+from fclocal.runtime.journal import Journal
+from fclocal.runtime.store import Store
+
+
+class Ports(Protocol):
+    """The gateway's listeners: one for each entry."""
+
+    async def open(self, entry: Entry, preferred: int | None) -> int: ...
+    async def close(self, entry: Entry) -> None: ...
+
+
+class Registry:
+    """All that is deployed. Call from one event loop only."""
+
+    def __init__(self, store: Store, journal: Journal, clock: Clock, ports: Ports) -> None:
+        self._store = store
+        self._journal = journal
+        self._clock = clock
+        self._ports = ports
+        self._changing = asyncio.Lock()
+        self._watchers: list[Callable[[str], None]] = []
+
+    def watch(self, callback: Callable[[str], None]) -> None:
+        """Have `callback(function name)` called after every change of a function."""
+        self._watchers.append(callback)
+
+    async def restore(self) -> None:
+        """Open the port of every trigger and custom domain again, the one it had if that is free.
+
+        Who finds its port taken chooses after all others have theirs, so that nobody else has to move.
+        """
+        moved: list[Entry] = []
+        stored = [(Entry("trigger", name, trigger), found.port)
+                  for name, function in self._store.functions.items() for trigger, found in function.triggers.items()]
+        stored += [(Entry("domain", "", name), domain.port) for name, domain in self._store.domains.items()]
+        for entry, port in stored:
+            if await self._ports.open(entry, port) != port:
+                await self._ports.close(entry)
+                moved.append(entry)
+        for entry in moved:
+            port = await self._ports.open(entry, None)
+            if entry.kind == "domain":
+                self._keep_domain(self._store.domains[entry.name].model_copy(update={"port": port}))
+            else:
+                function = self._store.functions[entry.function]
+                self._keep_trigger(function, function.triggers[entry.name].model_copy(update={"port": port}))
+
+    # Functions
+
+    def function(self, name: str) -> Function:
+        """The function `name`. Raises FcError FunctionNotFound."""
+        if (function := self._store.functions.get(name)) is None:
+            raise FcError("FunctionNotFound", name=name)
+        return function
+
+    @property
+    def functions(self) -> Mapping[str, Function]:
+        """All functions by name."""
+        return self._store.functions
+
+    def revision(self, name: str, qualifier: str) -> Revision:
+        """What `qualifier` (LATEST, a version, or an alias for its own version) means, for showing it.
+
+        Raises FcError FunctionNotFound, VersionNotFound or AliasNotFound.
+        """
+        return rules.revision(self.function(name), qualifier)
+
+    async def create_function(self, config: FunctionConfig, package: bytes,
+                              tags: Mapping[str, str] | None = None) -> Function:
+        """Create a function from its configuration and its zip. Raises FcError."""
+        name = config.function_name
+        async with self._changing:
+            if name in self._store.functions:
+                raise FcError("FunctionAlreadyExists", name=name)
+            code = await asyncio.to_thread(self._store.put_code, package)
+            now = self._clock.now()
+            latest = Revision(generation=1, config=config, code=code, created=now)
+            function = Function(function_id=str(uuid.uuid4()), latest=latest, created=now, modified=now,
+                                tags=rules.merged_tags({}, tags or {}))
+            return self._keep(function, "function.created", generation=1)
+
+    async def update_function(self, name: str, given: Mapping[str, Any], package: bytes | None) -> Function:
+        """Put the fields of `given` (as on the wire) over the configuration, and the zip over the code."""
+        async with self._changing:
+            old = self.function(name)
+            if given.get("functionName", name) != name:
+                raise FcError("InvalidArgument", reason="functionName: cannot be changed")
+            config = wire.parse(FunctionConfig, changed(old.latest.config, given))
+            code = old.latest.code if package is None else await asyncio.to_thread(self._store.put_code, package)
+            now = self._clock.now()
+            latest = Revision(generation=old.latest.generation + 1, config=config, code=code, created=now)
+            function = old.model_copy(update={"latest": latest, "modified": now})
+            return self._keep(function, "function.updated", generation=latest.generation)
+
+    async def delete_function(self, name: str) -> None:
+        """Delete a function with its versions and aliases. Raises FcError FunctionNotEmpty while it has triggers."""
+        async with self._changing:
+            if self.function(name).triggers:
+                raise FcError("FunctionNotEmpty", name=name)
+            self._store.remove(name)
+            self._told(name, "function.deleted")
+
+    # Versions and aliases
+
+    async def publish(self, name: str, description: str) -> Revision:
+        """Freeze LATEST as the next version. Numbers are never used again."""
+        async with self._edit(name) as function:
+            number = function.last_version + 1
+            version = function.latest.model_copy(update={
+                "version_id": str(number), "description": description, "created": self._clock.now()})
+            self._keep(function.model_copy(update={
+                "versions": {**function.versions, version.version_id: version}, "last_version": number,
+            }), "version.published", version=version.version_id)
+            return version
+
+    async def delete_version(self, name: str, version_id: str) -> None:
+        """Delete a version that no alias and no trigger uses."""
+        async with self._edit(name) as function:
+            if version_id not in function.versions:
+                raise FcError("VersionNotFound", name=version_id, function=name)
+            rules.check_unused(function, version_id)
+            self._keep(function.model_copy(update={"versions": _without(function.versions, version_id)}),
+                       "version.deleted", version=version_id)
+
+    async def create_alias(self, name: str, given: wire.AliasInput) -> Alias:
+        """Create an alias of one version, with an optional canary."""
+        async with self._edit(name) as function:
+            if given.alias_name in function.aliases:
+                raise FcError("AliasAlreadyExists", name=given.alias_name)
+            now = self._clock.now()
+            return self._keep_alias(function, Alias(**dict(given), created=now, modified=now))
+
+    async def update_alias(self, name: str, alias: str, given: wire.AliasUpdate) -> Alias:
+        """Point an alias elsewhere, or change its canary."""
+        async with self._edit(name) as function:
+            old = self.alias(name, alias)
+            return self._keep_alias(function, old.model_copy(update={**_set(given), "modified": self._clock.now()}))
+
+    def alias(self, name: str, alias: str) -> Alias:
+        """The alias of that name. Raises FcError FunctionNotFound or AliasNotFound."""
+        if (found := self.function(name).aliases.get(alias)) is None:
+            raise FcError("AliasNotFound", name=alias, function=name)
+        return found
+
+    async def delete_alias(self, name: str, alias: str) -> None:
+        """Delete an alias that no trigger uses; a minimum of instances set for it goes with it."""
+        async with self._edit(name) as function:
+            self.alias(name, alias)
+            rules.check_unused(function, alias)
+            self._keep(function.model_copy(update={
+                "aliases": _without(function.aliases, alias),
+                "min_instances": _without(function.min_instances, alias),
+                "always_allocate_cpu": _without(function.always_allocate_cpu, alias),
+            }), "alias.deleted", alias=alias)
+
+    # Triggers
+
+    def trigger(self, name: str, trigger: str) -> Trigger:
+        """The trigger of that name. Raises FcError FunctionNotFound or TriggerNotFound."""
+        if (found := self.function(name).triggers.get(trigger)) is None:
+            raise FcError("TriggerNotFound", name=trigger)
+        return found
+
+    async def create_trigger(self, name: str, given: wire.TriggerInput) -> Trigger:
+        """Create an HTTP trigger and open its port. One per version or alias."""
+        async with self._edit(name) as function:
+            if given.trigger_name in function.triggers:
+                raise FcError("TriggerAlreadyExists", reason=f"trigger '{given.trigger_name}' already exists")
+            now = self._clock.now()
+            new = Trigger(trigger_name=given.trigger_name, trigger_id=str(uuid.uuid4()), qualifier=given.qualifier,
+                          description=given.description, config=given.trigger_config, port=0, created=now, modified=now)
+            rules.check_trigger(function, new)
+            async with self._opened(Entry("trigger", name, given.trigger_name)) as port:
+                return self._keep_trigger(function, new.model_copy(update={"port": port}))
+
+    async def update_trigger(self, name: str, trigger: str, given: wire.TriggerUpdate) -> Trigger:
+        """Change qualifier, configuration or description; the URL stays."""
+        async with self._edit(name) as function:
+            update = _set(given) | {"modified": self._clock.now()}
+            if "trigger_config" in update:
+                update["config"] = update.pop("trigger_config")
+            new = self.trigger(name, trigger).model_copy(update=update)
+            rules.check_trigger(function, new)
+            return self._keep_trigger(function, new)
+
+    async def delete_trigger(self, name: str, trigger: str) -> None:
+        """Delete a trigger and close its port."""
+        async with self._edit(name) as function:
+            self.trigger(name, trigger)
+            self._keep(function.model_copy(update={"triggers": _without(function.triggers, trigger)}),
+                       "trigger.deleted", trigger=trigger)
+            await self._ports.close(Entry("trigger", name, trigger))
+
+    # Custom domains
+
+    def domain(self, name: str) -> CustomDomain:
+        """The custom domain of that name. Raises FcError DomainNameNotFound."""
+        if (found := self._store.domains.get(name)) is None:
+            raise FcError("DomainNameNotFound", name=name)
+        return found
+
+    @property
+    def domains(self) -> Mapping[str, CustomDomain]:
+        """All custom domains by name."""
+        return self._store.domains
+
+    async def create_domain(self, given: wire.DomainInput) -> CustomDomain:
+        """Create a custom domain and open its port."""
+        now = self._clock.now()
+        new = CustomDomain(**dict(given), port=0, created=now, modified=now)
+        async with self._changing:
+            if new.domain_name in self._store.domains:
+                raise FcError("DomainNameAlreadyExists", name=new.domain_name)
+            rules.check_domain(new, self._store.functions)
+            async with self._opened(Entry("domain", "", new.domain_name)) as port:
+                return self._keep_domain(new.model_copy(update={"port": port}))
+
+    async def update_domain(self, name: str, given: wire.DomainUpdate) -> CustomDomain:
+        """Change protocol, routes or authentication; the URL stays."""
+        async with self._changing:
+            new = self.domain(name).model_copy(update={**_set(given), "modified": self._clock.now()})
+            rules.check_domain(new, self._store.functions)
+            return self._keep_domain(new)
+
+    async def delete_domain(self, name: str) -> None:
+        """Delete a custom domain and close its port."""
+        async with self._changing:
+            self.domain(name)
+            self._store.remove_domain(name)
+            self._journal.append("domain.deleted", domain=name)
+            await self._ports.close(Entry("domain", "", name))
+
+    # Concurrency, scaling, on and off, tags
+
+    async def reserve(self, name: str, concurrency: int | None) -> Function:
+        """Cap the instances of a function (0 blocks it), or lift the cap (None)."""
+        async with self._edit(name) as function:
+            return self._keep(function.model_copy(update={"reserved_concurrency": concurrency}))
+
+    async def keep_instances(self, name: str, qualifier: str, count: int | None, *, cpu: bool = True) -> Function:
+        """Keep at least `count` instances for LATEST or an alias, or forget the setting (None).
+
+        `cpu`: they are never frozen. Raises FcError also for a version, which cannot have the setting.
+        """
+        async with self._edit(name) as function:
+            self.revision(name, qualifier)
+            if qualifier in function.versions:
+                raise FcError("InvalidArgument", reason="qualifier: minimum instances are set for LATEST or an alias")
+            least = _without(function.min_instances, qualifier)
+            always = _without(function.always_allocate_cpu, qualifier)
+            if count is not None:
+                least, always = {**least, qualifier: count}, {**always, qualifier: cpu}
+            return self._keep(function.model_copy(update={"min_instances": least, "always_allocate_cpu": always}))
+
+    async def disable(self, name: str, reason: str) -> Function:
+        """Refuse all invocations of a function from now on."""
+        async with self._edit(name) as function:
+            disabled = Invocation(reason=reason, since=self._clock.now())
+            return self._keep(function.model_copy(update={"disabled": disabled}), "invocation.disabled", reason=reason)
+
+    async def enable(self, name: str) -> Function:
+        """Take invocations of a function again."""
+        async with self._edit(name) as function:
+            return self._keep(function.model_copy(update={"disabled": None}), "invocation.enabled")
+
+    async def tag(self, names: Iterable[str], tags: Mapping[str, str]) -> None:
+        """Put `tags` on functions: on all of them or, if one is missing, on none."""
+        async with self._changing:
+            for function in [self.function(name) for name in names]:
+                self._keep(function.model_copy(update={"tags": rules.merged_tags(function.tags, tags)}))
+
+    async def untag(self, names: Iterable[str], keys: Iterable[str] | None) -> None:
+        """Take the tags `keys` (None: all) off functions."""
+        gone = None if keys is None else set(keys)
+        async with self._changing:
+            for function in [self.function(name) for name in names]:
+                left = {key: value for key, value in function.tags.items() if gone is not None and key not in gone}
+                self._keep(function.model_copy(update={"tags": left}))
+
+    # How a change is kept
+
+    @asynccontextmanager
+    async def _edit(self, name: str) -> AsyncIterator[Function]:
+        async with self._changing:
+            yield self.function(name)
+
+    @asynccontextmanager
+    async def _opened(self, entry: Entry) -> AsyncIterator[int]:
+        """A port for a new `entry`, closed again if what follows fails."""
+        port = await self._ports.open(entry, None)
+        try:
+            yield port
+        except BaseException:
+            await self._ports.close(entry)
+            raise
+
+    def _keep(self, function: Function, kind: str | None = None, **facts: Any) -> Function:
+        self._store.save(function)
+        self._told(function.name, kind, **facts)
+        return function
+
+    def _told(self, name: str, kind: str | None, **facts: Any) -> None:
+        if kind is not None:
+            self._journal.append(kind, function=name, **facts)
+        self._store.sweep(self._clock.now())
+        for watcher in self._watchers:
+            watcher(name)
+
+    def _keep_alias(self, function: Function, alias: Alias) -> Alias:
+        rules.check_alias(function, alias)
+        self._keep(function.model_copy(update={"aliases": {**function.aliases, alias.alias_name: alias}}),
+                   "alias.changed", alias=alias.alias_name, version=alias.version_id,
+                   weights=alias.additional_version_weight)
+        return alias
+
+    def _keep_trigger(self, function: Function, trigger: Trigger) -> Trigger:
+        self._keep(function.model_copy(update={"triggers": {**function.triggers, trigger.trigger_name: trigger}}),
+                   "trigger.changed", trigger=trigger.trigger_name, url=trigger.url, qualifier=trigger.qualifier)
+        return trigger
+
+    def _keep_domain(self, domain: CustomDomain) -> CustomDomain:
+        self._store.save_domain(domain)
+        self._journal.append("domain.changed", domain=domain.domain_name, url=domain.url)
+        return domain
+
+
+def _set(given: Shape) -> dict[str, Any]:
+    """The fields of an update that were given."""
+    return {name: value for name, value in given if value is not None}
+
+
+def _without(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if name != key}
