@@ -1,0 +1,135 @@
+"""Session affinity: which instance a client's session is bound to, as pure decisions over an immutable table.
+
+    HEADER_FIELD       the client names its session in a header it chooses, or is given an id in the same header
+    GENERATED_COOKIE   the platform plants `x-fc-cookie-session-id`
+
+Source: the service's pages on session affinity and the struct SessionAffinityConfig. A session lives
+`sessionTTLInSeconds` at most and `sessionIdleTimeoutInSeconds` after its last request; affinity forces an instance
+concurrency of 200, and a session that finds its instance full gets 429 (the pool says so).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from fclocal.core import jwt_auth
+from fclocal.core.errors import FcError
+from fclocal.core.model import AffinityConfig, FunctionConfig
+from fclocal.core.request import RequestHead
+
+COOKIE = "x-fc-cookie-session-id"
+_ID = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session that is bound to an instance. Times in seconds since 1970; `open` counts its running requests."""
+
+    session_id: str
+    instance_id: str
+    created: float
+    used: float
+    open: int = 0
+
+
+Table = tuple[Session, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What session affinity says about one request.
+
+    `instance_id` None means: any instance that `has_room` allows, or a new one; `bind` it then. `header` is to be
+    added to the response.
+    """
+
+    session_id: str
+    instance_id: str | None
+    header: tuple[bytes, bytes] | None
+
+
+def choose(head: RequestHead, config: FunctionConfig, table: Table, now: float, new_id: str) -> Choice | None:
+    """The session of a request, or None if the function has no affinity. `new_id` is used if a session is made.
+
+    Raises FcError InvalidArgument for a session id that breaks the rules.
+    """
+    rules = config.session_affinity_config or AffinityConfig()
+    if config.session_affinity == "NONE":
+        return None
+    if config.session_affinity == "GENERATED_COOKIE":
+        given = [value for name, value in jwt_auth.cookies(head) if name == COOKIE]
+        bound = _find(table, given[0], rules, now) if len(given) == 1 else None
+        if bound is not None:
+            return Choice(bound.session_id, bound.instance_id, None)
+        age = rules.session_ttl_in_seconds
+        return Choice(new_id, None, (b"set-cookie", f"{COOKIE}={new_id}; Max-Age={age}".encode()))
+    name = (rules.affinity_header_field_name or "").lower().encode()
+    values = head.get_all(name)
+    if values and (len(values) > 1 or not _ID.fullmatch(values[0])):
+        raise FcError("InvalidArgument", reason=f"header {rules.affinity_header_field_name}: a session id has 1 to 64"
+                                                " letters, digits, _ and -, and does not begin with -")
+    session_id = values[0].decode() if values else new_id
+    bound = _find(table, session_id, rules, now)
+    return Choice(session_id, bound.instance_id if bound else None, (name, session_id.encode()))
+
+
+def check(config: FunctionConfig) -> None:
+    """Raise FcError, naming the field, for a sessionAffinityConfig that does not fit sessionAffinity."""
+    rules = config.session_affinity_config
+    if config.session_affinity == "NONE" and rules is not None:
+        raise _wrong("sessionAffinityConfig", "sessionAffinity NONE takes none")
+    if rules is not None and rules.disable_session_id_reuse:
+        raise FcError("NotEmulated", field="sessionAffinityConfig.disableSessionIdReuse")
+    header = rules.affinity_header_field_name if rules else None
+    if config.session_affinity == "HEADER_FIELD" and not header:
+        raise _wrong("sessionAffinityConfig.affinityHeaderFieldName", "HEADER_FIELD needs the name of the header")
+    if header and header.lower().startswith("x-fc-"):
+        raise _wrong("sessionAffinityConfig.affinityHeaderFieldName", "must not begin with x-fc-")
+
+
+def full(table: Table, config: FunctionConfig, now: float) -> frozenset[str]:
+    """Ids of the instances that take no further session."""
+    rules = config.session_affinity_config or AffinityConfig()
+    count = Counter(session.instance_id for session in table if _alive(session, rules, now))
+    return frozenset(name for name, sessions in count.items() if sessions >= rules.session_concurrency_per_instance)
+
+
+def bind(table: Table, session_id: str, instance_id: str, now: float) -> Table:
+    """The table once a request of `session_id` has its place on `instance_id`."""
+    known = next((session for session in table if session.session_id == session_id), None)
+    if known is None or known.instance_id != instance_id:
+        known = Session(session_id, instance_id, now, now)
+    return (*_without(table, session_id), replace(known, used=now, open=known.open + 1))
+
+
+def release(table: Table, session_id: str, now: float) -> Table:
+    """The table once a request of `session_id` has ended."""
+    return tuple(replace(session, used=now, open=max(0, session.open - 1)) if session.session_id == session_id
+                 else session for session in table)
+
+
+def prune(table: Table, config: FunctionConfig, instances: Iterable[str], now: float) -> Table:
+    """The table without sessions that are over or whose instance is gone."""
+    rules, there = config.session_affinity_config or AffinityConfig(), frozenset(instances)
+    return tuple(session for session in table if session.instance_id in there and _alive(session, rules, now))
+
+
+def _find(table: Table, session_id: str, rules: AffinityConfig, now: float) -> Session | None:
+    return next((session for session in table if session.session_id == session_id and _alive(session, rules, now)),
+                None)
+
+
+def _alive(session: Session, rules: AffinityConfig, now: float) -> bool:
+    """Whether a session still binds: within its lifetime, and busy or not idle for too long."""
+    if now - session.created >= rules.session_ttl_in_seconds:
+        return False
+    return session.open > 0 or now - session.used < rules.session_idle_timeout_in_seconds
+
+
+def _without(table: Table, session_id: str) -> Table:
+    return tuple(session for session in table if session.session_id != session_id)
+
+
+def _wrong(field: str, why: str) -> FcError:
+    return FcError("InvalidArgument", reason=f"{field}: {why}")
