@@ -76,8 +76,12 @@ class Exercise:
         return {path: marks.solution(text) for path, text in self.sources.items()}
 
     def files_of(self, task: str) -> tuple[str, ...]:
-        """The files that hold a region of `task`."""
-        return tuple(path for path, text in self.sources.items() if task in marks.tasks_in(text))
+        """The files that hold a region of `task`; for a fault to be found, all files of its folder."""
+        found = tuple(path for path, text in self.sources.items() if task in marks.tasks_in(text))
+        if all(f"TODO {task}" in self.sources[path] for path in found):
+            return found
+        folders = {path.rpartition("/")[0] for path in found}
+        return tuple(path for path in self.sources if path.rpartition("/")[0] in folders)
 
     @cached_property
     def hints(self) -> dict[str, tuple[str, ...]]:

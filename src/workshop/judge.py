@@ -117,17 +117,17 @@ def _not_started(exercise: Exercise, task: Task, folder: Path) -> Verdict | None
         if not path.is_file() or not marks.untouched(path.read_text("utf-8"), exercise.stub[file], task.id):
             return None
     at = marks.region((folder / files[0]).read_text("utf-8"), task.id)
-    line = f" (line {at[0]})" if at else ""
+    where = (("Open", shown(exercise, files[0])), ("Look for", f'"TODO {task.id}" (line {at[0]})')) if at else (
+        ("Open", shown(exercise, files[0].rpartition("/")[0])),)
     return Verdict(task.id, "NOT STARTED", task.title,
-                   (("Open", shown(exercise, files[0])), ("Look for", f'"TODO {task.id}"{line}'),
-                    ("Next", f'edit, save, then check("{task.id}") again; or hint("{task.id}")')))
+                   (*where, ("Next", f'edit, save, then check("{task.id}") again; or hint("{task.id}")')))
 
 
 async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | None, saw: str,
                   steps: str) -> Verdict:
     log, trace = await _read_log(exercise, target, saw)
     code = "\n".join(_region(target.folder / file, task.id) for file in exercise.files_of(task.id))
-    where = "the deployed function" if target.remote else "local fclocal"
+    where = "deployed function" if target.remote else "fclocal"
     told = [("Steps", f"{steps}; target: {where}; exercise v{exercise.version}")]
     if step:
         told += [("I did", step.did), ("I wanted", step.wanted)]
@@ -141,9 +141,8 @@ async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | N
     known = next((m for m in (*script(exercise.folder).mistakes, *GENERAL) if m.fits(found)), None)
     if known and known.likely:
         told.append(("Likely", known.likely))
-    for file in exercise.files_of(task.id)[:1]:
-        at = None if target.remote else marks.region((target.folder / file).read_text("utf-8"), task.id)
-        told.append(("Look at", f"{shown(exercise, file)}{f' line {at[0]}' if at else ''}"))
+    if not target.remote:
+        told.append(("Look at", _place(exercise, task, target.folder)))
     return Verdict(task.id, "NOT YET", known.says if known else saw, (*told, ("Next", _next(task))),
                    tuple(target.said), tuple(target.wire))
 
@@ -158,6 +157,14 @@ async def _read_log(exercise: Exercise, target: Target, saw: str) -> tuple[str, 
         if trace or target.remote or not target.apps or time.monotonic() > until:
             return log, trace
         await asyncio.sleep(0.05)
+
+
+def _place(exercise: Exercise, task: Task, folder: Path) -> str:
+    file = exercise.files_of(task.id)[0]
+    path = folder / file
+    if found := marks.region(path.read_text(encoding="utf-8"), task.id) if path.is_file() else None:
+        return f"{shown(exercise, file)} line {found[0]}"
+    return shown(exercise, file.rpartition("/")[0])
 
 
 def _region(path: Path, task: str) -> str:

@@ -1,10 +1,10 @@
 """From one marked source to stub and solution: pure functions on text. The format is in `workshop.exercises`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-_BEGIN = re.compile(r"^\s*(?:#|//|<!--): begin solution (\d+\.\d+)(?:\s*-->)?\s*$")
+_BEGIN = re.compile(r"^\s*(?:#|//|<!--): begin (solution|fix) (\d+\.\d+)(?:\s*-->)?\s*$")
 _ELSE = re.compile(r"^\s*(?:#|//|<!--): else(?:\s*-->)?\s*$")
 _END = re.compile(r"^\s*(?:#|//|<!--): end(?:\s*-->)?\s*$")
 _COMMENT = re.compile(r"^\s*(#|//|<!--)")
@@ -21,20 +21,20 @@ class Region:
     task: str
     solution: tuple[str, ...]
     stub: tuple[str, ...]
-    end: str  # the stub's line that closes the region
+    end: str  # the stub's line that closes the region; "" for a fix, which leaves no trace in the stub
 
 
 def parse(text: str, where: str = "source") -> list[str | Region]:
     """Lines and regions of a marked text. Raises MarksError."""
     parts: list[str | Region] = []
     task, halves = "", ([], [])  # type: tuple[str, tuple[list[str], list[str]]]
-    half = 0
+    half, hidden = 0, False
     for number, line in enumerate(text.splitlines(), 1):
         if begin := _BEGIN.match(line):
             if task:
                 raise MarksError(f"{where}:{number}: begin inside the region of {task}")
-            task, halves, half = begin[1], ([], []), 0
-            if not any(isinstance(part, str) and f"TODO {task}" in part for part in parts):
+            task, halves, half, hidden = begin[2], ([], []), 0, begin[1] == "fix"
+            if not hidden and not any(isinstance(part, str) and f"TODO {task}" in part for part in parts):
                 raise MarksError(f'{where}:{number}: no line "TODO {task}" before the region')
         elif _ELSE.match(line) and task:
             half = 1
@@ -44,7 +44,7 @@ def parse(text: str, where: str = "source") -> list[str | Region]:
             indent, comment = line[: len(line) - len(line.lstrip())], _COMMENT.match(line)
             sign = comment[1] if comment else "#"
             closing = f"{indent}{sign} end of {task}{' -->' if sign == '<!--' else ''}"
-            parts.append(Region(task, tuple(halves[0]), tuple(halves[1]), closing))
+            parts.append(Region(task, tuple(halves[0]), tuple(halves[1]), "" if hidden else closing))
             task = ""
         elif task:
             halves[half].append(line)
@@ -63,7 +63,7 @@ def tasks_in(text: str) -> set[str]:
 def stub(text: str) -> str:
     """What the learner starts from."""
     return _join(line for part in parse(text)
-                 for line in ([part] if isinstance(part, str) else [*part.stub, part.end]))
+                 for line in ([part] if isinstance(part, str) else _closed(part, part.stub)))
 
 
 def solution(text: str) -> str:
@@ -82,10 +82,14 @@ def answered(text: str, task: str, bodies: Sequence[str]) -> str:
         elif part.task == task:
             if not rest:
                 raise MarksError(f"{task} has more regions than this answer has parts")
-            lines += [*rest.pop(0).splitlines(), part.end]
+            lines += _closed(part, rest.pop(0).splitlines())
         else:
-            lines += [*part.solution, part.end]
+            lines += _closed(part, part.solution)
     return _join(lines)
+
+
+def _closed(part: Region, body: Iterable[str]) -> list[str]:
+    return [*body, part.end] if part.end else list(body)
 
 
 def solution_lines(text: str) -> set[str]:
@@ -122,6 +126,6 @@ def _bare(lines: list[str]) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not _COMMENT.match(line)]
 
 
-def _join(lines: object) -> str:
-    text = "\n".join(lines)  # type: ignore[call-overload]
+def _join(lines: Iterable[str]) -> str:
+    text = "\n".join(lines)
     return f"{text}\n" if text else ""

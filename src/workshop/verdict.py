@@ -90,7 +90,7 @@ def find_trace(log: str, files: Sequence[str]) -> Trace | None:
             if name := _own(frame[1], files):
                 mine = (name, int(frame[2]))
         elif inside and (error := _PY_ERROR.match(line)):
-            found = Trace(error[1], *mine) if mine else found
+            found = Trace(re.sub(r"^[\w.]*\.(?=\w)", "", error[1]), *mine) if mine else found
             inside, mine = False, None
         elif frame := _NODE_FRAME.search(line):
             if mine is None and (name := _own(frame[1], files)):

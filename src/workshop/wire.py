@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close, Frame, Opcode
 
-PATIENCE = 3.0  # seconds that a check waits for something that must come
+PATIENCE = 2.0  # seconds that a check waits for something that must come
 
 
 class Saw(Exception):

@@ -32,7 +32,8 @@ source/ (any text file; marks after #, // or <!-- ; both readings must be valid 
         ...  # <- your code here
         #: end
     A task may have several regions, in several files. The stub shows "# end of 1.1" where `#: end` stands. What lies
-    outside the marks is the same in stub and solution. NOT STARTED means: all regions of the task are as in the stub.
+    outside the marks is the same in stub and solution. For a fault that the learner must find write `#: begin fix 8.1`:
+    no TODO before it, no trace of it in the stub; such a task has a folder of its own. NOT STARTED means: all regions of the task are as in the stub.
 
 checks.py
     from workshop.checking import Mistake, Saw, Target, step
