@@ -1,0 +1,99 @@
+"""Every notebook runs from top to bottom: untouched, and with the exercises solved; without a network where it can."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SOLVED = [path for path in NOTEBOOKS if (ROOT / "solutions" / path.stem).is_dir()]
+LIMIT = 20.0  # seconds for all cells of a notebook
+# What asyncio and Python say only on the side when something was lost.
+LOST = ("was never retrieved", "was never awaited", "Traceback (most recent call last)")
+
+
+@cache
+def offline() -> tuple[str, ...]:
+    """How to run a command with no network but loopback; nothing where this machine does not let us."""
+    command = ("unshare", "--map-root-user", "--net")
+    if shutil.which("unshare") and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+        return command
+    return ()
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Path:
+    """A copy of what a learner works in; the kit's own folders stay untouched."""
+    copy = tmp_path / "kit"
+    for folder in ("notebooks", "functions", "exercises", "solutions"):
+        shutil.copytree(ROOT / folder, copy / folder,
+                        ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", ".fclocal"))
+    return copy
+
+
+def run(kit: Path, name: str) -> dict[str, Any]:
+    """The executed notebook. Nothing it started survives the call."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("FCLOCAL_", "JUPYTER_", "IPYTHON"))}
+    env |= {f"{what}_DIR": str(kit.parent / what.lower()) for what in ("JUPYTER_CONFIG", "JUPYTER_DATA",
+                                                                    "JUPYTER_RUNTIME")}
+    env |= {"IPYTHONDIR": str(kit.parent / "ipython"), "PYTHONDONTWRITEBYTECODE": "1"}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    result = kit.parent / "result.ipynb"
+    script = Path(__file__).with_name("execute.py")
+    command = [*offline(), sys.executable, str(script), str(kit / "notebooks" / name), str(result)]
+    done = subprocess.run(command, cwd=kit, env=env, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr[-4000:]
+    found: dict[str, Any] = json.loads(result.read_text("utf-8"))
+    return found
+
+
+def text_of(output: dict[str, Any]) -> str:
+    if output["output_type"] == "stream":
+        return "".join(output["text"])
+    return "".join(output.get("data", {}).get("text/plain", ""))
+
+
+def complaints(book: dict[str, Any]) -> list[str]:
+    """Every red traceback, and what was lost in the background, with the cell it happened in."""
+    found = []
+    for cell in book["cells"]:
+        meant = "raises-exception" in cell["metadata"].get("tags", [])
+        for output in cell.get("outputs", []):
+            if output["output_type"] == "error" and not meant:
+                found.append("".join(cell["source"]) + "\n" + "\n".join(output["traceback"]))
+            elif output.get("name") == "stderr" and any(words in text_of(output) for words in LOST):
+                found.append("".join(cell["source"]) + "\n" + text_of(output))
+    return found
+
+
+def printed(book: dict[str, Any]) -> str:
+    return "\n".join(text_of(output) for cell in book["cells"] for output in cell.get("outputs", []))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_an_untouched_notebook_runs_through(path: Path, kit: Path) -> None:
+    book = run(kit, path.name)
+    assert not complaints(book), "\n\n".join(complaints(book))
+    assert f"Setup complete. Lesson {int(path.stem[:2])}" in printed(book)
+    assert book["metadata"]["seconds"] < LIMIT
+
+
+@pytest.mark.parametrize("path", SOLVED, ids=lambda path: path.stem)
+def test_with_the_solutions_in_place_every_check_passes(path: Path, kit: Path) -> None:
+    shutil.copytree(kit / "solutions" / path.stem, kit / "exercises" / path.stem, dirs_exist_ok=True)
+    book = run(kit, path.name)
+    assert not complaints(book), "\n\n".join(complaints(book))
+    verdicts = re.findall(r"^(\d+\.\d+) (PASS|NOT YET|NOT STARTED|CRASHED|OUR FAULT)", printed(book), re.MULTILINE)
+    asked = {name for cell in book["cells"] if cell["cell_type"] == "code"
+             for name in re.findall(r'^check\("(\d+\.\d+)"\)', "".join(cell["source"]), re.MULTILINE)}
+    assert asked
+    for name in asked:
+        assert (name, "PASS") in verdicts, "\n".join(line for line in printed(book).splitlines() if name in line)

@@ -1,0 +1,117 @@
+"""What every notebook keeps to, read from the files without running them."""
+
+import ast
+import json
+import re
+import statistics
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
+
+Notebook = dict[str, Any]
+Cell = dict[str, Any]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.param
+    return found
+
+
+@pytest.fixture
+def notebook(path: Path) -> Notebook:
+    found: Notebook = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def source(cell: Cell) -> str:
+    return "".join(cell["source"])
+
+
+def cells(notebook: Notebook, kind: str) -> list[Cell]:
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == kind]
+
+
+def prose(notebook: Notebook) -> str:
+    """All text outside code blocks."""
+    text = "\n\n".join(source(cell) for cell in cells(notebook, "markdown"))
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def python(cell: Cell) -> str:
+    """The cell as Python: without the lines for the shell and for IPython."""
+    return "\n".join("pass" if line.lstrip()[:1] in ("!", "%") else line for line in source(cell).splitlines())
+
+
+def test_the_numbers_are_those_of_the_spine() -> None:
+    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{number:02}" for number in range(len(NOTEBOOKS))]
+
+
+def test_it_comes_clean(notebook: Notebook) -> None:
+    """No outputs, no counts, cells with ids, the kernel of the kit: git shows only what an author changed."""
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) >= (4, 5)
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    ids = [cell["id"] for cell in notebook["cells"]]
+    assert len(set(ids)) == len(ids)
+    for cell in cells(notebook, "code"):
+        assert cell["outputs"] == [] and cell["execution_count"] is None
+        assert "execution" not in cell["metadata"]
+
+
+def test_it_has_the_size_of_a_lesson(notebook: Notebook) -> None:
+    assert 20 <= len(notebook["cells"]) <= 45
+    lines = [len(source(cell).splitlines()) for cell in cells(notebook, "code")]
+    assert max(lines) <= 12
+    assert statistics.median(lines) <= 4
+
+
+def test_its_headings_make_one_tree(notebook: Notebook) -> None:
+    levels = [len(mark) for mark in re.findall(r"^(#+) ", prose(notebook), flags=re.MULTILINE)]
+    assert levels.count(1) == 1 and levels[0] == 1
+    assert all(deeper - level <= 1 for level, deeper in pairwise(levels)), "a level is skipped"
+
+
+def test_pictures_and_links_say_what_they_are(notebook: Notebook) -> None:
+    text = prose(notebook)
+    assert "<img" not in text, "write ![what it shows](file)"
+    for picture, words, target in LINK.findall(text):
+        assert len(words) >= (20 if picture else 4) or "://" in target, f"{target}: say what it shows"
+        assert words.lower() not in ("here", "link", "this", "click here"), target
+
+
+def test_its_links_lead_somewhere(notebook: Notebook, path: Path) -> None:
+    for _, _, target in LINK.findall(prose(notebook)):
+        if "://" not in target:
+            assert (path.parent / target.split("#")[0]).exists(), target
+
+
+def test_no_port_is_written_out(notebook: Notebook) -> None:
+    """Ports differ from machine to machine; a cell takes the URL from what was deployed."""
+    for cell in cells(notebook, "code"):
+        assert not re.search(r"(localhost|127\.0\.0\.1|\[::1\]):\d", source(cell)), source(cell)
+
+
+def test_no_cell_is_a_server_or_waits_for_the_keyboard(notebook: Notebook) -> None:
+    """Programs live in files; a cell that never ends stops Run All."""
+    for cell in cells(notebook, "code"):
+        for node in ast.walk(ast.parse(python(cell))) if not source(cell).startswith("%%") else ():
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func).split(".")[-1] not in ("serve", "serve_forever", "run_forever", "input")
+
+
+def test_the_first_code_cell_sets_up_and_the_last_looks_back(notebook: Notebook, path: Path) -> None:
+    code = cells(notebook, "code")
+    number = int(path.stem[:2])
+    assert f"lesson({number})" in source(code[0])
+    assert any("recap(" in source(cell) for cell in code[-2:])
+
+
+def test_nothing_personal_or_far_away(notebook: Notebook) -> None:
+    for cell in cells(notebook, "code"):
+        assert not re.search(r"https?://(?!localhost)", source(cell)), "a cell needs no network"
