@@ -1,6 +1,7 @@
 """lesson(n), predict, parity and recap: what frames a lesson."""
 
 import asyncio
+import os
 import sys
 import textwrap
 import time
@@ -22,6 +23,7 @@ def lesson(number: int) -> Any:
     """
     try:
         this = _lesson(number)
+        os.chdir(root())  # "functions/01-echo" then means the same in a notebook, in a terminal and in the text
         fc = platform()
         nested = nest()
     except (Trouble, FcError) as trouble:
