@@ -25,7 +25,8 @@ def head_of(*headers: tuple[str, str]) -> RequestHead:
     return RequestHead("GET", "/", tuple((name.encode(), value.encode()) for name, value in headers))
 
 
-def choose(head: RequestHead, function: FunctionConfig, table: affinity.Table = (), now: float = 0.0) -> affinity.Choice:
+def choose(head: RequestHead, function: FunctionConfig, table: affinity.Table = (),
+           now: float = 0.0) -> affinity.Choice:
     choice = affinity.choose(head, function, table, now, "new-1")
     assert choice is not None
     return choice
