@@ -1,0 +1,145 @@
+"""The platform as a process: start, attach, stop, survive; and the Python face over it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
+
+import fclocal
+from fclocal.client.state import running
+from fclocal.testing import wait_for
+
+ROOT = Path(__file__).parents[2]
+ECHO = ROOT / "functions" / "01-echo"
+
+
+def wss(url):
+    return url.replace("https", "wss", 1)
+
+
+@pytest.mark.parity("kit.loopback")
+def test_deploy_echo_and_stop_clean(fc):
+    app = fc.deploy(ECHO)
+    assert app.url.startswith("https://localhost:")
+    with connect(wss(app.url)) as ws:
+        ws.send("hello")
+        assert ws.recv(timeout=5) == "hello"
+        ws.send(b"\x00\xff")
+        assert ws.recv(timeout=5) == b"\x00\xff"
+    instance = wait_for(fc, "instance.frozen", function="echo").instance
+    assert [i["instanceId"] for i in fc.instances("echo")] == [instance]
+    pid = fc.instances("echo")[0]["pid"]
+    assert "FC Invoke Start RequestId: 1-" in fc.logs("echo")
+    assert fc.bill("echo").data["requests"] == 1
+    platform = fc.at.pid
+    fc.stop()
+    assert not psutil.pid_exists(pid) and not psutil.pid_exists(platform)
+
+
+def test_start_attaches_to_the_platform_that_runs(fc, platform_factory):
+    again = platform_factory()
+    assert again.at.pid == fc.at.pid
+    with pytest.raises(fclocal.FcError, match="runs already with freeze=True"):
+        platform_factory(freeze=False)
+
+
+def test_attach_needs_a_platform(tmp_path):
+    with pytest.raises(fclocal.FcError) as caught:
+        fclocal.attach(tmp_path / "nothing")
+    assert (caught.value.code, caught.value.cure) == ("PlatformNotRunning", "Run: fclocal start")
+
+
+@pytest.mark.parity("state.survives-kill")
+def test_functions_and_ports_survive_a_kill_and_no_process_does(platform_factory):
+    first = platform_factory()
+    app = first.deploy(ECHO)
+    with connect(wss(app.url)) as ws:
+        ws.send("before")
+        ws.recv(timeout=5)
+        pid = first.instances("echo")[0]["pid"]
+        os.kill(first.at.pid, signal.SIGKILL)
+        with pytest.raises(ConnectionClosedError):
+            ws.recv(timeout=5)
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=5)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    second = platform_factory()
+    with connect(wss(app.url)) as ws:
+        ws.send("after")
+        assert ws.recv(timeout=5) == "after"
+    kinds = [r.kind for r in second.events()]
+    assert kinds.count("platform.started") == 2 and kinds.count("function.created") == 1
+
+
+@pytest.mark.parity("kit.two-platforms")
+def test_two_platforms_side_by_side(platform_factory):
+    one, two = platform_factory("one"), platform_factory("two")
+    urls = [one.deploy(ECHO).url, two.deploy(ECHO).url]
+    assert one.at.endpoint != two.at.endpoint and urls[0] != urls[1]
+    for url, state in zip(urls, (one, two), strict=True):
+        os.environ["SSL_CERT_FILE"] = str(state.at.state / "ca" / "bundle.pem")
+        with connect(wss(url)) as ws:
+            ws.send("hi")
+            assert ws.recv(timeout=5) == "hi"
+    assert len(one.instances()) == len(two.instances()) == 1
+
+
+def test_a_platform_that_nobody_holds_ends_by_itself(tmp_path):
+    program = (
+        "import fclocal, os, sys\n"
+        "fc = fclocal.start(sys.argv[1])\n"
+        "app = fc.deploy(sys.argv[2])\n"
+        "from websockets.sync.client import connect\n"
+        "ws = connect(app.url.replace('https', 'wss'))\n"
+        "print(fc.at.pid, fc.instances()[0]['pid'], flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"  # as a kernel that is killed
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "s"), str(ECHO)], stdout=subprocess.PIPE,
+                          timeout=60, check=False)
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert done.returncode == -signal.SIGKILL and len(pids) == 2
+    gone, left = psutil.wait_procs([psutil.Process(p) for p in pids if psutil.pid_exists(p)], timeout=20)
+    assert not left
+    assert running(tmp_path / "s") is None
+
+
+def cli(state, *arguments, expect=0):
+    done = subprocess.run([sys.executable, "-m", "fclocal.client.cli", "--state", str(state), *arguments],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout if expect == 0 else done.stderr
+
+
+def test_the_command_line_from_start_to_stop(tmp_path):
+    state = tmp_path / "s"
+    assert "fclocal is not running" in cli(state, "status", expect=1)
+    try:
+        assert "fclocal runs (pid" in cli(state, "start")
+        assert "fclocal runs already" in cli(state, "start")
+        assert "Nothing is deployed" in cli(state, "list")
+        made = json.loads(cli(state, "deploy", str(ECHO), "--json", "--set", "timeout=7"))
+        assert made["functionName"] == "echo" and made["triggers"][0]["url"].startswith("https://localhost:")
+        assert json.loads(cli(state, "list", "--json"))["functions"][0]["triggers"] == made["triggers"]
+        assert made["triggers"][0]["url"] in cli(state, "status")
+        os.environ["SSL_CERT_FILE"] = str(state / "ca" / "bundle.pem")
+        with connect(wss(made["triggers"][0]["url"])) as ws:
+            ws.send("x")
+            ws.recv(timeout=5)
+        kinds = [json.loads(line)["kind"] for line in cli(state, "events", "echo").splitlines()]
+        assert kinds[0] == "function.created" and "request.begin" in kinds
+        assert "FC Invoke Start RequestId:" in cli(state, "logs", "echo")
+        assert json.loads(cli(state, "bill", "echo", "--json"))["requests"] == 1
+        assert "check the current price" in cli(state, "bill", "echo")
+        assert "is removed" in cli(state, "remove", "echo")
+        assert "FunctionNotFound" in cli(state, "remove", "echo", expect=1)
+    finally:
+        os.environ.pop("SSL_CERT_FILE", None)
+        cli(state, "stop")
+    assert running(state) is None
+    assert "documented" in cli(state, "parity").lower()
