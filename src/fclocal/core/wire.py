@@ -156,6 +156,16 @@ class TagInput(Shape):
     value: str = Field("", alias="Value", max_length=128)
 
 
+class FunctionTags(Shape):
+    """The field `tags` of CreateFunctionInput and of the query of ListFunctions."""
+
+    tags: tuple[TagInput, ...] = ()
+
+    def pairs(self) -> dict[str, str]:
+        """The tags as a map."""
+        return {tag.key: tag.value for tag in self.tags}
+
+
 class TagsInput(Shape):
     """TagResourcesInput (in Pascal case, unlike all others)."""
 
@@ -175,6 +185,8 @@ def parse(shape: type[S], given: object) -> S:
     known = {field.alias or name for name, field in shape.model_fields.items()}
     clean = {key: _clean(value, key) for key, value in given.items()
              if value is not None and (key in known or value != [])}
+    if clean.get("internetAccess") is False:
+        raise FcError("NotEmulated", field="internetAccess: false")
     try:
         return shape.model_validate_json(json.dumps(clean), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -206,7 +218,7 @@ def _check_json_string(value: object, path: str) -> None:
 def _refusal(error: ValidationError, known: Iterable[str]) -> FcError:
     """The first thing wrong, as an error that names the field."""
     first = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
+    path = printable(".".join(str(part) for part in first["loc"]))
     name = path.rpartition(".")[2]
     if first["type"] == "extra_forbidden":
         if name in NOT_EMULATED:
@@ -215,7 +227,7 @@ def _refusal(error: ValidationError, known: Iterable[str]) -> FcError:
         return FcError("InvalidArgument", reason=f"unknown field '{path}'"
                                                  + (f"; do you mean '{close[0]}'?" if close else ""))
     if first["type"] == "literal_error" and name in _CHOICES:
-        return FcError("NotEmulated", field=f"{path}: {first['input']}")
+        return FcError("NotEmulated", field=f"{path}: {printable(str(first['input']))}")
     text = first["msg"].removeprefix("Value error, ")
     text = text[:1].lower() + text[1:] if first["type"] != "value_error" else text
     return FcError("InvalidArgument", reason=f"{path}: {text}" if path else text)
@@ -231,7 +243,7 @@ def package(given: object) -> bytes | None:
         if key in NOT_EMULATED and value is not None:
             raise FcError("NotEmulated", field=f"code.{key}")
         if key != "zipFile":
-            raise FcError("InvalidArgument", reason=f"unknown field 'code.{key}'")
+            raise FcError("InvalidArgument", reason=f"unknown field 'code.{printable(key)}'")
     try:
         return base64.b64decode(given.get("zipFile", ""), validate=True)
     except (binascii.Error, TypeError, ValueError):
@@ -259,6 +271,11 @@ def paginate(items: Iterable[tuple[str, T]], *, limit: str | None, token: str | 
 
 
 # What goes out.
+
+def printable(text: str) -> str:
+    """At most 200 characters of what a client sent, nothing that could break a line or a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text[:200])
+
 
 def time_text(at: float) -> str:
     """Seconds since 1970 as the API writes them: 2026-01-02T03:04:05Z."""

@@ -1,0 +1,234 @@
+"""The management API 2023-03-30 over HTTP: who may call, which operation is meant, and errors the SDKs can read.
+
+`management` has the operations. Order of the checks: Host, path and method, size, signature. Every
+answer is JSON or empty: the official SDK loses status and code of anything else.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fclocal.core import acs3, identifiers, wire
+from fclocal.core.clock import Clock
+from fclocal.core.errors import FcError
+from fclocal.edge.management.call import Call, Operation
+from fclocal.edge.management.deployment import Deployment
+from fclocal.edge.management.running import Instances, Invoke, Running
+from fclocal.runtime.registry import Registry
+from fclocal.runtime.store import Store
+
+PREFIX = "/2023-03-30"
+MAX_BODY = 140 * 2**20
+"""Bytes of one call: a package of 100 MB in Base64 and its configuration."""
+
+_SMALL = 2**18  # bytes that are hashed and decoded on the event loop; more goes to a thread
+_CODE_SECONDS = 600  # for how long the URL of a package works
+_LOCAL_HOST = re.compile(r"(?:http://)?((?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?)/?", re.IGNORECASE)
+
+
+class Guard:
+    """Admits a call only from this machine's own names, of bounded size, and with a valid signature."""
+
+    def __init__(self, keys: Mapping[str, str], clock: Clock) -> None:
+        self._keys = keys
+        self._clock = clock
+
+    def host(self, scope: Scope) -> str:
+        """The host and port the client called. A web page of another name that resolves to this machine (DNS
+        rebinding) is refused with AccessDenied."""
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        # The SDK with endpoint "http://127.0.0.1:PORT" sends just that as Host.
+        match = _LOCAL_HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if match is None:
+            raise FcError("AccessDenied", reason="the management API answers to the Host 127.0.0.1 or localhost only")
+        return match[1]
+
+    async def admit(self, scope: Scope, receive: Receive) -> bytes:
+        """The body of the call. Raises FcError: Host, RequestTooLarge, or what `acs3.verify_request` raises."""
+        self.host(scope)
+        body = await _body(receive)
+        if len(body) > _SMALL:
+            await asyncio.to_thread(self._verify, scope, body)
+        else:
+            self._verify(scope, body)
+        return body
+
+    def _verify(self, scope: Scope, body: bytes) -> None:
+        acs3.verify_request(scope["method"], scope["raw_path"].decode("latin-1"),
+                            scope["query_string"].decode("latin-1"), scope["headers"], body,
+                            keys=self._keys, now=self._clock.wall())
+
+
+class Guarded:
+    """ASGI middleware: whatever is behind it sees only calls that `guard` has admitted."""
+
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        self._app = app
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body: list[Message] = [{"type": "http.request", "body": await self._guard.admit(scope, receive)}]
+
+        async def again() -> Message:
+            return body.pop() if body else await receive()
+
+        await self._app(scope, again, send)
+
+
+def management_app(registry: Registry, engine: Instances, *, invoke: Invoke, local: Sequence[BaseRoute], clock: Clock,
+                   store: Store) -> Starlette:
+    """The application that serves the management API, and the routes of `local` under /local, signed alike."""
+    guard = Guard({store.access_key_id: store.access_key_secret}, clock)
+    links = _CodeLinks(guard, store, clock)
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in (*Deployment(registry, links.link).table(), *Running(registry, engine, invoke).table()):
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+    routes = [Route(PREFIX + path, _Endpoint(operations, guard)) for path, operations in by_path.items()]
+    app = Starlette(
+        routes=[
+            *routes,
+            Route(PREFIX + "/{rest:path}", _Endpoint({}, guard)),
+            Route("/code/{checksum}.zip", links.download),
+            Mount("/local", routes=local, middleware=[Middleware(Guarded, guard=guard)]),
+        ],
+        exception_handlers={FcError: _fc_error, HTTPException: _http_error, Exception: _bug},
+    )
+    app.router.redirect_slashes = False
+    app.state.clock = clock
+    return app
+
+
+class _Endpoint:
+    """One path of the API with its operations by method."""
+
+    def __init__(self, operations: Mapping[str, Operation], guard: Guard) -> None:
+        self._operations = operations
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        origin = f"http://{self._guard.host(scope)}"
+        operation = self._operations.get(request.method)
+        action = request.headers.get("x-acs-action")
+        if operation is None and not action:
+            code = "MethodNotAllowed" if self._operations else "PathNotSupported"
+            raise FcError(code, path=wire.printable(scope["path"]), method=request.method)
+        body = await self._guard.admit(scope, receive)
+        if operation is None:
+            raise FcError("NotImplemented", operation=wire.printable(action or ""))
+        call = Call(path=request.path_params, query=_query(operation, scope["query_string"].decode("latin-1")),
+                    headers=request.headers, content=await _decoded(body) if operation.json else body, origin=origin)
+        answer = await operation.run(call)
+        if not isinstance(answer, Response):
+            answer = Response(status_code=204) if answer is None else JSONResponse(answer)
+        answer.headers.setdefault("x-fc-request-id", _request_id(request))
+        await answer(scope, receive, send)
+
+
+class _CodeLinks:
+    """URLs under which a package can be fetched for ten minutes without a signature in the headers."""
+
+    def __init__(self, guard: Guard, store: Store, clock: Clock) -> None:
+        self._guard = guard
+        self._store = store
+        self._clock = clock
+
+    def link(self, origin: str, checksum: str) -> str:
+        expires = int(self._clock.wall()) + _CODE_SECONDS
+        return f"{origin}/code/{checksum}.zip?Expires={expires}&Signature={self._signature(checksum, str(expires))}"
+
+    async def download(self, request: Request) -> Response:
+        self._guard.host(request.scope)
+        checksum, expires = request.path_params["checksum"], request.query_params.get("Expires", "")
+        right = self._signature(checksum, expires)
+        if not hmac.compare_digest(right.encode(), request.query_params.get("Signature", "").encode()):
+            raise FcError("SignatureNotMatch")
+        path = self._store.code_path(checksum)
+        if int(expires) < self._clock.wall() or not path.exists():
+            raise FcError("AccessDenied", reason="the URL of this package has expired: call GetFunctionCode again")
+        return FileResponse(path, media_type="application/zip")
+
+    def _signature(self, checksum: str, expires: str) -> str:
+        text = f"GET\n/code/{checksum}.zip\n{expires}"
+        return hmac.new(self._store.access_key_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body. Raises FcError RequestTooLarge, after the rest has been read and dropped: a client that is
+    cut off while it sends does not see the answer."""
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise FcError("ClientClosedRequest")
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= MAX_BODY:
+            parts.append(part)
+        else:
+            parts.clear()
+        if not message.get("more_body", False):
+            break
+    if size > MAX_BODY:
+        raise FcError("RequestTooLarge", limit=MAX_BODY)
+    return b"".join(parts)
+
+
+async def _decoded(body: bytes) -> Any:
+    """The JSON of a body; an empty one counts as {}."""
+    if not body:
+        return {}
+    try:
+        return json.loads(body) if len(body) <= _SMALL else await asyncio.to_thread(json.loads, body)
+    except (ValueError, RecursionError) as error:
+        raise FcError("InvalidArgument", reason=f"the body is not valid JSON: {error}") from None
+
+
+def _query(operation: Operation, text: str) -> dict[str, str]:
+    """The query's parameters. Raises FcError for one that the operation does not have."""
+    query = dict(parse_qsl(text, keep_blank_values=True))
+    for name in query.keys() - operation.query:
+        if name in wire.NOT_EMULATED:
+            raise FcError("NotEmulated", field=name)
+        raise FcError("InvalidArgument", reason=f"unknown query parameter '{wire.printable(name)}'")
+    return query
+
+
+def _request_id(request: Request) -> str:
+    return identifiers.request_id(request.app.state.clock.wall(), secrets.token_bytes(10))
+
+
+def _error(request: Request, error: FcError) -> Response:
+    request_id = _request_id(request)
+    return JSONResponse(error.body(request_id), error.status, headers={"x-fc-request-id": request_id})
+
+
+def _fc_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FcError)
+    return _error(request, error)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    """What the web framework itself refuses, outside the paths of the API."""
+    assert isinstance(error, HTTPException)
+    code = "MethodNotAllowed" if error.status_code == 405 else "PathNotFound"
+    return _error(request, FcError(code, path=wire.printable(request.scope["path"]), method=request.method))
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    """An error of fclocal itself; the server logs it with its traceback."""
+    return _error(request, FcError("InternalServerError"))

@@ -1,0 +1,213 @@
+"""What is deployed: the operations on functions, triggers, versions, aliases, custom domains and tags."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from fclocal.core import rules, wire
+from fclocal.core.errors import FcError
+from fclocal.core.model import CustomDomain, Function, FunctionConfig
+from fclocal.edge.management.call import FUNCTION, PAGE, Call, Operation, array, as_object, op, page
+from fclocal.runtime.registry import Registry
+
+Link = Callable[[str, str], str]
+"""(origin, checksum) to a URL from which the package can be fetched."""
+
+
+class Deployment:
+    """The operations that change or show what is deployed."""
+
+    def __init__(self, registry: Registry, link: Link) -> None:
+        self._registry = registry
+        self._link = link
+
+    def table(self) -> tuple[Operation, ...]:
+        """Where each operation is found."""
+        trigger, version = FUNCTION + "/triggers/{name}", FUNCTION + "/versions/{name}"
+        alias, domain = FUNCTION + "/aliases/{name}", "/custom-domains/{name}"
+        return (
+            op("POST", "/functions", self._create_function),
+            op("GET", "/functions", self._list_functions, *PAGE, "prefix", "runtime", "description", "functionName",
+               "fcVersion", "tags"),
+            op("GET", FUNCTION, self._get_function, "qualifier"),
+            op("PUT", FUNCTION, self._update_function),
+            op("DELETE", FUNCTION, self._delete_function),
+            op("GET", FUNCTION + "/code", self._get_code, "qualifier"),
+            op("POST", FUNCTION + "/triggers", self._create_trigger),
+            op("GET", FUNCTION + "/triggers", self._list_triggers, *PAGE, "prefix"),
+            op("GET", trigger, self._get_trigger),
+            op("PUT", trigger, self._update_trigger),
+            op("DELETE", trigger, self._delete_trigger),
+            op("POST", FUNCTION + "/versions", self._publish),
+            op("GET", FUNCTION + "/versions", self._list_versions, *PAGE, "direction"),
+            op("DELETE", version, self._delete_version),
+            op("POST", FUNCTION + "/aliases", self._create_alias),
+            op("GET", FUNCTION + "/aliases", self._list_aliases, *PAGE, "prefix"),
+            op("GET", alias, self._get_alias),
+            op("PUT", alias, self._update_alias),
+            op("DELETE", alias, self._delete_alias),
+            op("POST", "/custom-domains", self._create_domain),
+            op("GET", "/custom-domains", self._list_domains, *PAGE, "prefix"),
+            op("GET", domain, self._get_domain),
+            op("PUT", domain, self._update_domain),
+            op("DELETE", domain, self._delete_domain),
+            op("POST", "/tags-v2", self._tag),
+            op("GET", "/tags-v2", self._list_tags, "ResourceType", "ResourceId", "Tag", "Limit", "NextToken"),
+            op("DELETE", "/tags-v2", self._untag, "ResourceType", "ResourceId", "TagKey", "All"),
+        )
+
+    # Functions
+
+    async def _create_function(self, call: Call) -> dict[str, Any]:
+        given = as_object(call)
+        package = await asyncio.to_thread(wire.package, given.pop("code", None))
+        tags = wire.parse(wire.FunctionTags, {"tags": given.pop("tags", None)}).pairs()
+        config = wire.parse(FunctionConfig, given)
+        if package is None:
+            raise FcError("InvalidArgument", reason="code: field required")
+        return wire.function_view(await self._registry.create_function(config, package, tags))
+
+    async def _list_functions(self, call: Call) -> dict[str, Any]:
+        query = call.query
+        tags = wire.parse(wire.FunctionTags, {"tags": array(query, "tags")}).pairs()
+        if (generation := query.get("fcVersion", "v3")) not in ("v2", "v3"):
+            raise FcError("InvalidArgument", reason=f"fcVersion: v2 or v3, not '{wire.printable(generation)}'")
+
+        def wanted(function: Function) -> bool:
+            config = function.latest.config
+            return (generation == "v3" and query.get("functionName", "") in function.name
+                    and query.get("description", "") in config.description
+                    and query.get("runtime", config.runtime) == config.runtime
+                    and tags.items() <= function.tags.items())
+
+        found = {name: function for name, function in self._registry.functions.items() if wanted(function)}
+        return page(call, "functions", found, wire.function_view)
+
+    async def _get_function(self, call: Call) -> dict[str, Any]:
+        function = self._registry.function(call.function)
+        return wire.function_view(function, rules.revision(function, call.qualifier))
+
+    async def _update_function(self, call: Call) -> dict[str, Any]:
+        given = as_object(call)
+        package = await asyncio.to_thread(wire.package, given.pop("code", None))
+        return wire.function_view(await self._registry.update_function(call.function, given, package))
+
+    async def _delete_function(self, call: Call) -> None:
+        await self._registry.delete_function(call.function)
+
+    async def _get_code(self, call: Call) -> dict[str, Any]:
+        code = self._registry.revision(call.function, call.qualifier).code
+        return {"url": self._link(call.origin, code.checksum), "checksum": code.checksum}
+
+    # Triggers
+
+    async def _create_trigger(self, call: Call) -> dict[str, Any]:
+        given = wire.parse(wire.TriggerInput, call.content)
+        return wire.trigger_view(call.function, await self._registry.create_trigger(call.function, given))
+
+    async def _list_triggers(self, call: Call) -> dict[str, Any]:
+        triggers = self._registry.function(call.function).triggers
+        return page(call, "triggers", triggers, lambda trigger: wire.trigger_view(call.function, trigger))
+
+    async def _get_trigger(self, call: Call) -> dict[str, Any]:
+        return wire.trigger_view(call.function, self._registry.trigger(call.function, call.path["name"]))
+
+    async def _update_trigger(self, call: Call) -> dict[str, Any]:
+        given = wire.parse(wire.TriggerUpdate, call.content)
+        trigger = await self._registry.update_trigger(call.function, call.path["name"], given)
+        return wire.trigger_view(call.function, trigger)
+
+    async def _delete_trigger(self, call: Call) -> None:
+        await self._registry.delete_trigger(call.function, call.path["name"])
+
+    # Versions and aliases
+
+    async def _publish(self, call: Call) -> dict[str, Any]:
+        given = wire.parse(wire.VersionInput, call.content)
+        return wire.version_view(await self._registry.publish(call.function, given.description))
+
+    async def _list_versions(self, call: Call) -> dict[str, Any]:
+        direction = call.query.get("direction", "BACKWARD")
+        if direction not in ("BACKWARD", "FORWARD"):
+            raise FcError("InvalidArgument",
+                          reason=f"direction: BACKWARD or FORWARD, not '{wire.printable(direction)}'")
+        versions = sorted(self._registry.function(call.function).versions.items(), key=lambda item: int(item[0]),
+                          reverse=direction == "BACKWARD")
+        page, token = wire.paginate(versions, limit=call.query.get("limit"), token=call.query.get("nextToken"))
+        return {"versions": [wire.version_view(version) for version in page], "direction": direction,
+                "nextToken": token}
+
+    async def _delete_version(self, call: Call) -> None:
+        await self._registry.delete_version(call.function, call.path["name"])
+
+    async def _create_alias(self, call: Call) -> dict[str, Any]:
+        given = wire.parse(wire.AliasInput, call.content)
+        return wire.alias_view(await self._registry.create_alias(call.function, given))
+
+    async def _list_aliases(self, call: Call) -> dict[str, Any]:
+        return page(call, "aliases", self._registry.function(call.function).aliases, wire.alias_view)
+
+    async def _get_alias(self, call: Call) -> dict[str, Any]:
+        return wire.alias_view(self._registry.alias(call.function, call.path["name"]))
+
+    async def _update_alias(self, call: Call) -> dict[str, Any]:
+        given = wire.parse(wire.AliasUpdate, call.content)
+        return wire.alias_view(await self._registry.update_alias(call.function, call.path["name"], given))
+
+    async def _delete_alias(self, call: Call) -> None:
+        await self._registry.delete_alias(call.function, call.path["name"])
+
+    # Custom domains. The API has no field for a URL, so it travels in a header.
+
+    async def _create_domain(self, call: Call) -> Response:
+        return _domain(await self._registry.create_domain(wire.parse(wire.DomainInput, call.content)))
+
+    async def _list_domains(self, call: Call) -> dict[str, Any]:
+        return page(call, "customDomains", self._registry.domains, wire.domain_view)
+
+    async def _get_domain(self, call: Call) -> Response:
+        return _domain(self._registry.domain(call.path["name"]))
+
+    async def _update_domain(self, call: Call) -> Response:
+        given = wire.parse(wire.DomainUpdate, call.content)
+        return _domain(await self._registry.update_domain(call.path["name"], given))
+
+    async def _delete_domain(self, call: Call) -> None:
+        await self._registry.delete_domain(call.path["name"])
+
+    # Tags
+
+    async def _tag(self, call: Call) -> None:
+        given = wire.parse(wire.TagsInput, call.content)
+        await self._registry.tag(given.resource_id, {tag.key: tag.value for tag in given.tag})
+
+    async def _list_tags(self, call: Call) -> dict[str, Any]:
+        _check_resource_type(call)
+        names = array(call.query, "ResourceId")
+        wanted = [wire.parse(wire.TagInput, tag) for tag in array(call.query, "Tag")]
+        functions = [self._registry.function(name) for name in names or self._registry.functions]
+        rows = [(f"{function.name}/{key}", {"ResourceId": function.name, "ResourceType": "function", "TagKey": key,
+                                            "TagValue": value})
+                for function in functions for key, value in function.tags.items()
+                if not wanted or any(tag.key == key and tag.value in ("", value) for tag in wanted)]
+        page, token = wire.paginate(rows, limit=call.query.get("Limit"), token=call.query.get("NextToken"))
+        return {"TagResources": page, "NextToken": token}
+
+    async def _untag(self, call: Call) -> None:
+        _check_resource_type(call)
+        names, keys = array(call.query, "ResourceId"), array(call.query, "TagKey")
+        everything = call.query.get("All", "").lower() == "true"
+        if not names or not (keys or everything):
+            raise FcError("InvalidArgument", reason="ResourceId and TagKey (or All) are required")
+        await self._registry.untag(names, None if everything else keys)
+
+
+def _domain(domain: CustomDomain) -> Response:
+    return JSONResponse(wire.domain_view(domain), headers={"x-fclocal-url": domain.url})
+
+
+def _check_resource_type(call: Call) -> None:
+    if (kind := call.query.get("ResourceType", "function")) != "function":
+        raise FcError("NotEmulated", field=f"ResourceType: {wire.printable(kind)}")

@@ -1,0 +1,194 @@
+"""What runs: the operations on concurrency, minimum instances, instances and invocations."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from starlette.responses import Response
+
+from fclocal.core import rules, wire
+from fclocal.core.errors import FcError
+from fclocal.core.model import LATEST, Function
+from fclocal.edge.management.call import FUNCTION, PAGE, Call, Operation, array, milliseconds, op, page
+from fclocal.runtime.pool import Instance
+from fclocal.runtime.registry import Registry
+
+MAX_EVENT = 32 * 2**20  # bytes of a synchronous invocation
+MAX_ASYNC_EVENT = 128 * 2**10  # bytes of an asynchronous one
+
+
+class Instances(Protocol):
+    """What the API needs of runtime.engine.Engine."""
+
+    def instances(self, function: str | None = None) -> list[Instance]: ...
+    def abort(self, function: str, why: str) -> int: ...
+
+
+Invoke = Callable[[str, str, bytes, Mapping[str, str]], Awaitable[tuple[int, Mapping[str, str], bytes]]]
+"""(function, qualifier, event, x-fc-* headers of the caller) to (status, headers, body) of the function's answer."""
+
+
+class Running:
+    """The operations that ask for instances, show them or use them."""
+
+    def __init__(self, registry: Registry, engine: Instances, invoke: Invoke) -> None:
+        self._registry = registry
+        self._engine = engine
+        self._invoke = invoke
+        self._asynchronous: set[asyncio.Future[Any]] = set()
+
+    def table(self) -> tuple[Operation, ...]:
+        """Where each operation is found."""
+        return (
+            op("PUT", FUNCTION + "/concurrency", self._put_concurrency),
+            op("GET", FUNCTION + "/concurrency", self._get_concurrency),
+            op("DELETE", FUNCTION + "/concurrency", self._delete_concurrency),
+            op("GET", "/concurrency-configs", self._list_concurrency, *PAGE, "functionName"),
+            op("PUT", FUNCTION + "/provision-config", self._put_provision, "qualifier"),
+            op("GET", FUNCTION + "/provision-config", self._get_provision, "qualifier"),
+            op("DELETE", FUNCTION + "/provision-config", self._delete_scaling, "qualifier"),
+            op("GET", "/provision-configs", self._list_provision, *PAGE, "functionName"),
+            op("PUT", FUNCTION + "/scaling-config", self._put_scaling, "qualifier"),
+            op("GET", FUNCTION + "/scaling-config", self._get_scaling, "qualifier"),
+            op("DELETE", FUNCTION + "/scaling-config", self._delete_scaling, "qualifier"),
+            op("GET", "/scaling-configs", self._list_scaling, *PAGE, "functionName"),
+            op("GET", FUNCTION + "/instances", self._list_instances, "qualifier", "limit", "startKey", "startTimeMs",
+               "endTimeMs", "withAllActive", "instanceIds", "instanceStatus"),
+            op("POST", FUNCTION + "/invocations", self._invoke_function, "qualifier", json=False),
+            op("POST", FUNCTION + "/invoke/disable", self._disable),
+            op("POST", FUNCTION + "/invoke/enable", self._enable),
+        )
+
+    # Concurrency and scaling
+
+    async def _put_concurrency(self, call: Call) -> dict[str, Any]:
+        given = wire.parse(wire.ConcurrencyInput, call.content)
+        return wire.concurrency_view(await self._registry.reserve(call.function, given.reserved_concurrency))
+
+    async def _get_concurrency(self, call: Call) -> dict[str, Any]:
+        function = self._registry.function(call.function)
+        if function.reserved_concurrency is None:
+            raise FcError("ProvisionConfigNotFound", name=call.function, what="concurrency")
+        return wire.concurrency_view(function)
+
+    async def _delete_concurrency(self, call: Call) -> None:
+        await self._registry.reserve(call.function, None)
+
+    async def _list_concurrency(self, call: Call) -> dict[str, Any]:
+        found = {f.name: f for f in self._functions(call) if f.reserved_concurrency is not None}
+        return page(call, "configs", found, wire.concurrency_view)
+
+    async def _put_provision(self, call: Call) -> dict[str, Any]:
+        given = wire.parse(wire.ProvisionInput, call.content)
+        target = given.target if given.default_target is None else given.default_target
+        if target is None:
+            raise FcError("InvalidArgument", reason="defaultTarget: field required")
+        await self._registry.keep_instances(call.function, call.qualifier, target, cpu=given.always_allocate_cpu)
+        return await self._get_provision(call)
+
+    async def _get_provision(self, call: Call) -> dict[str, Any]:
+        return wire.provision_view(*self._minimum(call, "provision"))
+
+    async def _list_provision(self, call: Call) -> dict[str, Any]:
+        return page(call, "provisionConfigs", self._minimums(call), lambda found: wire.provision_view(*found))
+
+    async def _put_scaling(self, call: Call) -> dict[str, Any]:
+        given = wire.parse(wire.ScalingInput, call.content)
+        await self._registry.keep_instances(call.function, call.qualifier, given.min_instances)
+        return await self._get_scaling(call)
+
+    async def _get_scaling(self, call: Call) -> dict[str, Any]:
+        return wire.scaling_view(*self._minimum(call, "scaling"))
+
+    async def _delete_scaling(self, call: Call) -> None:
+        await self._registry.keep_instances(call.function, call.qualifier, None)
+
+    async def _list_scaling(self, call: Call) -> dict[str, Any]:
+        return page(call, "scalingConfigs", self._minimums(call), lambda found: wire.scaling_view(*found))
+
+    def _functions(self, call: Call) -> list[Function]:
+        """All functions, or the one that the query names."""
+        wanted = call.query.get("functionName")
+        return [function for name, function in self._registry.functions.items() if wanted in (None, "", name)]
+
+    def _minimum(self, call: Call, what: str) -> tuple[Function, str, int]:
+        function = self._registry.function(call.function)
+        if call.qualifier not in function.min_instances:
+            raise FcError("ProvisionConfigNotFound", name=call.function, what=what)
+        return function, call.qualifier, self._running(function, call.qualifier)
+
+    def _minimums(self, call: Call) -> dict[str, tuple[Function, str, int]]:
+        return {f"{function.name}/{qualifier}": (function, qualifier, self._running(function, qualifier))
+                for function in self._functions(call) for qualifier in function.min_instances}
+
+    def _running(self, function: Function, qualifier: str) -> int:
+        version = rules.revision(function, qualifier).version_id
+        return sum(i.revision.version_id == version for i in self._engine.instances(function.name))
+
+    # Instances and invocations
+
+    async def _list_instances(self, call: Call) -> dict[str, Any]:
+        query, function = call.query, self._registry.function(call.function)
+        ids, states = array(query, "instanceIds"), array(query, "instanceStatus")
+        found = self._engine.instances(function.name)
+        if "qualifier" in query:
+            version = rules.revision(function, call.qualifier).version_id
+            found = [i for i in found if i.revision.version_id == version]
+        ends = milliseconds(query, "endTimeMs")
+        milliseconds(query, "startTimeMs")  # an instance that is there has not ended before it
+        rows = [(i.instance_id, _instance_view(i)) for i in found if ends is None or i.created * 1000 <= ends]
+        rows = [(key, row) for key, row in rows
+                if (not ids or key in ids) and (not states or row["status"] in states)]
+        if (start := query.get("startKey")) in (keys := [key for key, _ in rows]):
+            rows = rows[keys.index(start) + 1:]
+        page, _ = wire.paginate(rows, limit=query.get("limit"), token=None)
+        return {"instances": page}
+
+    async def _invoke_function(self, call: Call) -> Response:
+        kind = call.headers.get("x-fc-invocation-type", "Sync")
+        if kind not in ("Sync", "Async"):
+            raise FcError("InvalidArgument",
+                          reason=f"x-fc-invocation-type: Sync or Async, not '{wire.printable(kind)}'")
+        if call.headers.get("x-fc-log-type", "None") != "None":
+            raise FcError("NotEmulated", field="x-fc-log-type: Tail")
+        if len(call.content) > (limit := MAX_EVENT if kind == "Sync" else MAX_ASYNC_EVENT):
+            raise FcError("EntityTooLarge", limit=limit)
+        self._registry.revision(call.function, call.qualifier)
+        named = {name: value for name, value in call.headers.items() if name.startswith("x-fc-")}
+        invocation = asyncio.ensure_future(self._invoke(call.function, call.qualifier, call.content, named))
+        if kind == "Async":
+            self._asynchronous.add(invocation)
+            invocation.add_done_callback(self._finished)
+            task = call.headers.get("x-fc-async-task-id")
+            return Response(status_code=202, headers={"x-fc-async-task-id": task} if task else {})
+        _, headers, body = await invocation
+        # Status and headers of the function are lost, but for the one with which it reports failure.
+        kept = {name: value for name, value in headers.items() if name == "x-fc-request-id"}
+        if headers.get("x-fc-status") == "404":
+            kept["x-fc-error-type"] = "UnhandledInvocationError"
+        return Response(body, headers=kept, media_type="application/octet-stream")
+
+    def _finished(self, invocation: asyncio.Future[Any]) -> None:
+        """An asynchronous invocation ended; its failure is in the journal, nobody waits for it."""
+        self._asynchronous.discard(invocation)
+        if not invocation.cancelled():
+            invocation.exception()
+
+    async def _disable(self, call: Call) -> dict[str, Any]:
+        given = wire.parse(wire.DisableInput, call.content)
+        await self._registry.disable(call.function, given.reason)
+        if given.abort_ongoing_request:
+            self._engine.abort(call.function, "disabled")
+        return {"success": True}
+
+    async def _enable(self, call: Call) -> dict[str, Any]:
+        await self._registry.enable(call.function)
+        return {"success": True}
+
+
+def _instance_view(instance: Instance) -> dict[str, Any]:
+    """An InstanceInfo of the API; version "0" is LATEST."""
+    version = instance.revision.version_id
+    return {"instanceId": instance.instance_id, "versionId": version or "0", "qualifier": version or LATEST,
+            "status": instance.state.capitalize(), "createdTimeMs": int(instance.created * 1000),
+            "destroyedTimeMs": 0, "resourceType": ""}
