@@ -79,7 +79,7 @@ def admit(
     grant = auth.authenticate(door.auth_type, door.auth_config, head, now=wall, keys=keys, body=body)
     revision = snapshot(function, door.qualifier, draw)
     if revision is None:
-        raise _no_such_qualifier(function, door.qualifier)
+        raise no_such_qualifier(function, door.qualifier)
     passed = grant.apply(replace(head, target=door.target))
     return Admission(
         entry=entry,
@@ -155,7 +155,8 @@ def _door(
     )
 
 
-def _no_such_qualifier(function: Function, qualifier: str) -> FcError:
+def no_such_qualifier(function: Function, qualifier: str) -> FcError:
+    """The error for a qualifier that names no version and no alias."""
     if qualifier.isdecimal():
         return FcError("VersionNotFound", name=qualifier, function=function.name)
     return FcError("AliasNotFound", name=qualifier, function=function.name)

@@ -17,9 +17,11 @@ from starlette.routing import Route
 
 from fclocal.core import billing
 from fclocal.core.errors import FcError
+from fclocal.core.faults import FaultRule
 from fclocal.core.records import Record
 from fclocal.runtime.engine import Engine
 from fclocal.runtime.journal import Journal
+from fclocal.runtime.redis_server import RedisServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Local:
 
     engine: Engine
     journal: Journal
+    redis: RedisServer
     status: Callable[[], dict[str, Any]]
     stop: Callable[[], None]
     keep: Callable[[], None]
@@ -45,6 +48,12 @@ class Local:
             Route("/events", self._events),
             Route("/bill", self._bill),
             Route("/instances/{instance_id}/kill", self._kill, methods=["POST"]),
+            Route("/faults", self._faults),
+            Route("/faults", self._arm, methods=["POST"]),
+            Route("/faults/{rule_id}", self._clear, methods=["DELETE"]),
+            Route("/taps/{function}", self._tap, methods=["POST"]),
+            Route("/taps/{function}", self._untap, methods=["DELETE"]),
+            Route("/redis", self._redis, methods=["POST"]),
         ]
 
     async def _status(self, request: Request) -> Response:
@@ -109,9 +118,7 @@ class Local:
 
     async def _bill(self, request: Request) -> Response:
         function = request.query_params.get("function")
-        currency = request.query_params.get("currency", "CNY")
-        if currency not in ("CNY", "USD"):
-            raise FcError("InvalidArgument", reason=f"currency: CNY or USD, not '{currency}'")
+        currency = _currency(request.query_params.get("currency", "CNY"))
 
         def compute() -> dict[str, Any]:
             kinds = ("instance.*", "request.*")
@@ -128,6 +135,56 @@ class Local:
                 self.engine.kill(instance, "fault")
                 return Response(status_code=204)
         raise FcError("InvalidArgument", reason=f"there is no instance '{wanted}'")
+
+    async def _faults(self, request: Request) -> Response:
+        return JSONResponse([_rule(rule) for rule in self.engine.injection.rules])
+
+    async def _arm(self, request: Request) -> Response:
+        """Arm a fault: {"what": ..., and the fields of core.faults.rule}. Answers the rule."""
+        given = await _object(request)
+        what = given.pop("what", "")
+        return JSONResponse(_rule(self.engine.arm(str(what), given)))
+
+    async def _clear(self, request: Request) -> Response:
+        self.engine.injection.clear(request.path_params["rule_id"])
+        return Response(status_code=204)
+
+    async def _tap(self, request: Request) -> Response:
+        """Record frames from now on; answers the number of the newest record, to read from there."""
+        name = request.path_params["function"]
+        if name not in self.engine.catalogue.functions:
+            raise FcError("FunctionNotFound", name=name)
+        self.engine.taps.on(name)
+        return JSONResponse({"after": self.journal.last()})
+
+    async def _untap(self, request: Request) -> Response:
+        self.engine.taps.off(request.path_params["function"])
+        return Response(status_code=204)
+
+    async def _redis(self, request: Request) -> Response:
+        """Start the kit's Redis unless it runs; where it is, and which program."""
+        url = await self.redis.start()
+        return JSONResponse({"url": url, "program": self.redis.program})
+
+
+def _rule(rule: FaultRule) -> dict[str, Any]:
+    return {"rule": rule.id, "what": rule.what, "function": rule.function, "times": rule.times, "detail": rule.detail}
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    try:
+        given = await request.json()
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise FcError("InvalidArgument", reason="the body must be a JSON object")
+    return given
+
+
+def _currency(text: str) -> billing.Currency:
+    if text == "CNY" or text == "USD":
+        return text
+    raise FcError("InvalidArgument", reason=f"currency: CNY or USD, not '{text}'")
 
 
 def _integer(text: str, name: str) -> int:

@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,9 +31,13 @@ from fclocal.edge.gateway import Gateway
 from fclocal.edge.local import Local
 from fclocal.runtime.certificates import Certificates
 from fclocal.runtime.engine import Engine, Options
+from fclocal.runtime.injection import Injection
+from fclocal.runtime.invocation import invoke
 from fclocal.runtime.journal import Journal
 from fclocal.runtime.process import Launcher
+from fclocal.runtime.redis_server import RedisServer
 from fclocal.runtime.registry import Registry
+from fclocal.runtime.starter import Starter
 from fclocal.runtime.store import Store
 
 VERSION = "0.1.0"
@@ -65,8 +70,17 @@ class Server:
             stack.callback(self.store.close)
             launcher = Launcher(self.state, start_limit=self.start_limit)
             stack.push_async_callback(launcher.close)
+            await launcher.open()
+            self.redis = redis = RedisServer(self.state)
+            stack.push_async_callback(redis.stop)
+            starter = Starter(launcher, redis, self.journal, self.clock, self.store.code_path)
             self.engine = Engine(
-                catalogue=self.store, journal=self.journal, launcher=launcher, clock=self.clock, options=self.options
+                catalogue=self.store,
+                journal=self.journal,
+                starter=starter,
+                injection=Injection(self.journal, self.clock, redis),
+                clock=self.clock,
+                options=self.options,
             )
             gateway = Gateway(self.engine, Certificates(self.state / "ca"), clock=self.clock)
             stack.push_async_callback(gateway.close)
@@ -92,8 +106,24 @@ class Server:
                 self.journal.append("platform.stopped")
 
     def _app(self) -> Any:
-        local = Local(self.engine, self.journal, self.status, self.closing.set, self.stay, self.attached, self.closing)
-        return management_app(self.registry, self.engine, local=local.routes(), clock=self.clock, store=self.store)
+        local = Local(
+            engine=self.engine,
+            journal=self.journal,
+            redis=self.redis,
+            status=self.status,
+            stop=self.closing.set,
+            keep=self.stay,
+            attached=self.attached,
+            closing=self.closing,
+        )
+        return management_app(
+            self.registry,
+            self.engine,
+            invoke=partial(invoke, self.engine),
+            local=local.routes(),
+            clock=self.clock,
+            store=self.store,
+        )
 
     def _publish(self) -> None:
         about = {
@@ -139,6 +169,7 @@ class Server:
                 }
                 for name, f in sorted(self.store.functions.items())
             ],
+            "redis": self.redis.program,
             "customDomains": [
                 {"domainName": d.domain_name, "url": d.url} for _, d in sorted(self.store.domains.items())
             ],

@@ -6,22 +6,24 @@ idle instances, follows changes of functions, and carries out injected faults.
 """
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from fclocal.core import admission, identifiers
+from fclocal.core import admission, affinity, faults, identifiers
 from fclocal.core.admission import Admission
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.model import CustomDomain, Function, Revision, snapshot
 from fclocal.core.request import Entry, RequestHead
-from fclocal.runtime import hooks
+from fclocal.runtime.injection import Injection
 from fclocal.runtime.journal import Journal
 from fclocal.runtime.pool import Census, Instance, Pool, Process
+from fclocal.runtime.sessions import Sessions
+from fclocal.runtime.starter import Starter, platform_log
+from fclocal.runtime.taps import Tap, Taps
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +35,6 @@ class Options:
     instance_quota: int = 100  # instances per region
     memory_sweep: float = 0.5
     propagation: float = 0.0  # until a new trigger answers ("about 10 seconds" on the service)
-
-
-class Launcher(Protocol):
-    """What the engine needs of runtime.process.Launcher."""
-
-    async def start(
-        self,
-        *,
-        instance_id: str,
-        revision: Revision,
-        code_zip: Path,
-        qualifier: str,
-        on_line: Callable[[str, str], None],
-        on_dropped: Callable[[int], None],
-        on_exit: Callable[[int], None],
-    ) -> Process: ...
 
 
 class Catalogue(Protocol):
@@ -68,30 +54,46 @@ class Catalogue(Protocol):
 class Lease:
     """A place on an instance, from the moment it is given until `end`."""
 
-    __slots__ = ("_engine", "_instance", "_pool", "_timer", "admission", "began", "on_abort", "request_id")
+    __slots__ = (
+        "_engine", "_on_abort", "_over", "_timers", "admission", "began", "instance", "on_silence", "pool",
+        "request_id", "response_headers", "session_id",
+    )  # fmt: skip
 
     host = "127.0.0.1"
 
     def __init__(
-        self, engine: "Engine", pool: Pool, instance: Instance, admitted: Admission, on_abort: Callable[[str], None]
+        self,
+        engine: "Engine",
+        pool: Pool,
+        instance: Instance,
+        admitted: Admission,
+        choice: affinity.Choice | None,
+        on_abort: Callable[[str], None],
+        on_silence: Callable[[], None],
     ) -> None:
         self._engine = engine
-        self._pool = pool
-        self._instance = instance
+        self._on_abort = on_abort
+        self._over = False
         self.admission = admitted
-        self.request_id = admitted.request_id
-        self.on_abort = on_abort
         self.began = engine.clock.now()
-        self._timer = asyncio.get_running_loop().call_later(admitted.timeout, self.abort, "timeout")
+        self.instance = instance
+        self.on_silence = on_silence
+        self.pool = pool
+        self.request_id = admitted.request_id
+        self.session_id = None if choice is None else choice.session_id
+        self.response_headers = () if choice is None or choice.header is None else (choice.header,)
+        self._timers: list[asyncio.TimerHandle] = []
+        self.later(admitted.timeout, lambda: self.abort("timeout"))
         instance.aborts.add(self.abort)
 
     @property
     def instance_id(self) -> str:
-        return self._instance.instance_id
+        return self.instance.instance_id
 
     @property
     def port(self) -> int:
-        process = self._instance.process
+        """The port the instance listens on; a lease is given on running instances only."""
+        process = self.instance.process
         if process is None:
             raise RuntimeError("a lease is given on running instances only")
         return process.port
@@ -101,34 +103,56 @@ class Lease:
         """When the execution timeout cuts the request, in seconds of the platform's clock."""
         return self.began + self.admission.timeout
 
+    def tap(self, extensions: bytes) -> Tap | None:
+        """What records the frames of this connection, None for most. `extensions`: Sec-WebSocket-Extensions
+        of the instance's 101."""
+        return self._engine.taps.open(self.instance.name, self.instance_id, self.request_id, extensions)
+
+    def later(self, seconds: float, what: Callable[[], object]) -> None:
+        """Do `what` after `seconds`, unless the lease has ended by then."""
+        self._timers.append(asyncio.get_running_loop().call_later(seconds, what))
+
     def abort(self, why: str) -> None:
         """Cut the request: the gateway aborts both sides, without a Close frame, and ends the lease.
 
         The instance is left alone until then, so that it cannot say its own goodbye first.
         """
-        self.on_abort(why)
+        if not self._over:
+            self._on_abort(why)
 
     def end(self, *, status: int, close_code: int | None, why: str, bytes_in: int, bytes_out: int) -> None:
         """The request is over. May be called more than once; the first call counts."""
-        if self.abort not in self._instance.aborts:
+        if self._over:
             return
-        self._instance.aborts.discard(self.abort)
-        self._timer.cancel()
+        self._over = True
+        self.instance.aborts.discard(self.abort)
+        for timer in self._timers:
+            timer.cancel()
         self._engine.ended(self, status, close_code, why, bytes_in, bytes_out)
-        self._pool.release(self._instance)
 
 
 class Engine:
     """Instances and requests of one platform. Call from one event loop only."""
 
     def __init__(
-        self, *, catalogue: Catalogue, journal: Journal, launcher: Launcher, clock: Clock, options: Options
+        self,
+        *,
+        catalogue: Catalogue,
+        journal: Journal,
+        starter: Starter,
+        injection: Injection,
+        clock: Clock,
+        options: Options,
     ) -> None:
         self.catalogue = catalogue
         self.journal = journal
+        self.injection = injection
+        self.taps = Taps(journal)
         self.clock = clock
         self.options = options
-        self._launcher = launcher
+        self._starter = starter
+        self._sessions = Sessions()
+        self._leases: dict[str, Lease] = {}
         self._pools: dict[tuple[str, str, int], Pool] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._closing = False
@@ -172,20 +196,41 @@ class Engine:
         )
 
     async def lease(
-        self, admitted: Admission, *, protocol: str, client: str, on_abort: Callable[[str], None]
+        self,
+        admitted: Admission,
+        *,
+        protocol: str,
+        client: str,
+        on_abort: Callable[[str], None],
+        on_silence: Callable[[], None],
     ) -> Lease:
-        """A place on an instance; may wait for a cold start. Raises FcError 412, 429 or 503."""
+        """A place on an instance; may wait for a cold start. Raises FcError 412, 429 or 503.
+
+        `on_abort(why)` is called when the request must be cut, `on_silence()` when nothing may be carried any more
+        while the connections stay open (an injected fault).
+        """
         if self._closing:
             raise FcError("ResourceThrottled", reason="the platform is shutting down")
         asked = self.clock.now()
+        config, request_id = admitted.revision.config, admitted.request_id
+        name = config.function_name
+        for rule in self.injection.hit("request", name, request=request_id):
+            if rule.what == "reject":
+                raise rule.error()
+            await asyncio.sleep(rule.delay)
         pool = self._pool(admitted.revision)
-        instance, cold = await pool.seat()
-        lease = Lease(self, pool, instance, admitted, on_abort)
-        name, instance_id, request_id = instance.name, instance.instance_id, admitted.request_id
+        choice = self._sessions.choose(admitted.head, config, pool.instances, asked)
+        if choice is None:
+            instance, cold = await pool.seat()
+        else:
+            instance, cold = await pool.seat(choice.instance_id, self._sessions.full(config, asked))
+            self._sessions.bind(config, choice.session_id, instance.instance_id, self.clock.now())
+        lease = Lease(self, pool, instance, admitted, choice, on_abort, on_silence)
+        self._leases[request_id] = lease
         self.journal.append(
             "request.begin",
             function=name,
-            instance=instance_id,
+            instance=instance.instance_id,
             request=request_id,
             protocol=protocol,
             method=admitted.head.method,
@@ -197,23 +242,27 @@ class Engine:
             cold=cold,
             waited=round(lease.began - asked, 6),
         )
-        self._platform_log(name, instance_id, request_id, f"FC Invoke Start RequestId: {request_id}")
+        platform_log(self.journal, instance, request_id, f"FC Invoke Start RequestId: {request_id}")
+        self._connected(lease)
         return lease
 
     def ended(
         self, lease: Lease, status: int, close_code: int | None, why: str, bytes_in: int, bytes_out: int
     ) -> None:
-        """Write down the end of a lease (called by it)."""
-        name, instance_id = lease.admission.revision.config.function_name, lease.instance_id
-        milliseconds = (self.clock.now() - lease.began) * 1000
+        """Write down the end of a lease and give its place back (called by it)."""
+        del self._leases[lease.request_id]
+        instance, now = lease.instance, self.clock.now()
+        if lease.session_id is not None:
+            self._sessions.release(lease.admission.revision.config, lease.session_id, now)
         text = f"FC Invoke End RequestId: {lease.request_id}"
-        if reason := _END_TEXTS.get(why):
-            text += f", Error: {reason.format(timeout=lease.admission.timeout)} (duration: {milliseconds:.0f}ms)"
-        self._platform_log(name, instance_id, lease.request_id, text)
+        if why in _END_TEXTS:
+            reason = _END_TEXTS[why].format(timeout=lease.admission.timeout)
+            text += f", Error: {reason} (duration: {(now - lease.began) * 1000:.0f}ms)"
+        platform_log(self.journal, instance, lease.request_id, text)
         self.journal.append(
             "request.end",
-            function=name,
-            instance=instance_id,
+            function=instance.name,
+            instance=instance.instance_id,
             request=lease.request_id,
             status=status,
             closeCode=close_code,
@@ -221,6 +270,30 @@ class Engine:
             bytesIn=bytes_in,
             bytesOut=bytes_out,
         )
+        lease.pool.release(instance)
+
+    # Faults
+
+    def arm(self, what: str, given: Mapping[str, Any]) -> faults.FaultRule:
+        """Arm a fault; it meets the requests that run already, too. Raises FcError InvalidArgument."""
+
+        def running() -> None:
+            for lease in list(self._leases.values()):
+                self._connected(lease)
+
+        return self.injection.arm(what, given, running)
+
+    def _connected(self, lease: Lease) -> None:
+        name, instance = lease.instance.name, lease.instance
+        for rule in self.injection.hit(
+            "connected", name, instance=instance.instance_id, request=lease.request_id
+        ):
+            if rule.what == "kill":
+                lease.later(rule.after, lambda: self.kill(instance, "fault"))
+            elif rule.what == "cut":
+                lease.later(rule.after, lambda: lease.abort("fault"))
+            else:
+                lease.later(rule.after, lease.on_silence)
 
     def abort(self, function: str, why: str) -> int:
         """Cut every request of a function; how many there were."""
@@ -269,6 +342,7 @@ class Engine:
         self._closing = True
         if self._sweeper is not None:
             self._sweeper.cancel()
+        await self.injection.close()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
 
     def _pool(self, revision: Revision) -> Pool:
@@ -278,11 +352,11 @@ class Engine:
                 revision,
                 journal=self.journal,
                 clock=self.clock,
-                launch=self._launch,
+                launch=self._start,
                 census=lambda: self._census(name),
                 new_id=lambda: identifiers.instance_id(self.clock.now(), os.urandom(12)),
                 freezes=self.options.freeze,
-                before_stop=self._pre_stop,
+                before_stop=self._starter.before_stop,
             )
             if self._sweeper is None:
                 self._sweeper = asyncio.get_running_loop().call_later(self.options.memory_sweep, self._sweep)
@@ -297,53 +371,16 @@ class Engine:
             quota=self.options.instance_quota,
         )
 
-    async def _launch(self, instance: Instance) -> Process:
-        revision, name, instance_id = instance.revision, instance.name, instance.instance_id
-
-        def on_line(stream: str, text: str) -> None:
-            self.journal.append("log", function=name, instance=instance_id, stream=stream, text=text)
-
-        def on_dropped(lines: int) -> None:
-            self.journal.append("log.dropped", function=name, instance=instance_id, lines=lines)
+    async def _start(self, instance: Instance) -> Process:
+        key = instance.revision.key
+        for rule in self.injection.hit("start", instance.name, instance=instance.instance_id):
+            await asyncio.sleep(rule.delay)
 
         def on_exit(code: int) -> None:
-            if (pool := self._pools.get(revision.key)) is not None:
+            if (pool := self._pools.get(key)) is not None:
                 pool.exited(instance, code)
 
-        process = await self._launcher.start(
-            instance_id=instance_id,
-            revision=revision,
-            code_zip=self.catalogue.code_path(revision.code.checksum),
-            qualifier=revision.version_id or "LATEST",
-            on_line=on_line,
-            on_dropped=on_dropped,
-            on_exit=on_exit,
-        )
-        if (hook := revision.config.instance_lifecycle_config.initializer) is not None:
-            try:
-                await self._hook("Initialize", hooks.INITIALIZE, instance, process, hook.timeout)
-            except BaseException:
-                process.kill()
-                raise
-        return process
-
-    async def _pre_stop(self, instance: Instance) -> None:
-        hook = instance.revision.config.instance_lifecycle_config.pre_stop
-        if hook is not None and instance.process is not None:
-            await self._hook("PreStop", hooks.PRE_STOP, instance, instance.process, hook.timeout)
-
-    async def _hook(self, title: str, call: hooks.Call, instance: Instance, process: Process, timeout: float) -> None:
-        request_id = identifiers.hook_id(os.urandom(16))
-        name, instance_id = instance.name, instance.instance_id
-        self._platform_log(name, instance_id, request_id, f"FC {title} Start RequestId: {request_id}")
-        error = ""
-        try:
-            await hooks.call(call, process.port, instance.revision, request_id=request_id, timeout=timeout)
-        except FcError as failure:
-            error = f", Error: {failure.message}"
-            raise
-        finally:
-            self._platform_log(name, instance_id, request_id, f"FC {title} End RequestId: {request_id}{error}")
+        return await self._starter.start(instance, on_exit)
 
     # Time
 
@@ -351,16 +388,11 @@ class Engine:
         """Now and then: memory limits, idle instances, minimum instances, pools that are empty."""
         for instance in self.instances():
             if instance.process is not None and instance.load:
-                limit = instance.revision.config.memory_size * 1024 * 1024
-                with contextlib.suppress(ProcessLookupError):
-                    if instance.process.memory() > limit:
-                        self._platform_log(
-                            instance.name,
-                            instance.instance_id,
-                            "",
-                            f"Function instance used more than its {limit >> 20} MB and was killed (exit code 137)",
-                        )
-                        self.kill(instance, "memory")
+                limit = instance.revision.config.memory_size
+                if instance.process.memory() > limit << 20:
+                    text = f"Function instance used more than its {limit} MB and was killed (exit code 137)"
+                    platform_log(self.journal, instance, "", text)
+                    self.kill(instance, "memory")
         for pool in list(self._pools.values()):
             pool.reclaim(self.options.idle_release)
         self._drop_empty()
@@ -373,10 +405,6 @@ class Engine:
             if pool.retired and not pool.instances:
                 del self._pools[key]
 
-    def _platform_log(self, name: str, instance_id: str, request_id: str, text: str) -> None:
-        data: dict[str, Any] = {"stream": "platform", "text": text}
-        self.journal.append("log", function=name, instance=instance_id, request=request_id, **data)
-
 
 # What the documented line "FC Invoke End RequestId: ..., Error: ..." says, by the reason of the end.
 _END_TEXTS = {
@@ -384,5 +412,4 @@ _END_TEXTS = {
     "client": "Invocation canceled by client",
     "instance": "Process exited unexpectedly before completing request",
     "fault": "Connection cut by an injected fault",
-    "function": "",
 }

@@ -34,9 +34,9 @@ class Answer:
 
 
 async def call(
-    what: Call, port: int, revision: Revision, *, request_id: str, timeout: float, body: bytes = b"", qualifier: str = ""
+    what: Call, port: int, revision: Revision, *, request_id: str, limit: float, body: bytes = b"", qualifier: str = ""
 ) -> Answer:
-    """Make the call; `timeout` in seconds. Raises FcError InitializationError for a hook that fails,
+    """Make the call, within `limit` seconds. Raises FcError InitializationError for a hook that fails,
     BadResponse when the instance does not answer in HTTP, FunctionTimeout when it takes too long."""
     import aiohttp
 
@@ -46,16 +46,17 @@ async def call(
     named = {name.decode(): value.decode("latin-1") for name, value in given}
     if what is INVOKE:
         named["content-type"] = "application/octet-stream"
+    url = f"http://127.0.0.1:{port}{what.path}"
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout)) as session,
-            session.request(what.method, f"http://127.0.0.1:{port}{what.path}", headers=named, data=body or None) as got,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=limit)) as session,
+            session.request(what.method, url, headers=named, data=body or None) as got,
         ):
             answer = Answer(got.status, tuple(got.headers.items()), await got.read())
     except TimeoutError:
         if what is INVOKE:
-            raise FcError("FunctionTimeout", seconds=f"{timeout:g}") from None
-        raise FcError("InitializationError", reason=f"{what.path} did not answer in {timeout:g} seconds") from None
+            raise FcError("FunctionTimeout", seconds=f"{limit:g}") from None
+        raise FcError("InitializationError", reason=f"{what.path} did not answer in {limit:g} seconds") from None
     except aiohttp.ClientError as error:
         if what is INVOKE:
             raise FcError("BadResponse", reason=str(error)) from None

@@ -103,22 +103,25 @@ class Pool:
 
     # Requests
 
-    async def seat(self, prefer: str | None = None) -> tuple[Instance, bool]:
+    async def seat(
+        self, bound_to: str | None = None, avoid: frozenset[str] = frozenset()
+    ) -> tuple[Instance, bool]:
         """An instance with a place taken on it, and whether a cold start was waited for.
 
-        `prefer` is the instance a session is bound to: it is taken if it is there and has room. Raises FcError:
-        ResourceExhausted (429), or what kept the instance from starting. Give the place back with `release`.
+        `bound_to` is the instance a session is bound to: it is taken as long as it is there. `avoid` are instances
+        that take no further session. Raises FcError: ResourceExhausted (429), or what kept the instance from
+        starting. Give the place back with `release`.
         """
-        if prefer in self.instances:
-            bound = self.instances[prefer]
+        if bound_to in self.instances:
+            bound = self.instances[bound_to]
             if bound.state in (State.ACTIVE, State.IDLE, State.FROZEN):
                 if bound.load >= self.revision.config.concurrency:
-                    raise FcError("ResourceExhausted", reason=f"instance {prefer} of the session is full")
+                    raise FcError("ResourceExhausted", reason=f"instance {bound_to} of the session is full")
                 self._take(bound)
                 return bound, False
         census = self._census()
         decision = dispatch.decide(
-            [i.seat() for i in self.instances.values()],
+            [i.seat() for i in self.instances.values() if i.instance_id not in avoid],
             concurrency=self.revision.config.concurrency,
             waiting=len(self._waiting),
             running=census.of_function,

@@ -1,0 +1,91 @@
+"""Injected faults carried out: which rules are armed, what they hit, and when they end.
+
+`core.faults` decides which rule hits; this module keeps the rules, writes them into the journal, and gives the
+engine what to do. A rule that is armed hits the requests that run already, too.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fclocal.core import faults
+from fclocal.core.clock import Clock
+from fclocal.core.errors import FcError
+from fclocal.runtime.journal import Journal
+from fclocal.runtime.redis_server import RedisServer
+
+
+class Injection:
+    """The armed rules of one platform."""
+
+    def __init__(self, journal: Journal, clock: Clock, redis: RedisServer) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._redis = redis
+        self._rules: faults.Rules = ()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._pauses: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def rules(self) -> faults.Rules:
+        """The rules that are armed now."""
+        return self._rules
+
+    def arm(self, what: str, given: Mapping[str, Any], running: Callable[[], None]) -> faults.FaultRule:
+        """Arm a rule (see core.faults.rule for `given`); `running` has it meet the requests that run already.
+
+        Raises FcError InvalidArgument, or for pause_redis RedisNotAvailable when none runs.
+        """
+        now = self._clock.now()
+        rule = faults.rule(f"f-{secrets.token_hex(4)}", what, given, now)
+        if rule.what == "pause_redis" and not self._redis.running:
+            raise FcError("InvalidArgument", reason="pause_redis: no function has asked for Redis yet")
+        self._rules = (*self._rules, rule)
+        self._journal.append(
+            "fault.armed", function=rule.function or "", rule=rule.id, what=rule.what, detail=rule.detail
+        )
+        if rule.until is not None:
+            self._timers[rule.id] = asyncio.get_running_loop().call_later(rule.until - now, self.clear, rule.id)
+        if rule.what == "pause_redis":
+            self._pauses[rule.id] = asyncio.create_task(self._redis.pause(faults.LONGEST))
+        running()
+        return rule
+
+    def clear(self, rule_id: str) -> None:
+        """End a rule; one that has ended already is no error."""
+        self._keep(tuple(rule for rule in self._rules if rule.id != rule_id))
+
+    def hit(self, step: faults.Step, function: str, *, instance: str = "", request: str = "") -> faults.Rules:
+        """The rules that hit this step now; they are used up and written down by asking."""
+        if not self._rules:  # the usual case, and every request asks twice
+            return ()
+        hits, left = faults.hit(self._rules, step, function, self._clock.now())
+        for rule in hits:
+            self._journal.append(
+                "fault.hit",
+                function=function,
+                instance=instance,
+                request=request,
+                rule=rule.id,
+                what=rule.what,
+                detail=rule.detail,
+            )
+        self._keep(left)
+        return hits
+
+    async def close(self) -> None:
+        """End every rule."""
+        pauses = list(self._pauses.values())
+        self._keep(())
+        if pauses:
+            await asyncio.wait(pauses)
+
+    def _keep(self, left: faults.Rules) -> None:
+        for rule in faults.ended(self._rules, left):
+            if (timer := self._timers.pop(rule.id, None)) is not None:
+                timer.cancel()
+            if (pause := self._pauses.pop(rule.id, None)) is not None:
+                pause.cancel()
+            self._journal.append("fault.cleared", function=rule.function or "", rule=rule.id, what=rule.what)
+        self._rules = left

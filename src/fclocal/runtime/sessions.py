@@ -1,0 +1,40 @@
+"""Which instance each session of each function is bound to (session affinity), kept over core.affinity's decisions."""
+
+import uuid
+from collections.abc import Iterable
+
+from fclocal.core import affinity
+from fclocal.core.model import FunctionConfig
+from fclocal.core.request import RequestHead
+
+
+class Sessions:
+    """The bindings of all functions. A session is gone with its instance, its lifetime or its idle time."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, affinity.Table] = {}
+
+    def choose(
+        self, head: RequestHead, config: FunctionConfig, instances: Iterable[str], now: float
+    ) -> affinity.Choice | None:
+        """The session of a request; None without affinity. Raises FcError for an id that breaks the rules."""
+        if config.session_affinity == "NONE":
+            return None
+        table = affinity.prune(self._table(config), config, instances, now)
+        self._tables[config.function_name] = table
+        return affinity.choose(head, config, table, now, str(uuid.uuid4()))
+
+    def full(self, config: FunctionConfig, now: float) -> frozenset[str]:
+        """Instances that take no further session."""
+        return affinity.full(self._table(config), config, now)
+
+    def bind(self, config: FunctionConfig, session_id: str, instance_id: str, now: float) -> None:
+        """A request of the session has its place on the instance."""
+        self._tables[config.function_name] = affinity.bind(self._table(config), session_id, instance_id, now)
+
+    def release(self, config: FunctionConfig, session_id: str, now: float) -> None:
+        """A request of the session has ended."""
+        self._tables[config.function_name] = affinity.release(self._table(config), session_id, now)
+
+    def _table(self, config: FunctionConfig) -> affinity.Table:
+        return self._tables.get(config.function_name, ())

@@ -1,0 +1,66 @@
+"""Frames on the wire: taps record what passes through chosen connections.
+
+A connection is recorded if it opens while a tap is on for its function; all others keep the relay that looks at
+nothing. The frames go into the journal.
+"""
+
+from collections.abc import Callable
+
+from fclocal.core import frames
+from fclocal.runtime.journal import Journal
+
+
+class Tap:
+    """Reads the frames of one connection. `feed` never raises: what is no WebSocket is not recorded."""
+
+    def __init__(
+        self, extensions: bytes, wanted: Callable[[], bool], record: Callable[[str, frames.Frame], None]
+    ) -> None:
+        text = extensions.decode("latin-1")
+        self._readers = {"in": frames.FrameReader("in", text), "out": frames.FrameReader("out", text)}
+        self._wanted = wanted
+        self._record = record
+
+    def feed(self, direction: str, data: bytes) -> None:
+        """Bytes that pass: "in" from client to function, "out" back."""
+        if self._wanted():
+            for frame in self._readers[direction].feed(data):
+                self._record(direction, frame)
+
+
+class Taps:
+    """Which functions are tapped, how many times over."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._count: dict[str, int] = {}
+
+    def on(self, function: str) -> None:
+        """Record the frames of connections that open from now on."""
+        self._count[function] = self._count.get(function, 0) + 1
+
+    def off(self, function: str) -> None:
+        """One tap fewer; with the last one recording ends, also for connections that are open."""
+        self._count[function] = max(0, self._count.get(function, 0) - 1)
+
+    def open(self, function: str, instance: str, request: str, extensions: bytes) -> Tap | None:
+        """A tap for a connection of `function`, None if nobody asked for one."""
+        if not self._count.get(function):
+            return None
+
+        def record(direction: str, frame: frames.Frame) -> None:
+            self._journal.append(
+                "tap.frame",
+                function=function,
+                instance=instance,
+                request=request,
+                direction=direction,
+                opcode=frame.opcode,
+                final=frame.final,
+                length=frame.length,
+                closeCode=frame.close_code,
+                preview=frame.preview,
+                compressed=frame.compressed,
+            )
+
+        return Tap(extensions, lambda: bool(self._count.get(function)), record)
