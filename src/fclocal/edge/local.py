@@ -18,6 +18,7 @@ from starlette.routing import Route
 from fclocal.core import billing
 from fclocal.core.errors import FcError
 from fclocal.core.faults import FaultRule
+from fclocal.core.prices import Currency
 from fclocal.core.records import Record
 from fclocal.runtime.engine import Engine
 from fclocal.runtime.journal import Journal
@@ -181,7 +182,7 @@ async def _object(request: Request) -> dict[str, Any]:
     return given
 
 
-def _currency(text: str) -> billing.Currency:
+def _currency(text: str) -> Currency:
     if text == "CNY" or text == "USD":
         return text
     raise FcError("InvalidArgument", reason=f"currency: CNY or USD, not '{text}'")

@@ -16,6 +16,7 @@ from fclocal.core import admission, affinity, faults, identifiers
 from fclocal.core.admission import Admission
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
+from fclocal.core.headers import Headers
 from fclocal.core.model import CustomDomain, Function, Revision, snapshot
 from fclocal.core.request import Entry, RequestHead
 from fclocal.runtime.injection import Injection
@@ -81,7 +82,7 @@ class Lease:
         self.pool = pool
         self.request_id = admitted.request_id
         self.session_id = None if choice is None else choice.session_id
-        self.response_headers = () if choice is None or choice.header is None else (choice.header,)
+        self.response_headers: Headers = () if choice is None or choice.header is None else (choice.header,)
         self._timers: list[asyncio.TimerHandle] = []
         self.later(admitted.timeout, lambda: self.abort("timeout"))
         instance.aborts.add(self.abort)
