@@ -53,4 +53,8 @@ class RequestHead:
     @property
     def is_websocket(self) -> bool:
         """Whether the client asks to switch to the WebSocket protocol (RFC 6455, 4.1)."""
-        return b"websocket" in self.tokens(b"upgrade") and b"upgrade" in self.tokens(b"connection")
+        return (
+            self.method == "GET"
+            and b"websocket" in self.tokens(b"upgrade")
+            and b"upgrade" in self.tokens(b"connection")
+        )

@@ -1,0 +1,209 @@
+"""HTTP/1.1 messages: heads read by llhttp (httptools), what llhttp lets pass checked here, bodies cut out.
+
+RFC 9112. A request that two programs could read differently is refused, not repaired: that is how requests are
+smuggled. Everything here is bytes in, values out.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import httptools
+
+from fclocal.core import limits
+from fclocal.core.errors import FcError
+from fclocal.core.request import RequestHead
+
+END = b"\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+Parser = httptools.HttpRequestParser | httptools.HttpResponseParser
+_TARGET = re.compile(rb"/[!-\"$-~]*")  # origin form: visible ASCII, no fragment
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+
+
+class _Events:
+    """What llhttp calls while it reads one message."""
+
+    __slots__ = ("complete", "headers", "in_body", "pieces", "reason", "surplus", "target")
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.reason = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.pieces: list[bytes] = []
+        self.in_body = False
+        self.complete = False
+        self.surplus = False
+
+    def on_message_begin(self) -> None:
+        self.surplus = self.complete
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.in_body:  # trailers are dropped
+            self.headers.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.in_body = True
+
+    def on_body(self, data: bytes) -> None:
+        if not self.surplus:
+            self.pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+class Body:
+    """Cuts one message's body out of a stream.
+
+    `length` in bytes, 0 when there is none, None when not known beforehand. `rest` is what came behind the body;
+    `surplus` says that something did but its beginning is not known (behind a chunked body), so the connection
+    cannot be used again.
+    """
+
+    __slots__ = ("_events", "_left", "_parser", "done", "length", "rest")
+
+    def __init__(self, length: int | None, parser: Parser | None = None, events: _Events | None = None) -> None:
+        self.length = length
+        self.done = length == 0
+        self.rest = b""
+        self._left = length or 0
+        self._parser = parser
+        self._events = events
+
+    @property
+    def chunked(self) -> bool:
+        return self._parser is not None
+
+    @property
+    def surplus(self) -> bool:
+        return self._events is not None and self._events.surplus
+
+    def feed(self, data: bytes) -> bytes:
+        """The part of `data` that is body. Raises FcError InvalidArgument for broken chunks."""
+        if self._parser is not None and self._events is not None:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade:
+                self._events.surplus = True
+            except httptools.HttpParserError as error:
+                if not self._events.complete:
+                    raise FcError("InvalidArgument", reason=f"the body is not valid HTTP: {error}") from None
+                self._events.surplus = True
+            self.done = self._events.complete
+            found, self._events.pieces = b"".join(self._events.pieces), []
+            return found
+        if self.length is None:
+            return data
+        found, self.rest = data[: self._left], data[self._left :]
+        self._left -= len(found)
+        self.done = not self._left
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request head, how its body is framed, and what the client wants of the connection."""
+
+    head: RequestHead
+    body: Body
+    version: str
+    keep_alive: bool
+
+    @property
+    def expects_continue(self) -> bool:
+        return b"100-continue" in self.head.tokens(b"expect") and self.version == "1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The head of a response and how its body is framed."""
+
+    status: int
+    reason: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: Body
+
+
+def read_request(raw: bytes) -> Request:
+    """The request whose whole head, empty line included, is `raw`. Raises FcError InvalidArgument."""
+    events = _Events()
+    parser = httptools.HttpRequestParser(events)
+    try:
+        parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass  # the client asks to switch; it is not parsed any further
+    except httptools.HttpParserError as error:
+        raise FcError("InvalidArgument", reason=f"the request is not valid HTTP: {error}") from None
+    limits.check_request_head(len(events.target), len(raw) - raw.find(b"\r\n") - len(END))
+    version = parser.get_http_version()
+    _require(version in ("1.0", "1.1"), "the HTTP version must be 1.0 or 1.1")
+    _require(_TARGET.fullmatch(events.target) is not None, "the target must be a path")
+    if version == "1.0":  # RFC 9110 7.8: no switching of protocols there
+        events.headers = [(name, value) for name, value in events.headers if name != b"upgrade"]
+    head = RequestHead(parser.get_method().decode("ascii"), events.target.decode("ascii"), tuple(events.headers))
+    hosts = head.get_all(b"host")
+    _require(len(hosts) == 1 or (version == "1.0" and not hosts), "exactly one Host header is required")
+    _require(all(_HOST.fullmatch(host) for host in hosts), "the Host header is not a host")
+    body = _request_body(head, version, parser, events)
+    _require(body.done or not head.is_websocket, "a WebSocket handshake has no body")
+    return Request(head, body, version, parser.should_keep_alive())
+
+
+def _request_body(head: RequestHead, version: str, parser: httptools.HttpRequestParser, events: _Events) -> Body:
+    coding, lengths = head.get_all(b"transfer-encoding"), head.get_all(b"content-length")
+    if coding:
+        _require(not lengths, "Content-Length and Transfer-Encoding exclude each other")
+        _require(len(coding) == 1 and coding[0].lower() == b"chunked", "Transfer-Encoding must be chunked")
+        _require(version == "1.1", "HTTP/1.0 has no Transfer-Encoding")
+        return Body(None, parser, events)
+    _require(len(lengths) < 2 and all(v.isdigit() for v in lengths), "Content-Length must be one number")
+    length = int(lengths[0]) if lengths else 0
+    limits.check_body(length)
+    return Body(length)
+
+
+def read_response(raw: bytes, method: str) -> Response:
+    """The response to a request of `method` whose whole head is `raw`. Raises FcError BadResponse."""
+    events = _Events()
+    parser = httptools.HttpResponseParser(events)
+    try:
+        parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise FcError("BadResponse", reason=f"the function's answer is not valid HTTP: {error}") from None
+    if len(raw) - raw.find(b"\r\n") - len(END) > limits.RESPONSE_HEADERS:
+        raise FcError("BadResponse", reason=f"the response headers exceed {limits.RESPONSE_HEADERS} bytes")
+    status = parser.get_status_code()
+    lengths = [value for name, value in events.headers if name == b"content-length"]
+    body = Body(None)
+    if method == "HEAD" or status < 200 or status in (204, 304):
+        body = Body(0)
+    elif any(name == b"transfer-encoding" for name, _ in events.headers):
+        body = Body(None, parser, events)
+    elif lengths:
+        body = Body(int(lengths[0]))
+    return Response(status, events.reason, tuple(events.headers), body)
+
+
+def encode_head(first: str | bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A head as it goes on the wire, from its first line and its headers."""
+    line = first if isinstance(first, bytes) else first.encode("ascii")
+    return b"".join([line, b"\r\n", *[b"%b: %b\r\n" % header for header in headers], b"\r\n"])
+
+
+def chunk(data: bytes) -> bytes:
+    """`data` as one chunk; b"" makes the last chunk and the end of the body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _require(condition: bool, reason: str) -> None:
+    if not condition:
+        raise FcError("InvalidArgument", reason=reason)

@@ -1,0 +1,163 @@
+"""A TCP or TLS connection that a coroutine reads and writes, until a tunnel takes its transport over."""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from fclocal.core import http1, limits
+
+_HIGH_WATER = 64 * limits.KIB  # unread bytes at which reading from the socket stops
+
+
+class HeadTooLong(Exception):
+    """No end of the head within the limit; the argument is what has come of it."""
+
+
+class Connection(asyncio.Protocol):
+    """One side of an exchange.
+
+    Bytes gather until they are read; past 64 KiB the socket is no longer read. `on_gone` is called when the other
+    end closes while nobody waits for its bytes.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.on_gone: Callable[[], None] | None = None
+        self.ended = False  # nothing more will come
+        self._made = False
+        self._buffer = bytearray()
+        self._paused = False
+        self._lost = False
+        self._discarding = False
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+
+    # Reading
+
+    async def head(self, limit: int) -> bytes | None:
+        """The next head with its empty line; None when the connection ends first. Raises HeadTooLong."""
+        while (found := self.whole_head(limit)) is None and not self.ended:
+            await self._more()
+        return found
+
+    def whole_head(self, limit: int) -> bytes | None:
+        """The next head if all of it has come. Empty lines before it are skipped (RFC 9112 2.2).
+
+        Raises HeadTooLong after `limit` bytes without its end.
+        """
+        while self._buffer.startswith(b"\r\n"):
+            del self._buffer[:2]
+        end = self._buffer.find(http1.END)
+        if 0 <= end <= limit:
+            return self._cut(end + len(http1.END))
+        if len(self._buffer) > limit:
+            raise HeadTooLong(bytes(self._buffer[:limit]))
+        return None
+
+    async def read(self) -> bytes:
+        """What has come, at least one byte; b"" once nothing more will."""
+        await self.arrival()
+        return self.take()
+
+    async def arrival(self) -> None:
+        """Wait until there is something to read, or nothing more will come."""
+        while not self._buffer and not self.ended:
+            await self._more()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have come and were not read yet."""
+        return len(self._buffer)
+
+    def take(self) -> bytes:
+        """Everything that has come and was not read yet."""
+        return self._cut(len(self._buffer))
+
+    def unread(self, data: bytes) -> None:
+        """Put `data` back in front."""
+        self._buffer[:0] = data
+
+    def _cut(self, size: int) -> bytes:
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        if self._paused and len(self._buffer) < _HIGH_WATER:
+            self._paused = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+        return data
+
+    async def _more(self) -> None:
+        self._reader = asyncio.get_running_loop().create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    # Writing
+
+    def write(self, data: bytes) -> None:
+        if not self._lost:
+            self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the other end has taken most of what was written. Raises ConnectionError if it is gone."""
+        if self._writer is not None and not self._lost:
+            await self._writer
+        if self._lost:
+            raise ConnectionResetError
+
+    def finish(self) -> None:
+        """Close once all is sent. What still comes is thrown away, so that no reset overtakes the last answer."""
+        if self._lost or self.transport.is_closing():
+            return
+        self._discarding, self.on_gone = True, None
+        self.take()
+        if self.ended or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        asyncio.get_running_loop().call_later(1.0, self.transport.close)
+
+    # What the transport reports
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._made = True
+        self.data_received(b"")  # under TLS bytes may come before this call
+
+    def data_received(self, data: bytes) -> None:
+        if self._discarding:
+            return
+        self._buffer += data
+        if len(self._buffer) >= _HIGH_WATER and not self._paused and self._made:
+            self._paused = True
+            self.transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self.ended = True
+        self._wake()
+        if self._reader is None and self.on_gone is not None:
+            self.on_gone()
+        return self._made and not self._discarding and self.transport.can_write_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = self.ended = True
+        self._wake()
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
+        if self.on_gone is not None:
+            self.on_gone()
+
+    def pause_writing(self) -> None:
+        self._writer = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
+        self._writer = None

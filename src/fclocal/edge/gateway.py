@@ -1,0 +1,53 @@
+"""The public side of the platform: a port for each HTTP trigger and each custom domain."""
+
+import errno
+
+from fclocal.core.clock import Clock
+from fclocal.core.errors import FcError
+from fclocal.core.request import Entry
+from fclocal.edge.exchange import Engine
+from fclocal.edge.listener import Listener
+from fclocal.runtime.certificates import Certificates
+
+FIRST_PORT = 9443
+_TRIES = 1000
+
+
+class Gateway:
+    """Opens and closes ports; requests that come in there get the engine's verdict."""
+
+    def __init__(self, engine: Engine, certificates: Certificates, *, clock: Clock) -> None:
+        self._engine = engine
+        self._certificates = certificates
+        self._clock = clock
+        self._listeners: dict[Entry, Listener] = {}
+
+    async def open(self, entry: Entry, preferred: int | None = None) -> int:
+        """Listen for `entry` on its `preferred` port, else on the next free one; which it is.
+
+        Raises FcError ResourceThrottled if no port can be had.
+        """
+        if entry.kind == "domain":
+            self._certificates.add([entry.name])
+        listener = Listener(self._engine, entry, self._certificates.context, self._clock)
+        first = preferred or FIRST_PORT
+        for port in range(first, min(first + _TRIES, 65536)):
+            try:
+                await listener.open(port)
+            except OSError as error:
+                if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                    continue
+                raise FcError("ResourceThrottled", reason=f"no port for {entry.name}: {error}") from None
+            self._listeners[entry] = listener
+            return port
+        raise FcError("ResourceThrottled", reason=f"no free port from {first} upwards")
+
+    async def close(self, entry: Entry | None = None) -> None:
+        """Close the port of `entry`, or all of them; requests under way on a closed port are cut off.
+
+        Tunnels are the engine's to end.
+        """
+        closing = [entry] if entry is not None else list(self._listeners)
+        for each in closing:
+            if (listener := self._listeners.pop(each, None)) is not None:
+                listener.close()

@@ -1,0 +1,153 @@
+"""One public port: plain and TLS on the same number, on both loopback addresses."""
+
+import asyncio
+import contextlib
+import errno
+import resource
+import socket
+import ssl
+
+from fclocal.core import limits
+from fclocal.core.clock import Clock
+from fclocal.core.errors import FcError
+from fclocal.core.request import Entry
+from fclocal.edge.exchange import Engine
+from fclocal.edge.visitor import Visitor
+
+_ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+_BACKLOG = 1024
+_TLS_HANDSHAKE = 0x16  # first byte of every TLS connection; no HTTP method starts with it
+_TLS_GOODBYE_SECONDS = 2.0
+
+
+class Listener:
+    """The port of `entry`, open after `open`. Connections that exist outlive `stop`, not `close`."""
+
+    def __init__(self, engine: Engine, entry: Entry, context: ssl.SSLContext, clock: Clock) -> None:
+        self._engine = engine
+        self._entry = entry
+        self._context = context
+        self._clock = clock
+        self._servers: list[asyncio.Server] = []
+        self._visitors: set[Visitor] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
+        ceiling = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        # The last descriptors stay free for answers, for the journal and for starting instances.
+        self._last_descriptor = ceiling - min(256, ceiling // 4)
+
+    async def open(self, port: int) -> None:
+        """Listen on `port`. Raises OSError if it is taken on either address."""
+        sockets = _bind(port)
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            self._servers.append(await loop.create_server(lambda: _Doorman(self), sock=sock, backlog=_BACKLOG))
+
+    def stop(self) -> None:
+        """Take no new connection."""
+        for server in self._servers:
+            server.close()
+
+    def close(self) -> None:
+        """Take no new connection and end those that are not tunnels."""
+        self.stop()
+        for visitor in tuple(self._visitors):
+            visitor.close()
+        for handshake in self._handshakes:
+            handshake.cancel()
+
+    def welcome(self, transport: asyncio.Transport, first: bytes) -> None:
+        """A new connection that has sent its first bytes."""
+        if first[0] == _TLS_HANDSHAKE:
+            transport.pause_reading()
+            task = asyncio.create_task(self._secure(transport, first))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+            return
+        visitor = self._visitor(transport)
+        transport.set_protocol(visitor)
+        visitor.connection_made(transport)
+        visitor.data_received(first)
+
+    async def _secure(self, transport: asyncio.Transport, first: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        visitor = self._visitor(transport)
+        loop.call_soon(_replay, transport, first)  # runs before the transport is read again
+        with contextlib.suppress(OSError):  # no TLS after all, or gone: ssl.SSLError is an OSError
+            secured = await loop.start_tls(
+                transport,
+                visitor,
+                self._context,
+                server_side=True,
+                ssl_handshake_timeout=limits.HEAD_SECONDS,
+                ssl_shutdown_timeout=_TLS_GOODBYE_SECONDS,
+            )
+            if secured is not None:
+                visitor.connection_made(secured)
+
+    def _visitor(self, transport: asyncio.Transport) -> Visitor:
+        refusal = None
+        if transport.get_extra_info("socket").fileno() >= self._last_descriptor:
+            refusal = FcError("ResourceThrottled", reason="the platform has no descriptors left for connections")
+        visitor = Visitor(self._engine, self._entry, self._clock, refusal=refusal, on_end=self._visitors.discard)
+        self._visitors.add(visitor)
+        return visitor
+
+
+class _Doorman(asyncio.Protocol):
+    """Waits for the first byte of a new connection, which tells TLS from plain."""
+
+    __slots__ = ("_listener", "_timer", "_transport")
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._timer = asyncio.get_running_loop().call_later(limits.HEAD_SECONDS, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        self._timer.cancel()
+        self._listener.welcome(self._transport, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+
+
+def _replay(transport: asyncio.Transport, data: bytes) -> None:
+    """Give `data`, which was read too early, to the transport's buffered protocol."""
+    protocol = transport.get_protocol()
+    assert isinstance(protocol, asyncio.BufferedProtocol)
+    while data:
+        room = protocol.get_buffer(len(data))
+        size = min(len(room), len(data))
+        room[:size] = data[:size]
+        protocol.buffer_updated(size)
+        data = data[size:]
+
+
+def _bind(port: int) -> list[socket.socket]:
+    """Sockets on `port` of every loopback address there is. Raises OSError if one is taken."""
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in _ADDRESSES:
+            try:
+                sock = socket.socket(family, socket.SOCK_STREAM)
+            except OSError:  # this machine has no IPv6
+                continue
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                sock.bind((address, port))
+                sock.listen(_BACKLOG)
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                sockets.pop().close()  # IPv6 without ::1
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets

@@ -1,0 +1,218 @@
+"""Bytes both ways between a client and an instance, at the speed of the event loop's C code.
+
+No frame is parsed. What one side sends is handed to the other side's transport in the same callback; when that
+has more than its high-water mark to write, reading from the first side stops, so a connection holds at most a few
+hundred KiB each way. A half-close is passed on as a half-close. `abort` ends both sides with nothing more said, so a
+WebSocket client sees close code 1006.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from fclocal.core.limits import LINGER_SECONDS, STALL_SECONDS
+
+Write = Callable[[bytes], None]
+_CLOSE_FRAME = 127  # longest unmasked Close frame: 2 bytes of head, 125 of body
+
+
+class Tap(Protocol):
+    """Sees the bytes of a tunnel as they pass. `direction`: "in" is client to function. Must not raise."""
+
+    def feed(self, direction: str, data: bytes) -> None: ...
+
+
+class Tunnel:
+    """Two transports joined. `on_end(tunnel)` is called once, when both are closed."""
+
+    __slots__ = ("_client", "_instance", "_inward", "_on_end", "_outward", "_silent", "_timer", "_waiting", "first")
+
+    def __init__(
+        self,
+        client: asyncio.Transport,
+        instance: asyncio.Transport,
+        on_end: Callable[["Tunnel"], None],
+        tap: Tap | None = None,
+    ) -> None:
+        self._client = client
+        self.first: str | None = None  # who ended first: client | function
+        self._instance = instance
+        self._on_end = on_end
+        self._silent = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting = 0
+        inward, outward = instance.write, client.write
+        self._inward = _Tail(self, client, inward if tap is None else _tapped(inward, tap, "in"))
+        self._outward = _InstanceTail(self, instance, outward if tap is None else _tapped(outward, tap, "out"))
+
+    def start(self, early_in: bytes, early_out: bytes) -> None:
+        """Join the two; what had already come from the client (`early_in`) and the instance goes first."""
+        self._client.set_protocol(self._inward)
+        self._instance.set_protocol(self._outward)
+        for tail, early in ((self._inward, early_in), (self._outward, early_out)):
+            if early:
+                tail.data_received(early)
+        self._client.resume_reading()
+        self._instance.resume_reading()
+
+    def abort(self) -> None:
+        """End both sides at once: what is not yet sent is dropped and no Close frame is made up."""
+        self._client.abort()
+        self._instance.abort()
+
+    def silence(self) -> None:
+        """Forward nothing from now on, but keep both sides open, as a dead link would."""
+        self._silent = True
+        for side in (self._client, self._instance):
+            if not side.is_closing():
+                side.pause_reading()
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes from the client to the function."""
+        return self._inward.count
+
+    @property
+    def bytes_out(self) -> int:
+        return self._outward.count
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the Close frame that ended the stream towards the client, None if it did not end with one."""
+        return _close_code(self._outward.last)
+
+    # What the two sides report
+
+    def pause(self, side: asyncio.Transport) -> None:
+        """`side` cannot take more for now: stop reading from the other one."""
+        other = self._other(side)
+        if not other.is_closing():
+            other.pause_reading()
+        if side is self._client:
+            self._watch(STALL_SECONDS)
+
+    def resume(self, side: asyncio.Transport) -> None:
+        other = self._other(side)
+        if not self._silent and not other.is_closing():
+            other.resume_reading()
+        if side is self._client and self.first is None and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def half_closed(self, side: asyncio.Transport) -> bool:
+        """`side` sends no more: tell the other. Whether `side` may stay open for the other direction.
+
+        TLS cannot half-close (close_notify ends both directions in the libraries that matter): there it closes.
+        """
+        other, both = self._other(side), self.first is not None
+        self._note_end(side)
+        if both or not (side.can_write_eof() and other.can_write_eof()):
+            other.close()
+            return False
+        if not other.is_closing():
+            other.write_eof()
+        return True
+
+    def lost(self, side: asyncio.Transport) -> None:
+        """`side` is closed: what was received from it is still delivered, then the other closes too."""
+        self._note_end(side)
+        other = self._other(side)
+        if not other.is_closing():
+            other.close()
+        if self._inward.lost and self._outward.lost:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._on_end(self)
+        elif side is self._client:
+            self._watch(LINGER_SECONDS)
+
+    def _note_end(self, side: asyncio.Transport) -> None:
+        if self.first is None:
+            self.first = "client" if side is self._client else "function"
+        if side is self._instance:
+            # A function that has said its last word gives the client a while to take it and go.
+            self._watch(LINGER_SECONDS)
+
+    def _other(self, side: asyncio.Transport) -> asyncio.Transport:
+        return self._instance if side is self._client else self._client
+
+    def _watch(self, seconds: float) -> None:
+        """Abort in `seconds` unless what waits for the client gets less."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._waiting = self._to_write()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._overdue, seconds)
+
+    def _overdue(self, seconds: float) -> None:
+        self._timer = None
+        if 0 < self._to_write() < self._waiting:
+            self._watch(seconds)
+        else:
+            self.abort()
+
+    def _to_write(self) -> int:
+        return 0 if self._inward.lost else self._client.get_write_buffer_size()
+
+
+class _Tail(asyncio.Protocol):
+    """Protocol of one side: what comes in goes to the other side's `write`."""
+
+    __slots__ = ("_side", "_tunnel", "_write", "count", "lost")
+
+    def __init__(self, tunnel: Tunnel, side: asyncio.Transport, write: Write) -> None:
+        self._tunnel = tunnel
+        self._side = side
+        self._write = write
+        self.count = 0
+        self.lost = False
+
+    def data_received(self, data: bytes) -> None:
+        self.count += len(data)
+        self._write(data)
+
+    def pause_writing(self) -> None:
+        self._tunnel.pause(self._side)
+
+    def resume_writing(self) -> None:
+        self._tunnel.resume(self._side)
+
+    def eof_received(self) -> bool:
+        return self._tunnel.half_closed(self._side)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self._tunnel.lost(self._side)
+
+
+class _InstanceTail(_Tail):
+    """Remembers how the stream to the client ends, for the close code."""
+
+    __slots__ = ("last",)
+
+    def __init__(self, tunnel: Tunnel, side: asyncio.Transport, write: Write) -> None:
+        super().__init__(tunnel, side, write)
+        self.last = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.count += len(data)
+        self._write(data)
+        self.last = data[-_CLOSE_FRAME:]
+
+
+def _tapped(write: Write, tap: Tap, direction: str) -> Write:
+    def both(data: bytes) -> None:
+        tap.feed(direction, data)
+        write(data)
+
+    return both
+
+
+def _close_code(last: bytes) -> int | None:
+    """The code of the unmasked Close frame (RFC 6455, 5.5.1) that `last` ends with; 1005 for one without a code."""
+    for size in range(len(last) - 1):
+        start = len(last) - size - 2
+        if last[start] == 0x88 and last[start + 1] == size:
+            code = int.from_bytes(last[start + 2 : start + 4])
+            if size == 0 or (size > 1 and 1000 <= code < 5000):
+                return code or 1005
+    return None
