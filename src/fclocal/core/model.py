@@ -36,6 +36,9 @@ DomainName = Annotated[str, Field(pattern=r"^(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]
 Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"]
 HTTP_METHODS: tuple[Method, ...] = ("GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS")
 
+# What was a JSON string inside JSON arrives as a list, which strict validation does not take for a tuple.
+Methods = Annotated[tuple[Method, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
+
 
 class HealthCheck(Shape):
     """customRuntimeConfig.healthCheckConfig; ranges of the page "CustomHealthCheckConfig"."""
@@ -176,7 +179,7 @@ class HttpTriggerConfig(Shape):
     """triggerConfig of an HTTP trigger (a JSON string on the wire)."""
 
     auth_type: Literal["anonymous", "function", "jwt"] = "function"
-    methods: tuple[Method, ...] = Field(min_length=1)
+    methods: Methods = Field(min_length=1)
     disable_url_internet: bool = Field(False, alias="disableURLInternet")
     auth_config: Annotated[dict[str, Any], BeforeValidator(_from_json_string)] | None = None
 
