@@ -70,6 +70,17 @@ def _parser() -> argparse.ArgumentParser:
     events.add_argument("--after", type=int, default=0, metavar="SEQ", help="only records after this number")
     events.add_argument("--follow", "-f", action="store_true", help="go on as records come")
     command("watch", _watch, "show what happens as it happens, for people")
+    tap = _name(command("tap", _tap, "show the frames of a function's connections as they pass"))
+    tap.add_argument("--json", action="store_true", help="print JSON Lines, for programs")
+    fault = command("fault", _fault, "break something on purpose, until Ctrl-C")
+    fault.add_argument("what", metavar="WHAT", help="reject, delay, slow_start, kill, cut, silence or pause_redis")
+    fault.add_argument("name", nargs="?", help="the function; any if none is given")
+    fault.add_argument("--status", type=int, help="for reject: 429, 500 or 503")
+    fault.add_argument("--delay", type=float, metavar="S", help="for delay and slow_start")
+    fault.add_argument("--after", type=float, metavar="S", help="for kill, cut and silence: seconds into a request")
+    fault.add_argument("--times", type=int, metavar="N", help="hit N times, then stop")
+    fault.add_argument("--seconds", type=float, metavar="S", help="stay for S seconds and do not wait for Ctrl-C")
+    _json(command("redis", _redis, "start the kit's Redis unless it runs, and say which one and where"))
     bill = _name(command("bill", _bill, "print what a function would cost"))
     bill.add_argument("--currency", choices=("CNY", "USD"), default="CNY")
     _json(bill)
@@ -223,6 +234,47 @@ def _watch(given: Arguments) -> None:
 
 def _time(record: Record) -> str:
     return datetime.fromtimestamp(record.at).strftime("%H:%M:%S.%f")[:12]
+
+
+def _tap(given: Arguments) -> None:
+    with platform.detaching(_attached(given)) as fc, fc.tap(given.name) as tap:
+        if not given.json:
+            print(f"Recording connections to {given.name} that open from now on; Ctrl-C ends it.", flush=True)
+        for record in fc.events(tap.after, function=given.name, kinds="tap.frame", follow=True):
+            data = record.data
+            if given.json:
+                print(json.dumps(record.wire()), flush=True)
+                continue
+            arrow = "client -> function" if data["direction"] == "in" else "client <- function"
+            code = "" if data["closeCode"] is None else f" {data['closeCode']}"
+            print(f"{_time(record)} {arrow} {data['opcode'].upper()}{code} {data['length']} bytes {data['preview']}",
+                  flush=True)
+
+
+def _fault(given: Arguments) -> None:
+    fields = {name: getattr(given, name) for name in ("status", "delay", "after", "times", "seconds")}
+    api = _running(given)
+    rule = api.call("POST", "/faults", body={"what": given.what, "function": given.name,
+                                             **{k: v for k, v in fields.items() if v is not None}})
+    print(f"armed: {rule['detail']} for {rule['function'] or 'every function'}")
+    if given.seconds is not None or given.times is not None:
+        return
+    print("Ctrl-C ends it.", flush=True)
+    try:
+        for line in api.lines("/events", {"kinds": "fault.hit", "follow": "true", "after": str(rule["after"])}):
+            record = Record.from_wire(line)
+            if record.data["rule"] == rule["rule"]:
+                print(f"{_time(record)} hit {record.function} {record.request}", flush=True)
+    finally:
+        api.call("DELETE", f"/faults/{rule['rule']}")
+
+
+def _redis(given: Arguments) -> None:
+    found = _running(given).call("POST", "/redis")
+    if given.json:
+        _print_json(found)
+    else:
+        print(f"Redis: {found['program']}\n  {found['url']}")
 
 
 def _bill(given: Arguments) -> None:

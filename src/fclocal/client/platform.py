@@ -51,6 +51,20 @@ class Bill:
     __repr__ = __str__
 
 
+class Tap:
+    """Frames that a tap has recorded."""
+
+    def __init__(self, platform: "Platform", function: str, after: int) -> None:
+        self._platform = platform
+        self._function = function
+        self.after = after  # number of the newest record before the tap
+
+    @property
+    def frames(self) -> list[Record]:
+        """The records tap.frame so far: direction, opcode, final, length, closeCode, preview, compressed."""
+        return list(self._platform.events(self.after, function=self._function, kinds="tap.frame"))
+
+
 class Platform:
     """A running fclocal. Get one by `fclocal.start()` or `fclocal.attach()`."""
 
@@ -122,6 +136,34 @@ class Platform:
     def kill(self, instance_id: str) -> None:
         """Kill one instance, as a crash would."""
         self.at.call("POST", f"/instances/{instance_id}/kill")
+
+    @contextlib.contextmanager
+    def fault(self, what: str, **given: Any) -> Iterator[dict[str, Any]]:
+        """Inject a fault while the block runs.
+
+        `what` is reject (status), delay (delay), slow_start (delay), kill (after), cut (after), silence (after) or
+        pause_redis; each takes function, times (how often) and seconds (how long). Raises FcError InvalidArgument.
+        """
+        rule = self.at.call("POST", "/faults", body={"what": what, **given})
+        try:
+            yield rule
+        finally:
+            self.at.call("DELETE", f"/faults/{rule['rule']}")
+
+    @contextlib.contextmanager
+    def tap(self, function: "str | App") -> Iterator["Tap"]:
+        """Record the frames of the function's connections that open while the block runs."""
+        name = function.name if isinstance(function, App) else function
+        after = self.at.call("POST", f"/taps/{name}")["after"]
+        try:
+            yield Tap(self, name, after)
+        finally:
+            self.at.call("DELETE", f"/taps/{name}")
+
+    def redis(self) -> str:
+        """The URL of the kit's own Redis, which is started if need be. Raises FcError RedisNotAvailable."""
+        url: str = self.at.call("POST", "/redis")["url"]
+        return url
 
     def remove(self, function: str) -> None:
         """Delete a function with its triggers, aliases and versions."""

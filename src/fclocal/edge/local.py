@@ -144,7 +144,8 @@ class Local:
         """Arm a fault: {"what": ..., and the fields of core.faults.rule}. Answers the rule."""
         given = await _object(request)
         what = given.pop("what", "")
-        return JSONResponse(_rule(self.engine.arm(str(what), given)))
+        after = self.journal.last()
+        return JSONResponse({**_rule(self.engine.arm(str(what), given)), "after": after})
 
     async def _clear(self, request: Request) -> Response:
         self.engine.injection.clear(request.path_params["rule_id"])
