@@ -76,7 +76,11 @@ def _step(number: int, what: str) -> Iterator[None]:
     """Say what is done before it is done, and how long it took after it."""
     print(f"[{number}/{STEPS}] {what} ...", end=" ", flush=True)
     began = time.monotonic()
-    yield
+    try:
+        yield
+    except BaseException:
+        print("did not work", flush=True)
+        raise
     print(f"{time.monotonic() - began:.1f} s", flush=True)
 
 

@@ -49,8 +49,10 @@ def python(cell: Cell) -> str:
     return "\n".join("pass" if line.lstrip()[:1] in ("!", "%") else line for line in source(cell).splitlines())
 
 
-def test_the_numbers_are_those_of_the_spine() -> None:
-    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{number:02}" for number in range(len(NOTEBOOKS))]
+def test_every_notebook_is_a_lesson_and_has_its_number_alone() -> None:
+    described = {path.stem for path in (ROOT / "src" / "workshop" / "lessons").glob("*.toml")}
+    assert {path.stem for path in NOTEBOOKS} <= described
+    assert len({path.stem[:2] for path in NOTEBOOKS}) == len(NOTEBOOKS)
 
 
 def test_it_comes_clean(notebook: Notebook) -> None:
