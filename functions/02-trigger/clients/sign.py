@@ -20,7 +20,8 @@ def signed_headers(url: str, key_id: str, key_secret: str, method: str = "GET") 
     """The headers that prove who calls. Path, query and date are signed, the body is not. Good for 15 minutes."""
     parts = urlsplit(url)
     path = (parts.path or "/").replace("$", "%24")
-    query = "&".join(f"{name}={quote(value, safe='~')}" for name, value in sorted(parse_qsl(parts.query, keep_blank_values=True)))
+    pairs = sorted(parse_qsl(parts.query, keep_blank_values=True))
+    query = "&".join(f"{name}={quote(value, safe='~')}" for name, value in pairs)
     date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     request = f"{method}\n{path}\n{query}\nx-acs-date:{date}\n\nx-acs-date\n"
     to_sign = "ACS3-HMAC-SHA256\n" + hashlib.sha256(request.encode()).hexdigest()

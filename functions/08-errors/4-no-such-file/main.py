@@ -1,0 +1,22 @@
+"""Broken on purpose: find out why, from what the client and the log say."""
+
+import asyncio
+import os
+
+from websockets.asyncio.server import ServerConnection, serve
+
+PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or 9000)
+
+
+async def echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
+async def main() -> None:
+    async with serve(echo, "0.0.0.0", PORT) as server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
