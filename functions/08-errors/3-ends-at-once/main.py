@@ -3,9 +3,22 @@
 import asyncio
 import os
 
-from websocket_tools import serve_echo
+import shortuuid
+from websockets.asyncio.server import ServerConnection, serve
 
 PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or 9000)
 
+
+async def echo(connection: ServerConnection) -> None:
+    name = shortuuid.uuid()
+    async for message in connection:
+        await connection.send(f"{name}: {message}")
+
+
+async def main() -> None:
+    async with serve(echo, "0.0.0.0", PORT) as server:
+        await server.serve_forever()
+
+
 if __name__ == "__main__":
-    asyncio.run(serve_echo("0.0.0.0", PORT))
+    asyncio.run(main())
