@@ -1,0 +1,149 @@
+"""How a function instance is started and what is said when that fails.
+
+Start command, environment and the documented texts of custom runtimes ("Principles", "Environment variables",
+"Error handling" of the custom runtime pages; parity.toml has the links).
+"""
+
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping
+
+from fclocal.core.errors import FcError
+from fclocal.core.identifiers import ACCOUNT_ID, REGION
+from fclocal.core.model import LATEST, CustomRuntime, Revision
+
+CODE = "/code"  # where the service puts the code
+EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})
+Listener = tuple[str, int]
+"""Host and port of a socket that listens."""
+
+_CODE_PATH = re.compile(r"(?<![\w./~-])/code(?=$|[/\s'\":;,)])")
+_ERRNO_127 = "key has expired"  # Linux's text, which other systems do not have
+
+
+def words(runtime: CustomRuntime) -> tuple[str, ...]:
+    """The start command: command and args, else the file bootstrap."""
+    return (*runtime.command, *runtime.args) or (f"{CODE}/bootstrap",)
+
+
+def shown(runtime: CustomRuntime) -> str:
+    """The start command as error messages quote it (the blank behind a lone bootstrap is the service's own)."""
+    return " ".join(words(runtime)) if runtime.command or runtime.args else f"{CODE}/bootstrap "
+
+
+def local(text: str, code: str) -> str:
+    """`text` with paths under /code led to the folder `code`."""
+    return _CODE_PATH.sub(lambda _: code, text)
+
+
+def environment(
+    revision: Revision,
+    *,
+    instance_id: str,
+    qualifier: str,
+    port: int,
+    code: str,
+    home: str,
+    path: str,
+    preload: str,
+    ready: str,
+) -> dict[str, str]:
+    """All that an instance sees in its environment: nothing of the user's own but `path`.
+
+    `port` is the instance's own, `home` its folder, `preload` the folder of the port mapping, `ready` the pipe on
+    which that tells that a port is open.
+    """
+    config = revision.config
+    own = {name: local(value, code) for name, value in config.environment_variables.items()}
+    debian11 = config.runtime in ("custom.debian11", "custom.debian12")
+    return {
+        "LANG": "C.UTF-8",
+        "HOME": home,
+        "TMPDIR": f"{home}/tmp",
+        "PYTHONUNBUFFERED": "1",
+        **own,
+        "PATH": f"{own['PATH']}:{path}" if own.get("PATH") else path,
+        "FC_FUNC_CODE_PATH": f"{code}/",
+        "FC_ACCOUNT_ID": ACCOUNT_ID,
+        "FC_REGION": REGION,
+        "FC_FUNCTION_NAME": config.function_name,
+        "FC_FUNCTION_HANDLER": config.handler,
+        "FC_FUNCTION_MEMORY_SIZE": str(config.memory_size),
+        "FC_FUNCTION_VERSION" if debian11 else "FC_VER_ID": revision.version_id or LATEST,
+        "FC_QUALIFIER": qualifier,
+        "FC_INSTANCE_ID": instance_id,
+        "FC_CUSTOM_LISTEN_PORT": str(port),
+        "FC_SERVER_PORT": str(port),
+        "FCLOCAL_PORTS": f"{config.custom_runtime_config.port}:{port}",
+        "FCLOCAL_READY": ready,
+        "PYTHONPATH": f"{preload}:{own['PYTHONPATH']}" if own.get("PYTHONPATH") else preload,
+        "NODE_OPTIONS": f'--require "{_quoted(preload)}/listen.cjs" {own.get("NODE_OPTIONS", "")}'.rstrip(),
+    }
+
+
+def _quoted(path: str) -> str:
+    return path.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def reachable(listeners: Collection[Listener], port: int) -> bool:
+    """Whether one of `listeners` is what the service asks for: 0.0.0.0 or *, and the instance's port."""
+    return any(host in EVERYWHERE and number == port for host, number in listeners)
+
+
+def exited(runtime: CustomRuntime, code: int, logs: Iterable[str]) -> FcError:
+    """The error of a start command that ended instead of serving."""
+    reason = (f"Function instance exited unexpectedly(code {code}{_errno_text(code)}) with start command"
+              f" '{shown(runtime)}'.{_tail(logs)}")
+    return FcError("CAExited", reason=reason)
+
+
+def not_executable(runtime: CustomRuntime) -> FcError:
+    """The error of a start file without execute permission."""
+    return FcError("CAFilePermission", command=shown(runtime))
+
+
+def not_found(runtime: CustomRuntime) -> FcError:
+    """The error of a start file that is not there."""
+    return FcError("CAFileNotFound", file=words(runtime)[0])
+
+
+def not_started(
+    runtime: CustomRuntime, *, limit: float, own: int, seen: Mapping[Listener, bool], logs: Iterable[str]
+) -> FcError:
+    """The error of a start command that runs but does not serve on its port.
+
+    `seen` says where it listens, and whether it does so through the port mapping; `own` is the instance's port.
+    """
+    said = ""
+    if seen:
+        shown_at = {f"{_bracketed(host)}:{runtime.port if port == own else port}" for (host, port) in seen}
+        below = any(port == runtime.port and not mapped for (_, port), mapped in seen.items())
+        cure = ("read the port from the variable FC_SERVER_PORT (this server opens it where fclocal cannot give each "
+                "instance its own)") if below else f"listen on 0.0.0.0:{runtime.port}"
+        said = f" It listens on {', '.join(sorted(shown_at))}: {cure}."
+    reason = f"Function instance health check failed on port {runtime.port} in {limit:g} seconds.{said}{_tail(logs)}"
+    return FcError("FunctionNotStarted", reason=reason)
+
+
+def unhealthy(runtime: CustomRuntime, what: str, logs: Iterable[str]) -> FcError:
+    """The error of an instance whose healthCheckConfig says that it is not ready; `what` was the last answer."""
+    url = runtime.health_check_config.http_get_url if runtime.health_check_config else ""
+    reason = f"Function instance health check failed on port {runtime.port}: GET {url} {what}.{_tail(logs)}"
+    return FcError("FunctionNotStarted", reason=reason)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _errno_text(code: int) -> str:
+    """The documented messages print the exit code as if it were an errno."""
+    if code == 127:
+        return f", message:{_ERRNO_127}"
+    text = os.strerror(code).lower()
+    return "" if code == 0 or text.startswith("unknown error") else f", message:{text}"
+
+
+def _tail(logs: Iterable[str]) -> str:
+    text = "\n".join(logs)
+    return f"\nLogs:{text}" if text else ""

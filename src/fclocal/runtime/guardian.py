@@ -1,0 +1,217 @@
+"""The parent of every function process, so that none outlives the platform.
+
+A small process of its own, standard library only, with an environment that holds no secrets. It starts function
+instances at the platform's word, tells how they end, and when the platform is gone (end of file on its socket,
+whatever killed it) it kills all that is left and ends. On Linux it is the "child subreaper": a grandchild that left
+its parent, group and session is still handed to the guardian, never to init.
+
+The platform imports the functions that find a process tree; run as a script this file is the guardian.
+
+Messages, each way: 4 bytes length, then JSON.
+  platform -> guardian: {"id", "path", "argv", "env", "cwd"} and the descriptors of stdout and stderr
+  guardian -> platform: {"id", "pid"} started | {"id", "errno"} not started | {"id", "code"} ended
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+MARK = "FC_INSTANCE_ID"  # in the environment of every process of an instance
+_LINUX = sys.platform == "linux"
+_PR_SET_CHILD_SUBREAPER = 36
+_KILL_LIMIT = 10.0  # seconds; SIGKILL cannot be refused, only a disk that hangs can delay it
+_LENGTH = struct.Struct("!I")
+
+
+def send(channel: socket.socket, message: dict[str, Any], descriptors: Iterable[int] = ()) -> None:
+    """Send one message. Raises OSError when the other side is gone."""
+    body = json.dumps(message).encode()
+    data = _LENGTH.pack(len(body)) + body
+    sent = socket.send_fds(channel, [data], list(descriptors)) if descriptors else 0
+    channel.sendall(data[sent:])
+
+
+def messages(buffer: bytearray) -> list[dict[str, Any]]:
+    """The complete messages at the start of `buffer`, taken out of it."""
+    found = []
+    while len(buffer) >= 4 and len(buffer) >= (end := 4 + _LENGTH.unpack_from(buffer)[0]):
+        found.append(json.loads(buffer[4:end]))
+        del buffer[:end]
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """The processes whose parent is `pid` now; none if it is gone."""
+    found: list[int] = []
+    if not _LINUX:
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            found = [child.pid for child in psutil.Process(pid).children()]
+        return found
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - runs at every freeze
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb") as file:  # noqa: PTH123
+                found += map(int, file.read().split())
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below `pid`, nearest first."""
+    found = children(pid)
+    for child in found:  # grows while it is walked
+        found += children(child)
+    return found
+
+
+def marked(pid: int) -> str:
+    """The id of the instance that process `pid` was started by, "" if that cannot be told."""
+    if not _LINUX:
+        import psutil
+
+        try:
+            return str(psutil.Process(pid).environ().get(MARK, ""))
+        except psutil.Error:
+            return ""
+    try:
+        for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            if entry.startswith(MARK.encode() + b"="):
+                return entry.partition(b"=")[2].decode(errors="replace")
+        where = os.readlink(f"/proc/{pid}/cwd").split("/instances/")  # noqa: PTH115 - an emptied environment
+        return where[1].partition("/")[0] if len(where) > 1 else ""
+    except OSError:
+        return ""
+
+
+def everyone() -> list[int]:
+    """Every process of this machine that this user may see."""
+    if not _LINUX:
+        import psutil
+
+        return [int(pid) for pid in psutil.pids()]
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+
+
+def kill_all(pids: Iterable[int], number: int = signal.SIGKILL) -> None:
+    """Send a signal to each of `pids` that still exists."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+class _Guardian:
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._instances: dict[int, str] = {}  # pid -> id
+        self._ids: set[str] = set()
+
+    def run(self, wake: int) -> None:
+        """Serve until the platform is gone. `wake` becomes readable when a child ended."""
+        while True:
+            ready, _, _ = select.select([self._channel.fileno(), wake], [], [])
+            if wake in ready:
+                os.read(wake, 4096)
+                self._reap()
+            if self._channel.fileno() in ready and not self._serve():
+                return
+
+    def _serve(self) -> bool:
+        head, descriptors, _, _ = socket.recv_fds(self._channel, 4, 2)
+        if not head:
+            return False
+        (length,) = _LENGTH.unpack(head + self._receive(4 - len(head)))
+        self._start(json.loads(self._receive(length)), descriptors)
+        return True
+
+    def _receive(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            if not (more := self._channel.recv(size - len(data))):
+                raise EOFError
+            data += more
+        return data
+
+    def _start(self, order: dict[str, Any], descriptors: list[int]) -> None:
+        actions: list[tuple[int, ...]] = []
+        for target, descriptor in enumerate(descriptors, 1):
+            os.set_inheritable(descriptor, False)
+            actions.append((os.POSIX_SPAWN_DUP2, descriptor, target))
+        try:
+            os.chdir(order["cwd"])
+            pid = os.posix_spawn(order["path"], order["argv"], order["env"], file_actions=actions, setsid=True,
+                                 setsigmask=(), setsigdef=(signal.SIGPIPE, signal.SIGXFSZ))
+        except OSError as error:
+            send(self._channel, {"id": order["id"], "errno": error.errno})
+        else:
+            self._instances[pid] = order["id"]
+            self._ids.add(order["id"])
+            send(self._channel, {"id": order["id"], "pid": pid})
+        finally:
+            os.chdir("/")
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if (instance := self._instances.pop(pid, None)) is not None:
+                code = os.waitstatus_to_exitcode(status)
+                send(self._channel, {"id": instance, "code": code if code >= 0 else 128 - code})
+
+    def end(self) -> None:
+        """Kill every process that is left, whoever its parent is by now."""
+        deadline = time.monotonic() + _KILL_LIMIT
+        while time.monotonic() < deadline:
+            left = descendants(os.getpid())
+            if not _LINUX:
+                left += [pid for pid in everyone() if marked(pid) in self._ids]
+            kill_all(left)
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            if not left:
+                return
+            time.sleep(0.002)
+
+
+def main() -> None:
+    """`guardian.py SOCKET LOCK`: descriptors of the platform's socket and of the file whose lock says "in use"."""
+    channel, lock = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    for descriptor in (channel.fileno(), lock):
+        os.set_inheritable(descriptor, False)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a copy of the platform's own; held to the end
+    if _LINUX:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    wake, woken = os.pipe()
+    os.set_blocking(woken, False)
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)  # not SIG_IGN: functions would inherit that
+    guardian = _Guardian(channel)
+    try:
+        guardian.run(wake)
+    except (OSError, EOFError):
+        pass  # the platform went away in the middle of a message
+    finally:
+        guardian.end()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,343 @@
+"""Function instances as processes: start, readiness, output, freeze, stop; every process is owned.
+
+The guardian (guardian.py) is the parent of all; this module is the platform's side of it. An instance lives in
+<state>/instances/<id>: its own copy of the code, its home and its temporary files, gone when it ends.
+"""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import random
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from fclocal.core import startup
+from fclocal.core.errors import FcError
+from fclocal.core.model import CustomRuntime, Revision
+from fclocal.runtime import guardian, package
+from fclocal.runtime.link import Link
+from fclocal.runtime.output import Output
+from fclocal.runtime.readiness import Readiness
+
+START_LIMIT = 120.0  # seconds; documented
+PRELOAD = Path(__file__).parent / "preload"
+_PORTS = range(20_000, 32_768)  # below the range from which the system takes client ports
+_LOCK_LIMIT = 15.0  # seconds that the guardian of a killed platform may need to clean up
+
+
+class Process:
+    """One running instance. `home` is its folder, `port` the port its server has on loopback."""
+
+    def __init__(
+        self,
+        launcher: "Launcher",
+        instance_id: str,
+        home: Path,
+        port: int,
+        runtime: CustomRuntime,
+        output: Output,
+        on_exit: Callable[[int], None],
+    ) -> None:
+        self.pid = 0
+        self.home = home
+        self.port = port
+        self.runtime = runtime
+        self.output = output
+        self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._launcher = launcher
+        self._id = instance_id
+        self._on_exit = on_exit
+        self._ready = False
+
+    def freeze(self) -> None:
+        """Stop the whole tree where it stands, as the service does between requests."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the whole tree run on."""
+        self._signal(signal.SIGCONT)
+
+    def memory(self) -> int:
+        """Resident bytes of the whole tree."""
+        total = 0
+        for pid in self.tree():
+            with contextlib.suppress(psutil.Error):
+                total += psutil.Process(pid).memory_info().rss
+        return total
+
+    async def stop(self, grace: float) -> int:
+        """SIGTERM to the tree, SIGKILL after `grace` seconds; returns the exit code once nothing is left."""
+        if grace > 0 and not self.exited.done():
+            self._signal(signal.SIGTERM)
+            self._signal(signal.SIGCONT)
+            await asyncio.wait([self.exited], timeout=grace)
+        self.kill()
+        code = await asyncio.shield(self.exited)
+        await self._launcher.cleaned(self.home)
+        return code
+
+    def kill(self) -> None:
+        """SIGKILL to the tree; `on_exit` follows."""
+        if not self.exited.done():
+            self._kill_tree()
+
+    def tree(self) -> list[int]:
+        """Every process of the instance, also those that left its group, session or parent."""
+        found: list[int] = [] if self.exited.done() else [self.pid, *guardian.descendants(self.pid)]
+        for stray in self._launcher.strays(self._id, self.pid):
+            found += [stray, *guardian.descendants(stray)]
+        return found
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+        guardian.kill_all(self.tree(), number)
+
+    def _kill_tree(self) -> None:
+        caught: set[int] = set()
+        while found := set(self.tree()) - caught:  # stopped ones cannot fork any more
+            guardian.kill_all(found, signal.SIGSTOP)
+            caught |= found
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        guardian.kill_all(caught, signal.SIGKILL)
+
+    def became_ready(self) -> None:
+        self._ready = True
+
+    def ended(self, code: int) -> None:
+        """The guardian says that the main process ended with `code`."""
+        if self.exited.done():
+            return
+        self.output.finish()
+        self.exited.set_result(code)
+        self._kill_tree()  # what it left behind
+        self._launcher.ended(self._id, self)
+        if self._ready:
+            self._on_exit(code)
+
+
+class Launcher:
+    """Starts instances under `state`/instances. `start_limit`: seconds an instance has until it serves."""
+
+    def __init__(self, state: Path, *, start_limit: float = START_LIMIT) -> None:
+        self._root = state.resolve() / "instances"
+        self._start_limit = start_limit
+        self._guardian: Link | None = None
+        self._opening = asyncio.Lock()
+        self._lock: int | None = None
+        self._processes: dict[str, Process] = {}
+        self._ports: set[int] = set()
+        self._removals: dict[Path, asyncio.Task[None]] = {}
+
+    async def start(
+        self,
+        *,
+        instance_id: str,
+        revision: Revision,
+        code_zip: Path,
+        qualifier: str,
+        on_line: Callable[[str, str], None],
+        on_dropped: Callable[[int], None],
+        on_exit: Callable[[int], None],
+    ) -> Process:
+        """Start an instance and return when it serves.
+
+        `on_line(stream, text)` gets its output, `on_dropped(count)` how much of a flood was not kept,
+        `on_exit(code)` its end, whatever ended it, after the last line. Raises FcError CAExited, CAFileNotFound,
+        CAFilePermission or FunctionNotStarted, or what is wrong with the package; no process is left then, nor
+        when the call is cancelled.
+        """
+        begin = asyncio.create_task(
+            self._spawn(instance_id, revision, code_zip, qualifier, Output(on_line, on_dropped), on_exit)
+        )
+        try:
+            process = await asyncio.shield(begin)  # never half done
+        except asyncio.CancelledError:
+            with contextlib.suppress(FcError):
+                await (await begin).stop(0)
+            raise
+        try:
+            readiness = Readiness(process, self._start_limit)
+            await readiness.wait()
+            if revision.config.instance_lifecycle_config.initializer is None:
+                await readiness.healthy()
+        except BaseException:
+            await asyncio.shield(process.stop(0))
+            raise
+        process.became_ready()
+        return process
+
+    async def open(self) -> None:
+        """Start the guardian, and end what a platform that was killed left behind. `start` does it if need be.
+
+        Raises FcError PlatformStartFailed when another platform holds the state.
+        """
+        await self._linked()
+
+    async def _linked(self) -> Link:
+        async with self._opening:
+            if self._guardian is None:
+                if self._lock is None:
+                    self._lock = await asyncio.to_thread(_claim, self._root)
+                self._guardian = Link(self._lock, self._heard)
+            return self._guardian
+
+    async def close(self) -> None:
+        """Stop every instance and the guardian; no process survives."""
+        await asyncio.gather(*(process.stop(0) for process in list(self._processes.values())))
+        await asyncio.gather(*self._removals.values())
+        if self._guardian is not None:
+            await self._guardian.close()
+            self._guardian = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def _spawn(
+        self, instance_id: str, revision: Revision, code_zip: Path, qualifier: str, output: Output,
+        on_exit: Callable[[int], None],
+    ) -> Process:
+        home = self._root / instance_id
+        runtime = revision.config.custom_runtime_config
+        port = self._free_port()
+        process = Process(self, instance_id, home, port, runtime, output, on_exit)
+        try:
+            await self.open()  # the folder of a platform before us is swept first
+            await asyncio.to_thread(_prepare, home, code_zip)
+            link = await self._linked()
+            self._processes[instance_id] = process
+            try:
+                order = _order(revision, instance_id, qualifier, home, port)
+                process.pid = await link.spawn(instance_id, order, output.child_ends)
+            except OSError as error:
+                raise _refusal(error, runtime) from error
+        except BaseException:
+            output.finish()
+            self.ended(instance_id, process)
+            await self.cleaned(home)
+            raise
+        output.started()
+        return process
+
+    def strays(self, instance_id: str, main: int) -> list[int]:
+        """Processes of an instance whose parent has ended: the guardian has adopted them (on Linux)."""
+        if self._guardian is None:
+            return []
+        mains = {process.pid for process in self._processes.values()}
+        return [pid for pid in self._guardian.orphans(mains) if _session(pid) == main
+                or guardian.marked(pid) == instance_id]
+
+    def ended(self, instance_id: str, process: Process) -> None:
+        """An instance is over: its port and folder are free."""
+        self._processes.pop(instance_id, None)
+        self._ports.discard(process.port)
+        self._removals[process.home] = task = asyncio.create_task(
+            asyncio.to_thread(shutil.rmtree, process.home, ignore_errors=True)
+        )
+        task.add_done_callback(lambda _: self._removals.pop(process.home, None))
+
+    async def cleaned(self, home: Path) -> None:
+        """Wait until the folder of an ended instance is gone."""
+        if (task := self._removals.get(home)) is not None:
+            await asyncio.shield(task)
+
+    def _heard(self, message: dict[str, Any] | None) -> None:
+        """The guardian reports an end; None: its own."""
+        if message is not None:
+            if (process := self._processes.get(message["id"])) is not None:
+                process.ended(message["code"])
+            return
+        self._guardian = None
+        for process in list(self._processes.values()):
+            if process.pid:
+                process.kill()
+                lost = [pid for pid in guardian.everyone() if guardian.marked(pid) == process.home.name]
+                guardian.kill_all(lost)
+                process.ended(128 + signal.SIGKILL)
+
+    def _free_port(self) -> int:
+        for _ in range(1000):
+            port = random.choice(_PORTS)
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                if port not in self._ports:
+                    probe.bind(("", port))
+                    self._ports.add(port)
+                    return port
+        raise FcError("ResourceThrottled", reason="no free port for another instance")
+
+
+def _claim(root: Path) -> int:
+    """Take the lock that a guardian holds while it lives, and end what a platform before us left behind."""
+    root.mkdir(parents=True, exist_ok=True)
+    lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    until = time.monotonic() + _LOCK_LIMIT
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > until:
+                os.close(lock)
+                raise FcError("PlatformStartFailed", reason=f"another platform uses '{root.parent}'") from None
+            time.sleep(0.01)
+    if left := [path for path in root.iterdir() if path.is_dir()]:
+        ids = {path.name for path in left}
+        guardian.kill_all(pid for pid in guardian.everyone() if pid != os.getpid() and guardian.marked(pid) in ids)
+        for path in left:
+            shutil.rmtree(path, ignore_errors=True)
+    return lock
+
+
+def _prepare(home: Path, code_zip: Path) -> None:
+    """The instance's folder: code, temporary files, and the pipe on which its preload reports."""
+    home.mkdir(parents=True)
+    package.unpack(code_zip, home / "code")
+    (home / "tmp").mkdir()
+    os.mkfifo(home / "ready")
+
+
+def _order(revision: Revision, instance_id: str, qualifier: str, home: Path, port: int) -> dict[str, Any]:
+    """What the guardian is told to start. Raises OSError if there is nothing to execute."""
+    code = home / "code"
+    env = startup.environment(
+        revision, instance_id=instance_id, qualifier=qualifier, port=port, code=str(code), home=str(home),
+        path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}", preload=str(PRELOAD),
+        ready=str(home / "ready"),
+    )
+    argv = [startup.local(word, str(code)) for word in startup.words(revision.config.custom_runtime_config)]
+    program = sys.executable if argv[0] in ("python", "python3") else argv[0]
+    if "/" not in program:
+        program = shutil.which(program, path=env["PATH"]) or ""
+    path = code / program
+    if not program or not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "no such file", argv[0])
+    return {"path": str(path), "argv": argv, "env": env, "cwd": str(code)}
+
+
+def _refusal(error: OSError, runtime: CustomRuntime) -> FcError:
+    """What it means that the start command cannot be executed."""
+    if isinstance(error, PermissionError):
+        return startup.not_executable(runtime)
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return startup.not_found(runtime)
+    if isinstance(error, FileNotFoundError):  # the file is there, the interpreter of its first line is not
+        return startup.exited(runtime, 127, ())
+    return startup.exited(runtime, error.errno or 1, ())
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
