@@ -23,9 +23,10 @@ NEVER = {1008, 1009}  # close codes after which it would go wrong again
 class Client:
     """One person in one room. Run it as a task: `asyncio.create_task(client.run())`.
 
-    `on_event(event)` is called with all that the chat says. `messages` are those received, in order; `unsure`, the
-    texts of which nobody knows whether they were heard, and `refused`, those that nobody heard: both stay empty
-    with the durable chat. `gone` counts how often the room's history was lost behind our back.
+    `on_event(event)` is called with all that the chat says. `messages` are those received, in order. Of what was
+    said, `unsure` are the texts of which nobody knows whether they were heard, `refused` those that nobody heard and
+    `missed` those that some instance did not get: all three stay empty with the durable chat. `gone` counts how often
+    the room's history was lost behind our back.
     """
 
     def __init__(self, url: str, room: str, name: str, on_event: Callable[[dict[str, Any]], None] = lambda event: None):
@@ -33,6 +34,7 @@ class Client:
         self.messages: list[dict[str, Any]] = []
         self.refused: list[str] = []
         self.unsure: list[str] = []
+        self.missed: list[str] = []
         self.gone = self.connections = self.acked = 0
         self.state = "connecting"  # connecting, joining, in, waiting, closed
         self.members: dict[str, str] = {}
@@ -42,7 +44,8 @@ class Client:
         self._last = 0  # the newest ref
         self._next = 1  # the ref to be sent next
         self._connection: ClientConnection | None = None
-        self._held = False  # something failed: wait before sending again
+        self._window = WINDOW  # 1 after a failure, until something is confirmed
+        self._held: asyncio.TimerHandle | None = None  # set after a failure: wait before sending again
 
     async def run(self) -> None:
         """Stay connected until cancelled; raises ConnectionClosed if the chat throws us out for good."""
@@ -90,7 +93,7 @@ class Client:
 
     async def _send(self) -> None:
         while (self._connection and self.state == "in" and not self._held and self._next in self._outbox
-               and self._next <= self.acked + WINDOW):
+               and self._next <= self.acked + self._window):
             ref, self._next = self._next, self._next + 1
             try:
                 await self._connection.send(json.dumps({"type": "say", "ref": ref, "text": self._outbox[ref]}))
@@ -120,11 +123,14 @@ class Client:
                 for id in event["left"]:
                     self.members.pop(id, None)
             case "sent":
-                self._settle(event["ref"], None)
+                self._window = WINDOW
+                self._settle(event["ref"], self.missed if event.get("missed") else None)
+            case "status" if event["live"] and self._held:
+                self._resend()
             case "failed" if self._durable:
+                self._window, self._next = 1, self.acked + 1
                 if not self._held:
-                    self._held = True
-                    asyncio.get_running_loop().call_later(0.5, lambda: asyncio.ensure_future(self._resend()))
+                    self._held = asyncio.get_running_loop().call_later(0.5, self._resend)
             case "failed":
                 self._settle(event["ref"], self.refused if event["sure"] else self.unsure)
         self.on_event(event)
@@ -140,9 +146,11 @@ class Client:
                 into.append(text)
         self.acked = max(self.acked, ref)
 
-    async def _resend(self) -> None:
-        self._held, self._next = False, self.acked + 1
-        await self._send()
+    def _resend(self) -> None:
+        if self._held:
+            self._held.cancel()
+        self._held, self._next = None, self.acked + 1
+        self._sending = asyncio.ensure_future(self._send())
 
     async def _enter(self, state: str) -> None:
         async with self.changed:

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from member import Member
 
 EVERY = 1.0  # seconds
-EXPIRE = 10.0  # seconds; long enough for an instance that is busy
+EXPIRE = 6.0  # seconds; long enough for an instance that is busy
 
 
 class Presence:
@@ -22,6 +22,7 @@ class Presence:
         self._redis, self._key, self._instance = redis, key, instance
         self.members: dict[str, str] = {}
         self.instances = 1
+        self._trouble = -EXPIRE  # when Redis failed last
 
     async def refresh(self, mine: Iterable[Member], gone: Iterable[Member]) -> tuple[dict[str, str], list[str]]:
         """Write the entries of `mine`, remove those of `gone`, read all.
@@ -34,10 +35,15 @@ class Presence:
             pipe.zadd(self._key, entries)
         if entries := [self._entry(member) for member in gone]:
             pipe.zrem(self._key, *entries)
-        pipe.zremrangebyscore(self._key, "-inf", now)
-        pipe.expire(self._key, int(EXPIRE))
+        if time.monotonic() - self._trouble >= EXPIRE:  # else the others had no chance to write either
+            pipe.zremrangebyscore(self._key, "-inf", now)
+        pipe.expire(self._key, 60)
         pipe.zrange(self._key, 0, -1)
-        rows = [row.decode().split(" ", 2) for row in (await pipe.execute())[-1]]
+        try:
+            rows = [row.decode().split(" ", 2) for row in (await pipe.execute())[-1]]
+        except Exception:
+            self._trouble = time.monotonic()
+            raise
         before, self.members = self.members, {id: name for _, id, name in rows}
         self.instances = len({instance for instance, _, _ in rows})
         joined = {id: name for id, name in self.members.items() if id not in before}
