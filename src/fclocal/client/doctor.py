@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from fclocal.core.errors import FcError
+from fclocal.runtime.redis_server import find_program
+
 WIDTH = 76
 FIRST_PORT, PORTS = 9443, 20
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -164,8 +167,12 @@ def redis(env: Mapping[str, str], *, apt: bool) -> Check:
             return Check("Redis", False, "REDIS_URL is set but nothing answers there; needed for lesson 7",
                          "unset REDIS_URL", needed=False)
         return Check("Redis", True, "the one of REDIS_URL")
-    return program("Redis", ("redis-server", "valkey-server"), env, "lesson 7 (chat)",
-                   fix="sudo apt install redis-server" if apt else "brew install redis")
+    try:
+        server = find_program(env)
+    except FcError:
+        fix = "sudo apt install redis-server" if apt else "brew install redis"
+        return Check("Redis", False, "not found; needed for lesson 7 (chat)", fix, needed=False)
+    return Check("Redis", True, f"{server.name} {_version(str(server))}".strip())
 
 
 def program(name: str, commands: Sequence[str], env: Mapping[str, str], use: str, *, fix: str,
