@@ -153,7 +153,8 @@ def read_request(raw: bytes) -> Request:
     _require(all(_HOST.fullmatch(host) for host in hosts), "the Host header is not a host")
     body = _request_body(head, version, parser, events)
     _require(body.done or not head.is_websocket, "a WebSocket handshake has no body")
-    return Request(head, body, version, parser.should_keep_alive())
+    wishes = head.tokens(b"connection")
+    return Request(head, body, version, b"close" not in wishes and (version == "1.1" or b"keep-alive" in wishes))
 
 
 def _request_body(head: RequestHead, version: str, parser: httptools.HttpRequestParser, events: _Events) -> Body:

@@ -26,6 +26,7 @@ class Lease(Protocol):
     """What the gateway needs of runtime.engine.Lease."""
 
     host: str
+    response_headers: headers.Headers  # the platform's own to the client: session affinity
 
     @property
     def port(self) -> int: ...

@@ -1,11 +1,11 @@
 """One public port: plain and TLS on the same number, on both loopback addresses."""
 
 import asyncio
-import contextlib
 import errno
 import resource
 import socket
 import ssl
+from typing import cast
 
 from fclocal.core import limits
 from fclocal.core.clock import Clock
@@ -72,7 +72,8 @@ class Listener:
         loop = asyncio.get_running_loop()
         visitor = self._visitor(transport)
         loop.call_soon(_replay, transport, first)  # runs before the transport is read again
-        with contextlib.suppress(OSError):  # no TLS after all, or gone: ssl.SSLError is an OSError
+        secured: asyncio.Transport | None = None
+        try:
             secured = await loop.start_tls(
                 transport,
                 visitor,
@@ -81,8 +82,12 @@ class Listener:
                 ssl_handshake_timeout=limits.HEAD_SECONDS,
                 ssl_shutdown_timeout=_TLS_GOODBYE_SECONDS,
             )
-            if secured is not None:
-                visitor.connection_made(secured)
+        except OSError:  # no TLS after all, or gone, or too slow; ssl.SSLError and TimeoutError are OSErrors
+            transport.abort()
+        if secured is None or secured.is_closing():
+            self._visitors.discard(visitor)
+        else:
+            visitor.connection_made(secured)
 
     def _visitor(self, transport: asyncio.Transport) -> Visitor:
         refusal = None
@@ -102,9 +107,8 @@ class _Doorman(asyncio.Protocol):
         self._listener = listener
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._timer = asyncio.get_running_loop().call_later(limits.HEAD_SECONDS, transport.abort)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
+        self._timer = asyncio.get_running_loop().call_later(limits.HEAD_SECONDS, self._transport.abort)
 
     def data_received(self, data: bytes) -> None:
         self._timer.cancel()
@@ -116,8 +120,7 @@ class _Doorman(asyncio.Protocol):
 
 def _replay(transport: asyncio.Transport, data: bytes) -> None:
     """Give `data`, which was read too early, to the transport's buffered protocol."""
-    protocol = transport.get_protocol()
-    assert isinstance(protocol, asyncio.BufferedProtocol)
+    protocol = cast(asyncio.BufferedProtocol, transport.get_protocol())
     while data:
         room = protocol.get_buffer(len(data))
         size = min(len(room), len(data))

@@ -44,6 +44,10 @@ class Visitor(Connection):
         super().connection_made(transport)
         self._task = asyncio.create_task(self._serve())
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._on_end(self)
+
     def close(self) -> None:
         """Stop at once, whatever is under way."""
         if self._task is not None:
@@ -78,8 +82,9 @@ class Visitor(Connection):
                 again = await exchange.run()
                 tunnelled = exchange.tunnelled
         finally:
-            self._on_end(self)
-            if not tunnelled:
+            if tunnelled:
+                self._on_end(self)
+            else:
                 self.finish()
 
     async def _next_head(self) -> bytes | None:

@@ -1,0 +1,270 @@
+"""A gateway on a loop of its own, an engine that does what a test tells it, and functions made of plain sockets."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from fclocal.core.admission import Admission
+from fclocal.core.clock import SystemClock
+from fclocal.core.errors import FcError
+from fclocal.core.model import Code, Function, FunctionConfig, Revision
+from fclocal.core.request import Entry, RequestHead
+from fclocal.edge.gateway import Gateway
+from fclocal.runtime.certificates import Certificates
+
+ENTRY = Entry("trigger", "echo", "http")
+LIMIT = 10.0  # seconds that anything in these tests may take
+
+
+def function(**config: Any) -> Function:
+    """A function as the store holds it."""
+    made = FunctionConfig(function_name="echo", runtime="custom.debian12", **config)
+    revision = Revision(generation=1, config=made, code=Code(checksum="0" * 64, size=1), created=0.0)
+    return Function(function_id="f", latest=revision, created=0.0, modified=0.0)
+
+
+@dataclass
+class FakeLease:
+    engine: "FakeEngine"
+    port: int
+    on_abort: Callable[[str], None]
+    on_silence: Callable[[], None]
+    host: str = "127.0.0.1"
+    response_headers: tuple[tuple[bytes, bytes], ...] = ()
+    ended: dict[str, Any] | None = None
+
+    def tap(self, extensions: bytes) -> Any:
+        return self.engine.tap
+
+    def end(self, **facts: Any) -> None:
+        if self.ended is None:
+            self.ended = facts
+            with self.engine.changed:
+                self.engine.ends.append(facts)
+                self.engine.changed.notify_all()
+
+
+@dataclass
+class FakeEngine:
+    """Lets everybody in, to the function that listens on `port`, unless told otherwise."""
+
+    port: int = 0
+    function: Function = field(default_factory=function)
+    refuse: FcError | None = None  # raised by admit
+    no_lease: FcError | None = None  # raised by lease
+    hold: asyncio.Event | None = None  # lease waits for it
+    wants_body: bool = False
+    default_domain: bool = True
+    tap: Any = None
+    leases: list[FakeLease] = field(default_factory=list)
+    ends: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[tuple[RequestHead, FcError]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def needs_body(self, entry: Entry, head: RequestHead) -> bool:
+        return self.wants_body
+
+    def admit(
+        self, entry: Entry, head: RequestHead, *, body: bytes = b"", request_id: str, draw: float
+    ) -> Admission:
+        self.bodies.append(body)
+        if self.refuse:
+            raise self.refuse
+        return Admission(
+            entry=entry,
+            request_id=request_id,
+            function=self.function,
+            qualifier="LATEST",
+            revision=self.function.latest,
+            head=head,
+            body=body,
+            default_domain=self.default_domain,
+        )
+
+    def reject(self, entry: Entry, head: RequestHead, error: FcError, *, request_id: str) -> None:
+        with self.changed:
+            self.rejected.append((head, error))
+            self.changed.notify_all()
+
+    async def lease(self, admitted: Admission, *, on_abort: Any, on_silence: Any, **_: Any) -> FakeLease:
+        if self.hold:
+            await self.hold.wait()
+        if self.no_lease:
+            raise self.no_lease
+        lease = FakeLease(self, self.port, on_abort, on_silence)
+        with self.changed:
+            self.leases.append(lease)
+            self.changed.notify_all()
+        return lease
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Until `condition` holds; fails after LIMIT."""
+        with self.changed:
+            assert self.changed.wait_for(condition, LIMIT), "it did not come to that"
+
+    def end(self, number: int = 0) -> dict[str, Any]:
+        """How the request `number` ended."""
+        self.wait(lambda: len(self.ends) > number)
+        return self.ends[number]
+
+
+class Platform:
+    """A gateway in a thread."""
+
+    def __init__(self, state: Path) -> None:
+        self.engine = FakeEngine()
+        self.certificates = Certificates(state / "ca")
+        self.loop = uvloop.new_event_loop()
+        self.gateway = Gateway(self.engine, self.certificates, clock=SystemClock())
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        self.port = self.run(self.gateway.open(ENTRY, free_port()))
+
+    def run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(LIMIT)
+
+    def call(self, what: Callable[..., Any], *args: Any) -> None:
+        """Call something in the gateway's thread and wait for it."""
+        done = threading.Event()
+        self.loop.call_soon_threadsafe(lambda: (what(*args), done.set()))
+        assert done.wait(LIMIT)
+
+    def close(self) -> None:
+        async def settle() -> None:
+            for lease in self.engine.leases:
+                if lease.ended is None:
+                    lease.on_abort("shutdown")
+            await self.gateway.close()
+            while left := asyncio.all_tasks() - {asyncio.current_task()}:
+                await asyncio.wait(left, timeout=1)
+            for _ in range(10):  # turns of the loop in which closed transports say goodbye
+                await asyncio.sleep(0)
+
+        self.run(settle())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(LIMIT)
+        self.loop.close()
+
+    def connect(self, tls: bool = False, host: str = "127.0.0.1") -> socket.socket:
+        sock = socket.create_connection((host, self.port), timeout=LIMIT)
+        if tls:
+            return self.trusting().wrap_socket(sock, server_hostname="localhost")
+        return sock
+
+    def trusting(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.certificates.authority)
+
+    def ask(self, request: bytes, tls: bool = False) -> "Answer":
+        """Send a request on a connection of its own, read the answer to the end of the connection."""
+        with self.connect(tls) as sock:
+            sock.sendall(request)
+            return Answer.read(sock)
+
+
+@dataclass
+class Answer:
+    """A response as it came."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    raw: bytes
+
+    def __getitem__(self, name: str) -> str | None:
+        return next((v for k, v in self.headers if k.lower() == name.lower()), None)
+
+    @property
+    def error(self) -> str:
+        """The code of the platform's error."""
+        return str(json.loads(self.body)["Code"])
+
+    @classmethod
+    def read(cls, sock: socket.socket) -> "Answer":
+        raw = b""
+        with contextlib.suppress(ssl.SSLError):
+            while data := sock.recv(65536):
+                raw += data
+        return cls.parse(raw)
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "Answer":
+        head, _, body = raw.partition(b"\r\n\r\n")
+        line, *fields = head.decode("latin-1").split("\r\n")
+        pairs = [tuple(f.split(": ", 1)) for f in fields]
+        return cls(int(line.split()[1]), pairs, body, raw)  # type: ignore[arg-type]
+
+
+def read_head(sock: socket.socket) -> bytes:
+    """Bytes up to and including the empty line, and what came with them."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = sock.recv(65536)
+        assert more, f"connection ended after {data!r}"
+        data += more
+    return data
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@contextlib.contextmanager
+def instance(handle: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A function: `handle` gets each connection, in a thread of its own. Yields its port."""
+    server = socket.create_server(("127.0.0.1", 0), backlog=512)
+    threads: list[threading.Thread] = []
+    errors: list[BaseException] = []
+
+    def one(sock: socket.socket) -> None:
+        try:
+            with sock:
+                handle(sock)
+        except (ConnectionError, TimeoutError):
+            pass
+        except BaseException as error:
+            errors.append(error)
+
+    def accept() -> None:
+        while True:
+            try:
+                sock, _ = server.accept()
+            except OSError:
+                return
+            sock.settimeout(LIMIT)
+            threads.append(threading.Thread(target=one, args=(sock,)))
+            threads[-1].start()
+
+    acceptor = threading.Thread(target=accept)
+    acceptor.start()
+    try:
+        yield server.getsockname()[1]
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        for thread in (acceptor, *threads):
+            thread.join(LIMIT)
+        assert not errors, errors
+
+
+def answering(response: bytes, seen: list[bytes] | None = None) -> Callable[[socket.socket], None]:
+    """A function that answers every request with `response` and notes the heads it saw."""
+
+    def handle(sock: socket.socket) -> None:
+        head = read_head(sock)
+        if seen is not None:
+            seen.append(head)
+        sock.sendall(response)
+
+    return handle
