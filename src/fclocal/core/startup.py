@@ -4,7 +4,6 @@ Start command, environment and the documented texts of custom runtimes ("Princip
 "Error handling" of the custom runtime pages; parity.toml has the links).
 """
 
-import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 
@@ -18,7 +17,16 @@ Listener = tuple[str, int]
 """Host and port of a socket that listens."""
 
 _CODE_PATH = re.compile(r"(?<![\w./~-])/code(?=$|[/\s'\":;,)])")
-_ERRNO_127 = "key has expired"  # Linux's text, which other systems do not have
+_ERRNO = (
+    "operation not permitted|no such file or directory|no such process|interrupted system call|"
+    "input/output error|no such device or address|argument list too long|exec format error|bad file descriptor|"
+    "no child processes|resource temporarily unavailable|cannot allocate memory|permission denied|bad address|"
+    "block device required|device or resource busy|file exists|invalid cross-device link|no such device|"
+    "not a directory|is a directory|invalid argument|too many open files in system|too many open files|"
+    "inappropriate ioctl for device|text file busy|file too large|no space left on device|illegal seek|"
+    "read-only file system|too many links|broken pipe|numerical argument out of domain|"
+    "numerical result out of range"
+).split("|")  # Linux, from 1 on
 
 
 def words(runtime: CustomRuntime) -> tuple[str, ...]:
@@ -138,10 +146,8 @@ def _bracketed(host: str) -> str:
 
 def _errno_text(code: int) -> str:
     """The documented messages print the exit code as if it were an errno."""
-    if code == 127:
-        return f", message:{_ERRNO_127}"
-    text = os.strerror(code).lower()
-    return "" if code == 0 or text.startswith("unknown error") else f", message:{text}"
+    text = _ERRNO[code - 1] if 0 < code <= len(_ERRNO) else "key has expired" if code == 127 else ""
+    return f", message:{text}" if text else ""
 
 
 def _tail(logs: Iterable[str]) -> str:
