@@ -17,7 +17,7 @@ Listener = tuple[str, int]
 """Host and port of a socket that listens."""
 
 _CODE_PATH = re.compile(r"(?<![\w./~-])/code(?=$|[/\s'\":;,)])")
-_ERRNO = (
+_ERRNO = (  # noqa: SIM905
     "operation not permitted|no such file or directory|no such process|interrupted system call|"
     "input/output error|no such device or address|argument list too long|exec format error|bad file descriptor|"
     "no child processes|resource temporarily unavailable|cannot allocate memory|permission denied|bad address|"
