@@ -24,10 +24,13 @@ def readme(exercise: Exercise) -> str:
     tasks = [f"| {t.id} | {t.title}{' (stretch)' if t.stretch else ''} | {t.minutes} |"
              for t in exercise.tasks.values()]
     first = next(iter(exercise.tasks))
+    marked = any(f"TODO {first}" in text for text in exercise.stub.values())
+    where = ", between `TODO` and `end of`" if marked else ", where you find the fault"
+    files = ", ".join(f"`{file}`" for file in exercise.edit)
     return "\n".join([
         f"# Exercise {exercise.number:02}: {exercise.title}", "", exercise.story.strip(), "",
         "| Task | What to do | Minutes |", "|---|---|---|", *tasks, "",
-        f"**Edit only** {', '.join(f'`{file}`' for file in exercise.edit)}, between `TODO` and `end of`.",
+        f"**Edit only** {files}{where}.",
         f'**Done when** `check("{first}")` says PASS, in the notebook or with `workshop check {first}` in a terminal.',
         f"**Minutes** {sum(task.minutes for task in exercise.tasks.values())} in all.",
         f"**Needs** {exercise.needs}. **Not needed** {exercise.not_needed}.", "",

@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def outcome(function, arguments) -> dict[str, object]:
-    """The value that the call gives (awaited if need be), or its error with the traceback left on stderr."""
+    """The value that the call gives (awaited if need be), or its error with the traceback."""
     try:
         value = function(*arguments)
         if inspect.iscoroutine(value):
@@ -31,8 +31,7 @@ def outcome(function, arguments) -> dict[str, object]:
         json.dumps(value)
         return {"value": value}
     except Exception as error:
-        traceback.print_exc()
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -84,18 +85,19 @@ class Returned:
 
     value: Any = None
     error: str = ""
+    trace: str = ""
 
 
 @dataclass
 class Target:
     """What a check speaks to: the learner's folder on fclocal, or a function deployed elsewhere (`remote`).
 
-    `folder` is the learner's folder; `fc` is fclocal's client, None for a remote function. Clients are closed and
-    scripts stopped when the check ends.
+    `folder` is the learner's folder; `platform` gives fclocal's client and is asked when it is needed. Clients are
+    closed and scripts stopped when the check ends.
     """
 
     folder: Path
-    fc: Any = None
+    platform: Callable[[], Any]
     remote: str = ""
     props: Mapping[str, Any] = field(default_factory=dict)
     wire: list[Wire] = field(default_factory=list)
@@ -106,7 +108,12 @@ class Target:
     def __post_init__(self) -> None:
         self._start = time.monotonic()
         self._stack = AsyncExitStack()
-        self._since: dict[str, int] = {}  # function -> last log record before the check
+        self._since: int | None = None  # the journal's last record before the check
+
+    @cached_property
+    def fc(self) -> Any:
+        """fclocal's client: target.fc.fault(...), target.fc.instances(...). Only in steps with `local=True`."""
+        return self.platform()
 
     async def __aenter__(self) -> Self:
         return self
@@ -127,10 +134,9 @@ class Target:
         """
         if folder not in self.apps or props:
             given = {**self.props, **props}
-            app = self.apps[folder] = await asyncio.to_thread(self.fc.deploy, self.folder / folder, **given)
-            if app.name not in self._since:
-                known = await self._log_records(app.name, 0)
-                self._since[app.name] = known[-1].seq if known else 0
+            if self._since is None:
+                self._since = (await asyncio.to_thread(lambda: self.fc.status()))["journal"]
+            self.apps[folder] = await asyncio.to_thread(lambda: self.fc.deploy(self.folder / folder, **given))
         return self.apps[folder]
 
     async def url(self, folder: str = ".") -> str:
@@ -221,9 +227,9 @@ class Target:
     async def logs(self) -> str:
         """What the functions deployed by this check, and its scripts, wrote since the check began."""
         lines = list(self.output)
-        for name, since in self._since.items():
-            lines += [record.data["text"] for record in await self._log_records(name, since)]
+        for name in {app.name for app in self.apps.values()}:
+            lines += [record.data["text"] for record in await asyncio.to_thread(self._log_records, name)]
         return "\n".join(lines)
 
-    async def _log_records(self, name: str, since: int) -> list[Any]:
-        return await asyncio.to_thread(lambda: list(self.fc.events(since, function=name, kinds="log")))
+    def _log_records(self, function: str) -> list[Any]:
+        return list(self.fc.events(self._since, function=function, kinds="log"))

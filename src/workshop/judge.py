@@ -52,7 +52,7 @@ async def judge(exercise: Exercise, task: Task, folder: Path, platform: Callable
     began = time.monotonic()
     steps = script(exercise.folder).of(task.id, bool(url))
     passed = 0
-    async with Target(folder, None if url else await asyncio.to_thread(platform), url) as target:
+    async with Target(folder, platform, url) as target:
         step = None
         try:
             for step in steps:
@@ -61,12 +61,12 @@ async def judge(exercise: Exercise, task: Task, folder: Path, platform: Callable
         except (Saw, FcError) as error:
             if isinstance(error, FcError) and error.owner == "platform":
                 return _our_fault(task, error)
-            return await _failed(exercise, task, target, step, str(error), f"{passed} of {len(steps)} passed")
+            return await _failed(exercise, task, target, step, error, f"{passed} of {len(steps)} passed")
         except Exception as error:
             return _our_fault(task, error)
         seconds = time.monotonic() - began
         return Verdict(task.id, "PASS", f"({passed} of {passed} steps, {seconds:.1f} s)",
-                       (("You can", f"now {task.goal}"), *_after(exercise, task)), tuple(target.said), tuple(target.wire))
+                       (("You can now", task.goal), *_after(exercise, task)), tuple(target.said), tuple(target.wire))
 
 
 def shown(exercise: Exercise, file: str = "") -> str:
@@ -78,7 +78,7 @@ def _after(exercise: Exercise, task: Task) -> list[tuple[str, str]]:
     names = list(exercise.tasks)
     rest = names[names.index(task.id) + 1:]
     compare = ", ".join(f"solutions/{exercise.slug}/{file}" for file in exercise.files_of(task.id)[:2])
-    return [("Compare", f"with {compare}"), *([("Next", f"task {rest[0]}")] if rest else [])]
+    return [("Compare", compare), *([("Next", f"task {rest[0]}")] if rest else [])]
 
 
 def _without_running(exercise: Exercise, task: Task, folder: Path) -> Verdict | None:
@@ -89,8 +89,11 @@ def _without_running(exercise: Exercise, task: Task, folder: Path) -> Verdict | 
 
 def _broken(exercise: Exercise, task: Task, folder: Path) -> Verdict | None:
     """CRASHED if a Python file that may be edited does not compile."""
+    folders = {file.rpartition("/")[0] for file in exercise.files_of(task.id)}
     for file in exercise.edit:
         path = folder / file
+        if file.rpartition("/")[0] not in folders:
+            continue
         if not path.is_file():
             return Verdict(task.id, "NOT YET", f"the file {file} is missing",
                            (("Next", f'reset("{task.id}") puts the stub back'),))
@@ -123,9 +126,10 @@ def _not_started(exercise: Exercise, task: Task, folder: Path) -> Verdict | None
                    (*where, ("Next", f'edit, save, then check("{task.id}") again; or hint("{task.id}")')))
 
 
-async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | None, saw: str,
-                  steps: str) -> Verdict:
-    log, trace = await _read_log(exercise, target, saw)
+async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | None,
+                  error: Saw | FcError, steps: str) -> Verdict:
+    saw = str(error)
+    log, trace = await _read_log(exercise, target, f"{saw}\n{getattr(error, 'trace', '')}")
     code = "\n".join(_region(target.folder / file, task.id) for file in exercise.files_of(task.id))
     where = "deployed function" if target.remote else "fclocal"
     told = [("Steps", f"{steps}; target: {where}; exercise v{exercise.version}")]

@@ -18,7 +18,14 @@ PATIENCE = 2.0  # seconds that a check waits for something that must come
 
 
 class Saw(Exception):
-    """What the check saw instead of what it wanted, in words the learner can read."""
+    """What the check saw instead of what it wanted, in words the learner can read.
+
+    `trace`: a traceback that explains it; when it passes through the learner's file the verdict is CRASHED.
+    """
+
+    def __init__(self, text: str, trace: str = "") -> None:
+        super().__init__(text)
+        self.trace = trace
 
 
 @dataclass(slots=True)
@@ -89,8 +96,8 @@ class Client:
         self._record(self.name, "fn", "TEXT" if isinstance(data, str) else "BINARY", preview(data, 60))
         try:
             await self.connection.send(data)
-        except ConnectionClosed as closed:
-            raise Saw(self._closed(closed)) from None
+        except ConnectionClosed:
+            raise self.ended() from None
 
     async def receive(self, seconds: float = PATIENCE) -> str | bytes:
         """The next message. Raises Saw when none comes or the connection ends."""
@@ -99,8 +106,8 @@ class Client:
                 return await self.connection.recv()
         except TimeoutError:
             raise Saw(f"{self.name} received nothing within {seconds:g} s") from None
-        except ConnectionClosed as closed:
-            raise Saw(self._closed(closed)) from None
+        except ConnectionClosed:
+            raise self.ended() from None
 
     async def expect(self, wanted: str | bytes, seconds: float = PATIENCE) -> None:
         """The next message must be `wanted`. Raises Saw with what came instead."""
@@ -139,11 +146,12 @@ class Client:
         self._record(self.name, "fn", "(gone)", "connection reset, no Close frame")
         self.connection.transport.abort()
 
-    def _closed(self, closed: ConnectionClosed) -> str:
-        if closed.rcvd is None:
-            return f"{self.name}'s connection ended without a Close frame (1006)"
-        reason = f" {closed.rcvd.reason}" if closed.rcvd.reason else ""
-        return f"{self.name}'s connection was closed with {closed.rcvd.code}{reason}"
+    def ended(self) -> Saw:
+        """How the connection ended, to be raised where it should have lived or ended otherwise."""
+        code, reason = self.connection.close_code, self.connection.close_reason
+        if code in (None, 1006):
+            return Saw(f"{self.name}'s connection ended without a Close frame (1006)")
+        return Saw(f"{self.name}'s connection was closed with {code} {reason or ''}".rstrip())
 
     async def __aenter__(self) -> Self:
         return self

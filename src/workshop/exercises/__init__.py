@@ -32,8 +32,9 @@ source/ (any text file; marks after #, // or <!-- ; both readings must be valid 
         ...  # <- your code here
         #: end
     A task may have several regions, in several files. The stub shows "# end of 1.1" where `#: end` stands. What lies
-    outside the marks is the same in stub and solution. For a fault that the learner must find write `#: begin fix 8.1`:
-    no TODO before it, no trace of it in the stub; such a task has a folder of its own. NOT STARTED means: all regions of the task are as in the stub.
+    outside the marks is the same in both. For a fault that the learner must find write `#: begin fix 8.1`: no TODO
+    before it, no trace of it in the stub; such a task has a folder of its own.
+    NOT STARTED means: all regions of the task are as in the stub.
 
 checks.py
     from workshop.checking import Mistake, Saw, Target, step
@@ -50,7 +51,8 @@ checks.py
 
     Steps of a task run in the order of the file; the first that raises Saw ends the check: NOT YET. `did` and `wanted`
     are what the learner reads, so say them in the story's words. `local=True` marks a step that only fclocal can prove
-    (it is left out of check(..., url=...)). Raise `Saw("bo received nothing")` for what you saw yourself; every
+    (it is left out of check(..., url=...)). Raise `Saw("bo received nothing")` for what you saw yourself
+    (or `Saw(text, got.trace)` when a call of the learner's function raised what it must not); every
     other exception is OUR FAULT, so let nothing else out. See `Target` and `Client` in workshop/checking.py for all
     they can do: deploy(folder, **props), connect(...), request(...), run(script), call(file, function, ...), logs();
     client.send, expect, receive, fence (nothing came in between), closed() -> code, close, vanish. `target.fc` is the

@@ -17,7 +17,7 @@ async def same(target: Target, table: dict[str, str]) -> None:
     given = await target.call("urls.py", "to_wss", *([url] for url in table))
     for (url, wanted), got in zip(table.items(), given, strict=True):
         if got.error:
-            raise Saw(f"to_wss({url!r}) raised {got.error}")
+            raise Saw(f"to_wss({url!r}) raised {got.error}", "" if got.error.startswith("ValueError") else got.trace)
         if got.value != wanted:
             raise Saw(f"to_wss({url!r}) gave {got.value!r}, not {wanted!r}")
 
@@ -55,12 +55,12 @@ async def refuses(target: Target) -> None:
             raise Saw(f"to_wss({url!r}) " + (f"raised {got.error}" if got.error else f"gave {got.value!r}"))
 
 
-@step("3.2", did="asked the harbour with its own authority", wanted='the answer "harbour office: tide? yes"', local=True)
+@step("3.2", did="asked the harbour with its own authority", wanted='"harbour office: tide? yes"', local=True)
 async def the_right_one(target: Target) -> None:
     url = (await target.url()).replace("https", "wss")
     got = await ask(target, url, target.fc.at.state / "ca" / "ca.pem")
     if got.value != "harbour office: tide? yes":
-        raise Saw(got.error or repr(got.value))
+        raise Saw(got.error or repr(got.value), "" if "CERTIFICATE" in got.error else got.trace)
 
 
 @step("3.2", did="an impostor, whom all the usual authorities vouch for, took the call",
@@ -96,7 +96,7 @@ async def ask(target: Target, url: str, ca_file: Path, **env: str) -> Returned:
 def refused(got: Returned, otherwise: str) -> None:
     """The pilot must have refused the certificate."""
     if "CERTIFICATE_VERIFY_FAILED" not in got.error:
-        raise Saw(got.error or otherwise)
+        raise Saw(got.error or otherwise, got.trace)
 
 
 @asynccontextmanager
@@ -114,6 +114,7 @@ async def impostor(authority: trustme.CA, host: str) -> AsyncIterator[str]:
 
 
 MISTAKES = [
+    Mistake("3.1", "nothing is returned", saw="gave None"),
     Mistake("3.1", "https became ws: the encryption is gone", saw=r"to_wss\('https.*gave 'ws:"),
     Mistake("3.1", "http became wss: nobody speaks TLS there", saw=r"to_wss\('http:.*gave 'wss:"),
     Mistake("3.1", "the address becomes longer each time", saw=r"'wsss|wss\w+://"),
@@ -124,7 +125,6 @@ MISTAKES = [
     Mistake("3.1", "the fragment is still there", saw=r"gave '[^']*#top"),
     Mistake("3.1", "HTTPS in capitals is not known", saw=r"to_wss\('HTTPS"),
     Mistake("3.1", "an address that is none is let through", saw=r"to_wss\('(ftp|pier|https://|)'?.*gave"),
-    Mistake("3.1", "nothing is returned", saw="gave None"),
     Mistake("3.2", "the usual authorities are trusted as well", saw="impostor's answer was taken",
             likely="load_verify_locations() adds to what is trusted already"),
     Mistake("3.2", "the host's name is not compared", saw="another host was taken",

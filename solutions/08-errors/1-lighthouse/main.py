@@ -1,0 +1,25 @@
+"""The lighthouse: says whether its lamp is on."""
+
+import asyncio
+import os
+
+from websockets.asyncio.server import ServerConnection, serve
+
+HOST = "0.0.0.0"
+PORT = int(os.environ.get("FC_SERVER_PORT", "9000"))
+
+
+async def handler(ws: ServerConnection) -> None:
+    """Answer each question."""
+    async for _ in ws:
+        await ws.send("the lamp is on")
+
+
+async def main() -> None:
+    """Serve until stopped."""
+    async with serve(handler, HOST, PORT) as server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,26 @@
+"""The buoy: reports the height of the waves, three times, one second apart."""
+
+import asyncio
+import os
+
+from websockets.asyncio.server import ServerConnection, serve
+
+PORT = int(os.environ.get("FC_SERVER_PORT", "9000"))
+
+
+async def handler(ws: ServerConnection) -> None:
+    """Three reports, then goodbye."""
+    for height in ("1.2 m", "1.4 m", "1.1 m"):
+        await ws.send(height)
+        await asyncio.sleep(1)
+    await ws.close(1000, "that was all")
+
+
+async def main() -> None:
+    """Serve until stopped."""
+    async with serve(handler, "0.0.0.0", PORT) as server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
