@@ -4,10 +4,9 @@ Each check raises FcError and changes nothing. Sources: the service's pages on a
 domains; parity.toml says which rule is documented and which is our guess.
 """
 
-import re
 from collections.abc import Mapping
 
-from fclocal.core import auth
+from fclocal.core import auth, routes
 from fclocal.core.errors import FcError
 from fclocal.core.model import LATEST, Alias, CustomDomain, Function, Revision, Trigger, snapshot
 
@@ -65,23 +64,11 @@ def check_unused(function: Function, qualifier: str) -> None:
 def check_domain(domain: CustomDomain, functions: Mapping[str, Function]) -> None:
     """Every route leads to a function that exists, no path is there twice, every rule and the authentication work."""
     auth.check_config(domain.auth_config.auth_type, domain.auth_config.auth_info)
-    seen: set[str] = set()
-    for index, route in enumerate(domain.route_config.routes):
-        where = f"routeConfig.routes.{index}"
-        if "*" in route.path[:-1]:
-            raise FcError("InvalidArgument", reason=f"{where}.path: '*' may only be the last character")
-        if route.path in seen:
-            raise FcError("InvalidArgument", reason=f"{where}.path: '{route.path}' is there twice")
-        seen.add(route.path)
+    routes.check(domain.route_config.routes)
+    for route in domain.route_config.routes:
         if (function := functions.get(route.function_name)) is None:
             raise FcError("FunctionNotFound", name=route.function_name)
         revision(function, route.qualifier)
-        for rule in route.rewrite_config.regex_rules if route.rewrite_config else ():
-            try:
-                re.compile(rule.match)
-            except re.error as error:
-                raise FcError("InvalidArgument",
-                              reason=f"{where}.rewriteConfig.regexRules: '{rule.match}': {error}") from None
 
 
 def merged_tags(old: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:

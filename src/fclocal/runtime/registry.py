@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from fclocal.core import rules, wire
+from fclocal.core import affinity, rules, wire
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.model import (
@@ -99,6 +99,7 @@ class Registry:
         async with self._changing:
             if name in self._store.functions:
                 raise FcError("FunctionAlreadyExists", name=name)
+            affinity.check(config)
             code = await asyncio.to_thread(self._store.put_code, package)
             now = self._clock.now()
             latest = Revision(generation=1, config=config, code=code, created=now)
@@ -113,6 +114,7 @@ class Registry:
             if given.get("functionName", name) != name:
                 raise FcError("InvalidArgument", reason="functionName: cannot be changed")
             config = wire.parse(FunctionConfig, changed(old.latest.config, given))
+            affinity.check(config)
             code = old.latest.code if package is None else await asyncio.to_thread(self._store.put_code, package)
             now = self._clock.now()
             latest = Revision(generation=old.latest.generation + 1, config=config, code=code, created=now)
