@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import uvloop
 
 from fclocal.core.admission import Admission
@@ -116,6 +117,14 @@ class FakeEngine:
         """How the request `number` ended."""
         self.wait(lambda: len(self.ends) > number)
         return self.ends[number]
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator["Platform"]:
+    """A gateway before a fake engine; a test fails if it leaves descriptors behind."""
+    made = Platform(tmp_path)
+    yield made
+    made.close()
 
 
 class Platform:
