@@ -39,6 +39,7 @@ def spawn(state: Path, *, keep: bool, options: Mapping[str, object]) -> Running:
         told, _, _ = select.select([out], [], [], START_LIMIT)
         line = out.readline().decode().strip() if told else ""
     if line == "ready" and (found := running(state)) is not None:
+        child.returncode = 0  # it is meant to outlive this object, which would complain; `stop` waits by its pid
         return found
     if line == "taken":  # somebody else was first: theirs will do
         child.wait()
