@@ -103,6 +103,7 @@ class Target:
     wire: list[Wire] = field(default_factory=list)
     apps: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)  # what is to be told before the verdict
+    heard: Callable[[Wire], None] = lambda line: None  # told of each line of the transcript as it is written
     output: list[str] = field(default_factory=list)  # what the learner's scripts wrote to stderr, for tracebacks
 
     def __post_init__(self) -> None:
@@ -125,6 +126,7 @@ class Target:
         """Write one line of the transcript."""
         line = Wire(time.monotonic() - self._start, sender, receiver, kind, text)
         self.wire.append(line)
+        self.heard(line)
         return line
 
     async def deploy(self, folder: str = ".", **props: Any) -> Any:

@@ -99,8 +99,13 @@ class Client:
         except ConnectionClosed:
             raise self.ended() from None
 
-    async def receive(self, seconds: float = PATIENCE) -> str | bytes:
-        """The next message. Raises Saw when none comes or the connection ends."""
+    async def ping(self) -> None:
+        """Send a Ping; its Pong appears in the transcript."""
+        self._record(self.name, "fn", "PING", "")
+        await self.connection.ping()
+
+    async def receive(self, seconds: float | None = PATIENCE) -> str | bytes:
+        """The next message; `seconds` None: wait for ever. Raises Saw when none comes or the connection ends."""
         try:
             async with asyncio.timeout(seconds):
                 return await self.connection.recv()
