@@ -166,3 +166,54 @@ def test_start_drops_what_bends_python_and_pip(kit: dict[str, Any], monkeypatch:
     env = kit["clean_environment"]()
     assert not {"PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX"} & set(env)
     assert env["PATH"].startswith(str(kit["VENV"]))
+
+
+@pytest.fixture
+def bare_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH on which there is nothing but an apt-get that notes its calls and brings every program."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "env").symlink_to("/usr/bin/env")
+    programs = "redis-server chromium nginx node npm"
+    apt = f'#!/bin/sh\necho "$@" >> {folder}/calls\ncase "$*" in *install*)\n'
+    apt += f'for name in {programs}; do echo > {folder}/$name; /bin/chmod +x {folder}/$name; done;; esac\n'
+    (folder / "apt-get").write_text(apt)
+    (folder / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(sys, "platform", "linux")
+    return folder
+
+
+def test_start_installs_programs_with_apt_after_an_update(
+    kit: dict[str, Any], bare_system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    kit["install_programs"]()
+    update, install = (bare_system / "calls").read_text("utf-8").splitlines()
+    assert update == "-qq update"
+    assert install.startswith("-qq install -y") and "redis-server" in install and "chromium" in install
+    kit["install_programs"]()
+    assert len((bare_system / "calls").read_text("utf-8").splitlines()) == 2
+
+
+def test_start_names_the_packages_where_it_may_not_install_them(
+    kit: dict[str, Any], bare_system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(Exception, match="sudo apt install redis-server chromium"):
+        kit["install_programs"]()
+    (bare_system / "apt-get").unlink()
+    with pytest.raises(Exception, match="Install: redis-server, chromium"):
+        kit["install_programs"]()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(Exception, match="brew install redis && brew install --cask chromium"):
+        kit["install_programs"]()
+
+
+def test_start_says_when_apt_fails(
+    kit: dict[str, Any], bare_system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    (bare_system / "apt-get").write_text("#!/bin/sh\necho no network >&2\nexit 100\n")
+    with pytest.raises(Exception, match="apt-get update failed"):
+        kit["install_programs"]()
