@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs
 
 import socketio
@@ -13,10 +15,18 @@ EVERY = float(os.environ.get("SECONDS_PER_MESSAGE", "0.5"))
 # Without session affinity long polling cannot work: its requests meet different instances. So it is not offered.
 TRANSPORTS = os.environ.get("TRANSPORTS", "websocket").split(",")
 
+
+async def elsewhere(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+    """Whatever does not speak Socket.IO, a plain WebSocket for one, gets a 404 that says so."""
+    kind = {"http": "http.response", "websocket": "websocket.http.response"}[scope["type"]]
+    await send({"type": f"{kind}.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": f"{kind}.body", "body": b"Socket.IO is at /socket.io/\n"})
+
+
 # region server
 server = socketio.AsyncServer(async_mode="asgi", transports=TRANSPORTS, cors_allowed_origins="*",
                               ping_interval=20, ping_timeout=20)
-application = socketio.ASGIApp(server)
+application = socketio.ASGIApp(server, elsewhere)
 
 
 @server.event
@@ -43,4 +53,4 @@ async def disconnect(sid: str, reason: str) -> None:
 
 
 if __name__ == "__main__":
-    uvicorn.run(application, host="0.0.0.0", port=PORT, log_level="warning", timeout_keep_alive=900)
+    uvicorn.run(application, host="0.0.0.0", port=PORT, log_level="warning", timeout_keep_alive=900, lifespan="off")

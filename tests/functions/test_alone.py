@@ -19,7 +19,7 @@ from fclocal import Platform
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path.parent for path in (ROOT / "functions").glob("*/s.yaml"))
 PYTHON = [folder for folder in FOLDERS if (folder / "requirements.txt").exists()]
-NODE = [folder for folder in FOLDERS if (folder / "package.json").exists()]
+NODE = [folder for folder in FOLDERS if folder not in PYTHON]
 PATIENCE = 30.0
 HANDSHAKE = (
     "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
