@@ -15,13 +15,14 @@ SECRET = ("authorization", "cookie", "x-fc-access-key-id", "x-fc-access-key-secr
 
 
 # region report
-def report(request: web.Request) -> dict[str, object]:
+def report(request: web.Request, body: str = "") -> dict[str, object]:
     """What reached the function."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     return {
         "method": request.method,
         "path": request.path,
         "query": dict(request.query),
+        "body": body,
         "qualifier": headers.get("x-fc-qualifier", ""),   # LATEST, a version or an alias: what the trigger names
         "version": headers.get("x-fc-version-id", ""),    # the version that serves; empty for LATEST
         "request id": headers.get("x-fc-request-id", ""),
@@ -36,7 +37,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
     """Any method, any path; a WebSocket begins as a GET with an Upgrade header."""
     socket = web.WebSocketResponse()
     if not socket.can_prepare(request):
-        return web.json_response(report(request))
+        return web.json_response(report(request, await request.text()))
     await socket.prepare(request)
     await socket.send_json(report(request))
     async for message in socket:
