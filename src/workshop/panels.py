@@ -130,8 +130,9 @@ class TriggerTab:
                                         description="Request Methods", style=LABEL)
         self.internet = w.RadioButtons(options=["No", "Yes"], description="Disable Internet URL", style=LABEL)
         self.auth = w.Dropdown(options=list(AUTH), description="Authentication Method", style=LABEL)
-        self.jwt = w.Textarea(placeholder='{"jwks": {"keys": [...]}, "tokenLookup": "query:token"}', rows=4, style=LABEL,
-                              description="JWT configuration", layout=w.Layout(width="99%", display="none"))
+        self.jwt = w.Textarea(placeholder='{"jwks": {"keys": [...]}, "tokenLookup": "query:token"}', rows=4,
+                              description="JWT configuration", style=LABEL,
+                              layout=w.Layout(width="99%", display="none"))
         self.auth.observe(lambda change: setattr(
             self.jwt.layout, "display", "flex" if change["new"].startswith("JWT") else "none"), "value")
         self.said = w.Label()
