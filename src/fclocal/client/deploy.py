@@ -1,0 +1,293 @@
+"""s.yaml to official SDK calls; the same code for fclocal and for the service.
+
+A deployment creates what is missing, updates what differs and leaves alone what is as the file says, so the second
+one changes nothing. What the file does not name (other triggers, a concurrency limit set by hand) stays.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import stat
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pathspec
+from alibabacloud_fc20230330 import models
+from alibabacloud_fc20230330.client import Client
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from Tea.exceptions import TeaException  # type: ignore[import-untyped]
+
+from fclocal.core import manifest
+from fclocal.core.errors import FcError
+from fclocal.core.manifest import Resource
+from fclocal.core.model import LATEST
+from fclocal.runtime import package
+
+NAMES = ("s.yaml", "s.yml")
+IGNORE = ".fcignore"
+_NEVER = (".git/", "__pycache__/", ".fclocal/")
+_MOMENT = (1980, 1, 1, 0, 0, 0)  # the zip's earliest; the same content must give the same package
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What a deployment of one resource led to: URLs by trigger name and by domain name."""
+
+    name: str
+    triggers: dict[str, str]
+    domains: dict[str, str]
+    warnings: tuple[str, ...] = ()
+
+    def wire(self) -> dict[str, Any]:
+        """The JSON of `fclocal deploy --json`."""
+        return {
+            "functionName": self.name,
+            "triggers": [{"triggerName": name, "url": url} for name, url in self.triggers.items()],
+            "customDomains": [{"domainName": name, "url": url} for name, url in self.domains.items()],
+        }
+
+
+def deploy(client: Client, folder: Path, *, overrides: Mapping[str, Any], loose: bool = False) -> list[Deployed]:
+    """Deploy every resource of the s.yaml in `folder`, in its order.
+
+    `overrides` are put over the props of each. All files are read and checked before the first call. Raises FcError:
+    what is wrong with the file or the folder, or RemoteError with what the other side refused.
+    """
+    found = read(folder, overrides=overrides, loose=loose)
+    packages = [_code(folder, resource) for resource in found.resources]
+    return [_resource(client, resource, code, found.warnings)
+            for resource, code in zip(found.resources, packages, strict=True)]
+
+
+def read(folder: Path, *, overrides: Mapping[str, Any], loose: bool = False) -> manifest.Manifest:
+    """The manifest of `folder`. Raises FcError CodeNotFound if it has none, else as `manifest.parse`."""
+    for name in NAMES:
+        if (file := folder / name).is_file():
+            try:
+                text = file.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise FcError("ManifestInvalid", where=name, reason=f"cannot be read: {error}") from None
+            return manifest.parse(text, env=os.environ, overrides=overrides, loose=loose, file=name)
+    raise FcError("CodeNotFound", reason=f"there is no s.yaml in '{folder}'")
+
+
+def remove(client: Client, name: str) -> None:
+    """Delete a function with all that hangs on it, and the domains that lead nowhere else. Raises FcError."""
+    for trigger in _paged(lambda token: client.list_triggers(
+            name, models.ListTriggersRequest(limit=100, next_token=token)).body, "triggers"):
+        _call(client.delete_trigger, name, trigger["triggerName"])
+    for domain in _paged(lambda token: client.list_custom_domains(
+            models.ListCustomDomainsRequest(limit=100, next_token=token)).body, "customDomains"):
+        routes = domain.get("routeConfig", {}).get("routes", [])
+        if routes and all(route.get("functionName") == name for route in routes):
+            _call(client.delete_custom_domain, domain["domainName"])
+    _call(client.delete_function, name)
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`PROP=VALUE` of the command line; the value is read as YAML would. Raises FcError InvalidArgument."""
+    prop, equals, value = text.partition("=")
+    if not prop or not equals:
+        raise FcError("InvalidArgument", reason=f"--set {text}: write PROP=VALUE, as in timeout=5")
+    if prop.startswith("environmentVariables."):
+        return prop, value  # always text
+    try:
+        return prop, YAML(typ="safe", pure=True).load(value)
+    except YAMLError:
+        raise FcError("InvalidArgument", reason=f"--set {text}: the value is no YAML; put it in quotes") from None
+
+
+# The package
+
+def pack(folder: Path) -> bytes:
+    """The zip of a function's folder: the same content gives the same bytes.
+
+    Left out are .git, __pycache__, .fclocal and what .fcignore names (the rules of .gitignore). Raises FcError
+    CodeInvalid or EntityTooLarge for what no package may hold.
+    """
+    rules = [*_NEVER]
+    if (ignore := folder / IGNORE).is_file():
+        rules += ignore.read_text("utf-8", errors="replace").splitlines()
+    ignored = pathspec.GitIgnoreSpec.from_lines(rules)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in _files(folder, folder, ignored):
+            name = path.relative_to(folder).as_posix()
+            info = zipfile.ZipInfo(name, _MOMENT)
+            info.create_system, info.compress_type = 3, zipfile.ZIP_DEFLATED
+            mode, content = _content(path, name)
+            info.external_attr = mode << 16
+            archive.writestr(info, content)
+    data = out.getvalue()
+    package.check_zip(data)
+    return data
+
+
+def _files(folder: Path, root: Path, ignored: pathspec.GitIgnoreSpec) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        name = path.relative_to(root).as_posix()
+        directory = path.is_dir() and not path.is_symlink()
+        if ignored.match_file(f"{name}/" if directory else name):
+            continue
+        if directory:
+            yield from _files(path, root, ignored)
+        else:
+            yield path
+
+
+def _content(path: Path, name: str) -> tuple[int, bytes]:
+    """Mode and content of one entry."""
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return stat.S_IFLNK | 0o777, os.fsencode(path.readlink())
+        if stat.S_ISREG(mode):
+            return stat.S_IFREG | (0o755 if mode & 0o111 else 0o644), path.read_bytes()
+    except OSError as error:
+        raise FcError("CodeInvalid", reason=f"'{name}' cannot be read: {error.strerror}") from None
+    raise FcError("CodeInvalid", reason=f"'{name}' is neither file, folder nor symlink")
+
+
+def _code(folder: Path, resource: Resource) -> bytes:
+    path = folder / resource.code
+    if not path.exists():
+        raise FcError("CodeNotFound", reason=f"{resource.where}: code '{resource.code}' does not exist")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise FcError("ManifestInvalid", where=resource.where,
+                      reason=f"code '{resource.code}' leads out of the folder of s.yaml by a symlink")
+    if path.is_dir():
+        return pack(path)
+    data = path.read_bytes()
+    package.check_zip(data)
+    return data
+
+
+# The calls
+
+def _resource(client: Client, resource: Resource, code: bytes, warnings: tuple[str, ...]) -> Deployed:
+    name = resource.name
+    new = _function(client, resource.function, code)
+    have = {} if new else {trigger["triggerName"]: trigger for trigger in _paged(
+        lambda token: client.list_triggers(name, models.ListTriggersRequest(limit=100, next_token=token)).body,
+        "triggers")}
+    urls = {}
+    for trigger in resource.triggers:
+        urls[trigger["triggerName"]] = _trigger(client, name, trigger, have.get(trigger["triggerName"]))
+    if resource.concurrency is not None:
+        body = models.PutConcurrencyInput().from_map(resource.concurrency)
+        _call(client.put_concurrency_config, name, models.PutConcurrencyConfigRequest(body=body))
+    if resource.scaling is not None:
+        scaling = models.PutScalingConfigInput().from_map(resource.scaling)
+        _call(client.put_scaling_config, name, models.PutScalingConfigRequest(body=scaling, qualifier=LATEST))
+    if resource.provision is not None:
+        provision = models.PutProvisionConfigInput().from_map(resource.provision)
+        _call(client.put_provision_config, name, models.PutProvisionConfigRequest(body=provision, qualifier=LATEST))
+    domains = {domain["domainName"]: _domain(client, domain) for domain in resource.domains}
+    return Deployed(name, urls, domains, warnings)
+
+
+def _function(client: Client, config: dict[str, Any], code: bytes) -> bool:
+    """Create or update the function; True if it is new."""
+    name = config["functionName"]
+    location = {"code": {"zipFile": base64.b64encode(code).decode()}}
+    have = _found(client.get_function, name, models.GetFunctionRequest())
+    if have is None:
+        body = models.CreateFunctionInput().from_map(config | location)
+        _call(client.create_function, models.CreateFunctionRequest(body=body))
+        return True
+    known = have.body.to_map()
+    change = {} if _same(config, known) else {key: value for key, value in config.items() if key != "functionName"}
+    if known.get("codeChecksum") != hashlib.sha256(code).hexdigest():  # the service has another kind of checksum
+        change |= location
+    if change:
+        _call(client.update_function, name,
+              models.UpdateFunctionRequest(body=models.UpdateFunctionInput().from_map(change)))
+    return False
+
+
+def _trigger(client: Client, name: str, want: dict[str, Any], have: dict[str, Any] | None) -> str:
+    """Create or update a trigger; its public URL."""
+    if have is None:
+        body = models.CreateTriggerInput().from_map(want)
+        made = _call(client.create_trigger, name, models.CreateTriggerRequest(body=body)).body.to_map()
+    elif _same(want, have):
+        made = have
+    else:
+        change = models.UpdateTriggerInput().from_map(want)
+        made = _call(client.update_trigger, name, want["triggerName"], models.UpdateTriggerRequest(body=change))
+        made = made.body.to_map()
+    return str(made["httpTrigger"]["urlInternet"])
+
+
+def _domain(client: Client, want: dict[str, Any]) -> str:
+    """Create or update a custom domain; its URL."""
+    name = want["domainName"]
+    answer = _found(client.get_custom_domain, name)
+    if answer is None:
+        body = models.CreateCustomDomainInput().from_map(want)
+        answer = _call(client.create_custom_domain, models.CreateCustomDomainRequest(body=body))
+    elif not _same(want, answer.body.to_map()):
+        change = models.UpdateCustomDomainInput().from_map(want)
+        answer = _call(client.update_custom_domain, name, models.UpdateCustomDomainRequest(body=change))
+    scheme = "https" if "HTTPS" in want.get("protocol", "HTTP") else "http"
+    return str(answer.headers.get("x-fclocal-url", f"{scheme}://{name}"))
+
+
+def _same(want: Mapping[str, Any], have: Mapping[str, Any]) -> bool:
+    """Whether `have` holds all of `want`; JSON strings are compared by their content, unset equals empty."""
+    return all(_plain(value) == _plain(have.get(key)) for key, value in want.items())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return value
+    if isinstance(value, Mapping):
+        value = {key: plain for key, item in value.items() if (plain := _plain(item)) is not None}
+    elif isinstance(value, list):
+        value = [_plain(item) for item in value]
+    return value or None
+
+
+def _found(call: Callable[..., T], *args: Any) -> T | None:
+    """The answer of a `get`, None if there is no such thing."""
+    try:
+        return call(*args)
+    except TeaException as error:
+        if getattr(error, "status_code", None) == 404:
+            return None
+        raise _told(error) from None
+
+
+def _call(call: Callable[..., T], *args: Any) -> T:
+    """The answer of an SDK call. Raises FcError RemoteError."""
+    try:
+        return call(*args)
+    except TeaException as error:
+        raise _told(error) from None
+
+
+def _told(error: TeaException) -> FcError:
+    code, data = getattr(error, "code", None), getattr(error, "data", None) or {}
+    if not code or code == "None":
+        return FcError("RemoteError", remote="NoAnswer", reason=str(error).partition("\n")[0])
+    return FcError("RemoteError", remote=code, reason=data.get("Message", error.message))
+
+
+def _paged(call: Callable[[str | None], Any], field: str) -> Iterator[dict[str, Any]]:
+    """All items of a list operation, page by page."""
+    token: str | None = None
+    while True:
+        page = _call(call, token).to_map()
+        yield from page.get(field) or []
+        if not (token := page.get("nextToken") or None):
+            return
