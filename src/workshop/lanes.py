@@ -55,6 +55,11 @@ class Lane:
     rows: int = 1
 
     @property
+    def name(self) -> str:
+        """The instance id, cut to what tells instances apart."""
+        return self.instance[:19]
+
+    @property
     def billed(self) -> float:
         """Billed seconds."""
         return sum(span.ms for span in self.spans) / 1000
@@ -77,7 +82,7 @@ class Scene:
         parts = [f"{_count(len(self.lanes), 'instance')} in {self.end - self.begin:.1f} seconds."]
         for lane in self.lanes:
             ends = ", ".join(bar.label for bar in lane.bars[:6]) + ", ..." * (len(lane.bars) > 6)
-            parts.append(f"{lane.instance} served {_count(len(lane.bars), 'request')}"
+            parts.append(f"{lane.name} served {_count(len(lane.bars), 'request')}"
                          + (f" ({ends})" if ends else "") + f", billed {lane.billed:.3f} seconds.")
         if refused := sum(mark.what == "rejected" for mark in self.door):
             parts.append(f"{_count(refused, 'request')} refused before an instance, not billed.")

@@ -86,7 +86,7 @@ class _Canvas:
         height = 8 + row * lane.rows + 38 + LINE * _levels(placed)
         self.parts.append(f'<rect class="lane" x="{GUTTER}" y="{top:.1f}" width="{self.width - GUTTER - PAD}" '
                           f'height="{height:.1f}"/>')
-        self.write("ink", 10, top + 20, lane.instance, ' font-weight="600"')
+        self.write("ink", 10, top + 20, lane.name, ' font-weight="600"')
         self.write("dim", 10, top + 36, lane.note)
         for begin, end in lane.cold:
             self.rect("cold", begin, end, top + 7, min(row, 16), f"cold start, {_length(begin, end)}", ' rx="3"')
@@ -273,7 +273,7 @@ def _text(drawn: Scene) -> Iterator[str]:
             last = start + len(name)
     yield f"{'':<{WORDS}}{''.join(ruler).rstrip()}"
     for lane in drawn.lanes:
-        yield f"{lane.instance}  {lane.note}"[:76]
+        yield f"{lane.name}  {lane.note}"[:76]
         if lane.cold:
             yield _row("  cold start", strip(*((*cold, "~") for cold in lane.cold)))
         for bar in lane.bars[:SHOWN]:

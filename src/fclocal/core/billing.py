@@ -88,7 +88,7 @@ class Bill:
     def wire(self) -> dict[str, Any]:
         """The bill as one JSON object, for programs."""
         return {
-            "functions": list(self.functions),
+            "functions": list(self.functions), "seconds": self.seconds, "requests": self.requests,
             "spans": [{"instance": span.instance, "begin": span.begin, "end": span.end, "billedMs": span.ms,
                        "requests": span.requests, "running": span.running} for span in self.spans],
             "units": [{"unit": line.unit, "amount": float(line.amount), "factor": float(line.factor),
@@ -223,9 +223,8 @@ def _spans(spans: Sequence[Span]) -> list[str]:
         return ["No request reached an instance: nothing was served, nothing is billed."]
     lines = [f"{'instance':<24}{'first in':<15}{'last out':<15}{'billed (s)':>12}{'requests':>10}"]
     for span in spans[:SHOWN_SPANS]:
-        name = span.instance if len(span.instance) <= 22 else f"{span.instance[:20]}.."
         end = "still running" if span.running else _clock(span.end)
-        lines.append(f"{name:<24}{_clock(span.begin):<15}{end:<15}{span.ms / 1000:>12.3f}{span.requests:>10}")
+        lines.append(f"{span.instance[:22]:<24}{_clock(span.begin):<15}{end:<15}{span.ms / 1000:>12.3f}{span.requests:>10}")
     if rest := spans[SHOWN_SPANS:]:
         lines.append(f"{f'and {len(rest)} more intervals':<54}{sum(span.ms for span in rest) / 1000:>12.3f}"
                      f"{sum(span.requests for span in rest):>10}")
