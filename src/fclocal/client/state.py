@@ -124,8 +124,10 @@ def running(state: Path) -> Running | None:
     try:
         about = json.loads((state / "platform.json").read_text())
         keys = json.loads((state / "credentials.json").read_text())
-        # The number of a process that ended may be given to another: its start time tells them apart.
-        if abs(psutil.Process(about["pid"]).create_time() - about["started"]) > 1:
+        process = psutil.Process(about["pid"])
+        # The number of a process that ended may be given to another: its start time tells them apart. One that
+        # was killed stays as a zombie until whoever started it ends.
+        if abs(process.create_time() - about["started"]) > 1 or process.status() == psutil.STATUS_ZOMBIE:
             return None
     except (FileNotFoundError, psutil.NoSuchProcess):
         return None

@@ -134,5 +134,12 @@ class FcError(Exception):
         super().__init__(self.message)
 
     def body(self, request_id: str) -> dict[str, str]:
-        """The documented JSON of an error: RequestId, Code, Message."""
+        """The documented JSON of an error: RequestId, Code, Message; of a failed Initializer, errorMessage."""
+        if self.code == "InitializationError":
+            return {"errorMessage": self.message, "requestId": request_id}
         return {"RequestId": request_id, "Code": self.code, "Message": self.message}
+
+    @property
+    def error_type(self) -> str:
+        """The value of X-Fc-Error-Type."""
+        return "InitializationError" if self.code == "InitializationError" else "FCCommonError"
