@@ -66,14 +66,14 @@ def test_each_qualifier_has_a_url_of_its_own(fc: Platform, released: dict[str, s
     assert call(released["prod"]).json["greeting"] == "version 2"
 
 
-@pytest.mark.parity("trigger.one-per-qualifier")
+@pytest.mark.parity("api.trigger-per-qualifier")
 def test_a_second_trigger_for_the_same_qualifier_is_refused(fc: Platform, released: dict[str, str]) -> None:
     with pytest.raises(Exception, match="already") as refused:
         add_trigger(fc, "released", "second", "prod")
     assert refused.value.code == "TriggerAlreadyExists"
 
 
-@pytest.mark.parity("trigger.canary")
+@pytest.mark.parity("api.alias-canary")
 def test_a_canary_gets_its_share_of_1000_requests(fc: Platform, released: dict[str, str]) -> None:
     move(fc, "1", {"2": 0.3})
     sigma = math.sqrt(1000 * 0.3 * 0.7)
@@ -191,7 +191,7 @@ def test_a_domain_has_an_authentication_of_its_own(fc: Platform, released: dict[
     assert call(released["LATEST"]).status == 200
 
 
-@pytest.mark.parity("domain.no-attachment")
+@pytest.mark.parity("gateway.attachment")
 def test_pages_are_attachments_on_the_default_url_only(fc: Platform, released: dict[str, str]) -> None:
     url = set_domain(fc, "pages.example.com", [route("/*", "released")])
     assert call(released["LATEST"]).headers["content-disposition"] == "attachment"
