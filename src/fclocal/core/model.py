@@ -26,7 +26,8 @@ class Shape(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _from_json_string(value: Any) -> Any:
+def from_json_string(value: Any) -> Any:
+    """What a field that travels as a JSON string holds; for use before validation."""
     return json.loads(value) if isinstance(value, str) and value.strip() else value
 
 
@@ -92,7 +93,7 @@ class AffinityConfig(Shape):
 
 AffinityConfigString = Annotated[
     AffinityConfig,
-    BeforeValidator(_from_json_string),
+    BeforeValidator(from_json_string),
     PlainSerializer(lambda v: json.dumps(v.wire()), return_type=str),
 ]
 
@@ -181,7 +182,7 @@ class HttpTriggerConfig(Shape):
     auth_type: Literal["anonymous", "function", "jwt"] = "function"
     methods: Methods = Field(min_length=1)
     disable_url_internet: bool = Field(False, alias="disableURLInternet")
-    auth_config: Annotated[dict[str, Any], BeforeValidator(_from_json_string)] | None = None
+    auth_config: Annotated[dict[str, Any], BeforeValidator(from_json_string)] | None = None
 
 
 class Trigger(Shape):
@@ -262,7 +263,7 @@ class DomainAuth(Shape):
     """authConfig of a custom domain; `auth_info` is a JSON string on the wire."""
 
     auth_type: Literal["anonymous", "function", "jwt"] = "anonymous"
-    auth_info: Annotated[dict[str, Any], BeforeValidator(_from_json_string)] | None = None
+    auth_info: Annotated[dict[str, Any], BeforeValidator(from_json_string)] | None = None
 
 
 class CustomDomain(Shape):

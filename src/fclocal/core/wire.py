@@ -30,6 +30,7 @@ from fclocal.core.model import (
     RouteConfig,
     Shape,
     Trigger,
+    from_json_string,
 )
 
 S = TypeVar("S", bound=Shape)
@@ -43,7 +44,7 @@ NOT_EMULATED = frozenset({
     "customContainerConfig", "customDNS", "disableInjectCredentials", "disableOndemand", "enableLongLiving",
     "gpuConfig", "idleTimeout", "instanceIsolationMode", "juiceFsConfig", "layers", "logConfig", "microSandboxConfig",
     "nasConfig", "ossMountConfig", "polarFsConfig", "resourceGroupId", "role", "tracingConfig", "vpcConfig",
-    "ossBucketName", "ossObjectName", "checksum", "sseEndpointPath",
+    "ossBucketName", "ossObjectName", "checksum", "sseEndpointPath", "command",
     # triggers and domains
     "invocationRole", "sourceArn", "corsConfig", "certConfig", "tlsConfig", "wafConfig", "isE2B",
     # scaling
@@ -68,7 +69,7 @@ class TriggerInput(Shape):
 
     trigger_name: LongName
     trigger_type: Literal["http"]
-    trigger_config: Annotated[HttpTriggerConfig, BeforeValidator(json.loads)]
+    trigger_config: Annotated[HttpTriggerConfig, BeforeValidator(from_json_string)]
     qualifier: str = LATEST
     description: str = ""
 
@@ -76,7 +77,7 @@ class TriggerInput(Shape):
 class TriggerUpdate(Shape):
     """UpdateTriggerInput: what is None stays as it is."""
 
-    trigger_config: Annotated[HttpTriggerConfig, BeforeValidator(json.loads)] | None = None
+    trigger_config: Annotated[HttpTriggerConfig, BeforeValidator(from_json_string)] | None = None
     qualifier: str | None = None
     description: str | None = None
 

@@ -40,20 +40,14 @@ class Store:
         self._code = path.parent / "code"
         self._code.mkdir(parents=True, exist_ok=True)
         self._unused: dict[str, float] = {}
+        self._db = sqlite3.connect(path, isolation_level=None)
         try:
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            # In WAL mode a killed process loses nothing committed; only a power cut could. That is enough here.
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            if (found := self._db.execute("PRAGMA user_version").fetchone()[0]) not in (0, _FORMAT):
-                raise FcError("PlatformStartFailed", reason=f"{path} has format {found}, this fclocal reads {_FORMAT}")
-            self._db.executescript(f"{_SCHEMA} PRAGMA user_version = {_FORMAT};")
-            rows = {table: self._db.execute(f"SELECT name, body FROM {table} ORDER BY rowid").fetchall()
-                    for table in ("functions", "domains", "settings")}
+            rows = self._rows()
             self._functions = {name: Function.model_validate_json(body) for name, body in rows["functions"]}
             self._domains = {name: CustomDomain.model_validate_json(body) for name, body in rows["domains"]}
             self._settings: dict[str, int] = {name: json.loads(body) for name, body in rows["settings"]}
         except (sqlite3.DatabaseError, ValueError) as error:
+            self._db.close()
             raise FcError("PlatformStartFailed", reason=f"{path} cannot be read: {error}") from error
         self.functions: Mapping[str, Function] = MappingProxyType(self._functions)
         self.domains: Mapping[str, CustomDomain] = MappingProxyType(self._domains)
@@ -61,6 +55,16 @@ class Store:
         for left in self._code.iterdir():  # drafts of a killed process, packages of functions deleted last time
             if left.suffix != ".zip" or left.stem not in self._checksums():
                 left.unlink()
+
+    def _rows(self) -> dict[str, list[tuple[str, str]]]:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        # In WAL mode a killed process loses nothing committed; only a power cut could. That is enough here.
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        if (found := self._db.execute("PRAGMA user_version").fetchone()[0]) not in (0, _FORMAT):
+            raise ValueError(f"it has format {found}, this fclocal reads {_FORMAT}")
+        self._db.executescript(f"{_SCHEMA} PRAGMA user_version = {_FORMAT};")
+        return {table: self._db.execute(f"SELECT name, body FROM {table} ORDER BY rowid").fetchall()
+                for table in ("functions", "domains", "settings")}
 
     def save(self, function: Function) -> None:
         """Keep `function` in place of the one of that name."""

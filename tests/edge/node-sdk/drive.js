@@ -1,0 +1,66 @@
+// Drives the management API with the official Node SDK and prints what it saw as JSON.
+const { default: Client, ...fc } = require("@alicloud/fc20230330");
+const { $OpenApiUtil } = require("@alicloud/openapi-core");
+const { Readable } = require("stream");
+
+async function text(stream) {
+  const parts = [];
+  for await (const part of stream) parts.push(part);
+  return Buffer.concat(parts.map(Buffer.from)).toString();
+}
+
+async function refusal(call) {
+  try {
+    await call;
+  } catch (error) {
+    return { code: error.code, status: error.statusCode };
+  }
+  throw new Error("the call was not refused");
+}
+
+async function main() {
+  const given = JSON.parse(await text(process.stdin));
+  const config = (secret) => new $OpenApiUtil.Config({
+    accessKeyId: given.accessKeyId, accessKeySecret: secret, endpoint: given.endpoint, protocol: "http",
+    regionId: "cn-hangzhou",
+  });
+  const client = new Client(config(given.accessKeySecret));
+  const stranger = new Client(config("guess"));
+  const seen = {};
+
+  const made = await client.createFunction(new fc.CreateFunctionRequest({ body: new fc.CreateFunctionInput({
+    functionName: "echo", runtime: "custom.debian12", timeout: 600,
+    code: new fc.InputCodeLocation({ zipFile: given.zip }),
+  }) }));
+  seen.created = { functionName: made.body.functionName, timeout: made.body.timeout };
+  const trigger = await client.createTrigger("echo", new fc.CreateTriggerRequest({ body: new fc.CreateTriggerInput({
+    triggerName: "t", triggerType: "http", triggerConfig: JSON.stringify({ authType: "anonymous", methods: ["GET"] }),
+  }) }));
+  seen.url = trigger.body.httpTrigger.urlInternet;
+  const listed = await client.listFunctions(new fc.ListFunctionsRequest({ prefix: "e", limit: 10 }));
+  seen.listed = listed.body.functions.map((f) => f.functionName);
+  const updated = await client.updateFunction("echo", new fc.UpdateFunctionRequest({
+    body: new fc.UpdateFunctionInput({ timeout: 7 }) }));
+  seen.updated = updated.body.timeout;
+  const version = await client.publishFunctionVersion("echo", new fc.PublishFunctionVersionRequest({
+    body: new fc.PublishVersionInput({ description: "one" }) }));
+  seen.version = version.body.versionId;
+  await client.createAlias("echo", new fc.CreateAliasRequest({
+    body: new fc.CreateAliasInput({ aliasName: "prod", versionId: "1" }) }));
+  seen.weights = (await client.getAlias("echo", "prod")).body.additionalVersionWeight;
+  await client.createCustomDomain(new fc.CreateCustomDomainRequest({
+    body: new fc.CreateCustomDomainInput({ domainName: "*.example.com", protocol: "HTTP" }) }));
+  seen.domain = (await client.getCustomDomain("*.example.com")).body.domainName;
+  seen.missing = await refusal(client.getFunction("no", new fc.GetFunctionRequest({})));
+  seen.unsigned = await refusal(stranger.getFunction("echo", new fc.GetFunctionRequest({})));
+  seen.notImplemented = await refusal(client.listLayers(new fc.ListLayersRequest({})));
+  const invoked = await client.invokeFunction("echo", new fc.InvokeFunctionRequest({
+    body: Readable.from([Buffer.from("in".repeat(100000))]) }));
+  seen.invoked = await text(invoked.body);
+  const instances = await client.listInstances("echo", new fc.ListInstancesRequest({ withAllActive: true }));
+  seen.instances = instances.body.instances;
+  seen.deleted = [(await client.deleteTrigger("echo", "t")).statusCode, (await client.deleteFunction("echo")).statusCode];
+  console.log(JSON.stringify(seen));
+}
+
+main().catch((error) => { console.error(error); process.exit(1); });
