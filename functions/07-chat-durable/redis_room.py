@@ -56,7 +56,7 @@ class RedisRoom(Room):
 
     async def receive(self) -> None:
         """Read the stream on and on from the last id; look at the epoch whenever there is no news."""
-        while True:
+        while self.open:
             try:
                 await self._open()
                 self.status(True, "Redis is back. Nothing is lost.")

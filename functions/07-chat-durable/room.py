@@ -26,6 +26,7 @@ class Room:
         # The braces are a hash tag: in a Redis cluster all keys of one room live on one shard.
         self.key = f"chat:{{{urllib.parse.quote(name, safe='')}}}"
         self.users = 0  # members and those who are about to be
+        self.open = True  # the loops below look at it: redis-py may turn a cancellation into an error of its own
         self.members: set[Member] = set()
         self.live = asyncio.Event()  # set while what is said elsewhere arrives here
         self.presence = presence.Presence(redis, f"{self.key}:members", instance)
@@ -101,6 +102,7 @@ class Room:
 
     async def close(self) -> None:
         """End the room on this instance, after its last member left."""
+        self.open = False
         self._task.cancel()
         await asyncio.wait([self._task])
         with contextlib.suppress(Trouble):  # the entries expire anyway
@@ -119,13 +121,14 @@ class Room:
                     group.create_task(member.connection.close(1011, "the room failed"))
 
     async def _publish(self) -> None:
-        while await self._said.wait():
+        while self.open:
+            await self._said.wait()
             self._said.clear()
             batch, self._outbox = self._outbox, []
             await self.send(batch)
 
     async def _watch(self) -> None:
-        while True:
+        while self.open:
             self._changed.clear()
             leaving, self._gone = self._gone, []
             with contextlib.suppress(Trouble):  # receive() tells the members; in a second all is written again

@@ -30,7 +30,7 @@ class RedisRoom(Room):
 
     async def receive(self) -> None:
         """Keep one subscription; make a new one whenever it breaks or falls silent."""
-        while True:
+        while self.open:
             try:
                 async with self.redis.pubsub() as self._pubsub:
                     await self._pubsub.subscribe(self.key)
@@ -42,7 +42,7 @@ class RedisRoom(Room):
 
     async def _listen(self, pubsub: PubSub) -> None:
         asked = False
-        while True:
+        while self.open:
             said = await pubsub.get_message(timeout=SILENCE)
             if said is None:
                 if asked:

@@ -1,0 +1,174 @@
+"""What the chat's tests share: instances as processes, a Redis, the durable client, and the figures of a run."""
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fclocal.runtime.redis_server import RedisServer
+
+FUNCTIONS = Path(__file__).parents[2] / "functions"
+
+_spec = importlib.util.spec_from_file_location("chat_client", FUNCTIONS / "07-chat-durable" / "client.py")
+assert _spec and _spec.loader
+_module = importlib.util.module_from_spec(_spec)
+sys.modules["chat_client"] = _module
+_spec.loader.exec_module(_module)
+Client = _module.Client
+
+
+class Instance:
+    """One process of a chat function, as the platform would start it, on a port of its own."""
+
+    def __init__(self, folder: str, redis_url: str) -> None:
+        self.folder, self.redis_url, self.port = folder, redis_url, 0
+        self.process: asyncio.subprocess.Process | None = None
+        self._log: asyncio.Task[None] | None = None
+        self.lines: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self.process
+        return self.process.pid
+
+    async def start(self) -> None:
+        """Start, on the same port as before if there was one; returns when it listens."""
+        self.port = self.port or free_port()
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "main.py", cwd=FUNCTIONS / self.folder, stderr=asyncio.subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "FC_SERVER_PORT": str(self.port), "REDIS_URL": self.redis_url,
+                 "FC_INSTANCE_ID": f"c-{free_port()}"})
+        listening = asyncio.Event()
+        self._log = asyncio.create_task(self._read(listening))
+        async with asyncio.timeout(20):
+            await listening.wait()
+
+    async def _read(self, listening: asyncio.Event) -> None:
+        assert self.process and self.process.stderr
+        async for line in self.process.stderr:
+            self.lines.append(line.decode())
+            if b"listens on port" in line:
+                listening.set()
+
+    async def kill(self, number: int = signal.SIGKILL) -> None:
+        if self.process:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGCONT)
+                self.process.send_signal(number)
+            await self.process.wait()
+            if self._log:
+                await self._log
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def redis_server(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    """The kit's Redis, with its data in `tmp_path`."""
+    server = RedisServer(tmp_path, {"PATH": os.environ["PATH"]})
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def instances(folder: str, redis_url: str, count: int = 2) -> AsyncIterator[list[Instance]]:
+    """`count` instances of a chat function; none is left afterwards and none logged an error."""
+    started = [Instance(folder, redis_url) for _ in range(count)]
+    try:
+        await asyncio.gather(*(instance.start() for instance in started))
+        yield started
+    finally:
+        await asyncio.gather(*(instance.kill() for instance in started))
+    errors = [line for instance in started for line in instance.lines if "Traceback" in line or "ERROR" in line]
+    assert not errors, "".join(line for instance in started for line in instance.lines)
+
+
+@asynccontextmanager
+async def clients(urls: list[str], room: str = "tea") -> AsyncIterator[list[Any]]:
+    """One client per URL, all in the room."""
+    people = [Client(url, room, f"p{number}") for number, url in enumerate(urls)]
+    tasks = [asyncio.create_task(person.run()) for person in people]
+    try:
+        async with asyncio.timeout(20):
+            await asyncio.gather(*(person.joined() for person in people))
+        yield people
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition: Any, limit: float = 10) -> None:
+    """Wait until `condition()` holds."""
+    async with asyncio.timeout(limit):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in other processes
+            await asyncio.sleep(0.02)
+
+
+class Figures:
+    """What became of what was said: count it per member, against what the senders were told."""
+
+    def __init__(self, people: list[Any]) -> None:
+        refused = {text for person in people for text in person.refused}
+        unsure = {text for person in people for text in person.unsure}
+        missed = {text for person in people for text in person.missed}
+        self.missed = len(missed)
+        self.said = sum(person._last for person in people)
+        self.refused, self.unsure = len(refused), len(unsure)
+        accepted = [f"{person.name} {ref}" for person in people for ref in range(1, person.acked + 1)]
+        self.accepted = [text for text in accepted if text not in refused | unsure]
+        lost: set[str] = set()
+        self.delivered = self.lost = self.duplicated = self.disordered = 0
+        for person in people:
+            heard = [message["text"] for message in person.messages]
+            counts = Counter(heard)
+            self.delivered += len(counts)
+            self.duplicated += len(heard) - len(counts)
+            self.lost += sum(text not in counts for text in self.accepted)
+            lost |= {text for text in self.accepted if text not in counts}
+            latest: dict[str, int] = {}
+            for text in heard:
+                name, ref = text.split()
+                self.disordered += int(ref) < latest.get(name, 0)
+                latest[name] = max(int(ref), latest.get(name, 0))
+        self.untold = len(lost - missed)  # lost for somebody, and the sender was told that all is well
+        orders = [[[*map(int, message["id"].split("-"))] for message in person.messages if "id" in message]
+                  for person in people]
+        self.same_order = all(order == sorted(order) for order in orders)
+
+    def __str__(self) -> str:
+        return (f"said {self.said}, accepted {len(self.accepted)}, refused {self.refused}, uncertain {self.unsure},"
+                f" told incomplete {self.missed}, delivered {self.delivered},"
+                f" lost {self.lost} (of {self.untold} untold), "
+                f" duplicated {self.duplicated}, out of order {self.disordered}")
+
+
+async def talk(people: list[Any], seconds: float, every: float = 0.1) -> None:
+    """Everybody says "name number" every `every` seconds for `seconds`."""
+    async def one(person: Any, delay: float) -> None:
+        await asyncio.sleep(delay)
+        end = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < end:
+            await person.say(f"{person.name} {person._last + 1}")
+            await asyncio.sleep(every)
+    await asyncio.gather(*(one(person, every * number / len(people)) for number, person in enumerate(people)))

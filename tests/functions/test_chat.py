@@ -1,0 +1,261 @@
+"""The chat functions over real sockets and a real Redis, without the platform: what they promise member by member."""
+
+import asyncio
+import filecmp
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from chat_support import FUNCTIONS, Client, Figures, clients, instances, redis_server, talk, until
+from redis.asyncio import Redis
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+BOTH = pytest.mark.parametrize("folder", ["07-chat", "07-chat-durable"])
+
+
+def run(main: Any) -> None:
+    asyncio.run(main)
+
+
+async def heard(connection: ClientConnection, type: str) -> dict[str, Any]:
+    """The next event of a type, whatever comes before it."""
+    async with asyncio.timeout(10):
+        while (event := json.loads(await connection.recv()))["type"] != type:
+            pass
+    return event
+
+
+async def join(
+    url: str, room: str = "tea", name: str = "Ana", sock: socket.socket | None = None, **more: Any,
+) -> ClientConnection:
+    connection = await connect(url, compression=None, sock=sock)
+    await connection.send(json.dumps({"type": "join", "room": room, "name": name, **more}))
+    return connection
+
+
+def test_the_two_chats_differ_in_one_module() -> None:
+    """A function folder stands alone, so files are there twice; they must not drift apart."""
+    compared = filecmp.dircmp(FUNCTIONS / "07-chat", FUNCTIONS / "07-chat-durable", ignore=["__pycache__"])
+    assert set(compared.diff_files) == {"README.md", "redis_room.py", "s.yaml"}
+    assert (compared.left_only, compared.right_only) == ([], ["client.py"])
+    assert not compared.subdirs["static"].diff_files and not compared.subdirs["static"].left_only
+
+
+@BOTH
+def test_a_room_spans_instances(folder: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with redis_server(tmp_path) as redis, instances(folder, redis.url) as (one, two):
+            async with clients([one.url, two.url, one.url]) as people:
+                async with clients([two.url], "coffee") as [stranger]:
+                    await talk(people, 0.5)
+                    for person in people:
+                        await person.confirmed()
+                        await until(lambda person=person: len(person.members) == 3)
+                        await until(lambda person=person: len(person.messages) == sum(p._last for p in people))
+                    assert stranger.messages == [] and len(stranger.members) == 1
+                figures = Figures(people)
+                assert figures.lost == figures.duplicated == figures.disordered == 0, figures
+                assert figures.accepted and not figures.refused and not figures.unsure
+            async with clients([two.url]) as [last]:  # everybody left
+                await until(lambda: len(last.members) == 1)
+    run(main())
+
+
+@BOTH
+def test_whoever_breaks_a_limit_is_closed_with_a_reason(folder: str, tmp_path: Path) -> None:
+    entered = {"type": "join", "room": "tea", "name": "Ana"}
+    wrong = [
+        ([entered, {"type": "say", "ref": 1, "text": "x" * 1001}], 1009, "text is longer than 1000 characters"),
+        ([entered, {"type": "say", "ref": 1, "text": "x" * 9000}], 1009, "8192"),
+        ([entered, {"type": "say", "ref": -1, "text": "x"}], 1008, "ref must be a whole number"),
+        ([entered, {"type": "say", "ref": 1, "text": 7}], 1008, "text must be a text"),
+        ([entered, {"type": "say", "ref": 1, "text": "\x00"}], 1008, "no text"),
+        ([{**entered, "name": "x" * 33}], 1008, "name is longer than 32 characters"),
+        ([{**entered, "room": "x" * 41}], 1008, "room is longer than 40 characters"),
+        ([{**entered, "room": "  "}], 1008, "room must be a text that is not empty"),
+        ([{**entered, "client": "*"}], 1008, "client must be letters"),
+        ([{"type": "say", "ref": 1, "text": "x"}], 1008, "join a room"),
+        ([{"type": "dance"}], 1008, "type must be join, say or leave"),
+        (["[" * 3000], 1008, "one JSON object"),
+        (["7"], 1008, "one JSON object"),
+        ([b"{}"], 1008, "one JSON object"),
+        ([entered, *({"type": "say", "ref": n, "text": "x"} for n in range(1, 200))], 1008, "messages per second"),
+    ]
+
+    async def main() -> None:
+        async with (redis_server(tmp_path) as redis, instances(folder, redis.url, 1) as [one],
+                    clients([one.url]) as [bystander]):
+            for messages, code, reason in wrong:
+                connection = await connect(one.url, compression=None)
+                with pytest.raises(ConnectionClosed) as closed:
+                    for message in messages:
+                        await connection.send(message if isinstance(message, str | bytes) else json.dumps(message))
+                    async with asyncio.timeout(10):
+                        while True:
+                            await connection.recv()
+                assert closed.value.rcvd and closed.value.rcvd.code == code, (messages[0], closed.value)
+                assert reason in closed.value.rcvd.reason
+            await bystander.say("p0 1")
+            await asyncio.wait_for(bystander.confirmed(), 10)
+            assert bystander.connections == 1
+    run(main())
+
+
+@BOTH
+def test_a_slow_member_holds_up_nobody(folder: str, tmp_path: Path) -> None:
+    """One member reads nothing: it is closed when it is 1 MiB behind; the others hear everything meanwhile."""
+    async def main() -> None:
+        async with (redis_server(tmp_path) as redis, instances(folder, redis.url, 1) as [one],
+                    clients([one.url] * 32) as people):
+            with socket.socket() as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # else the kernel reads megabytes for it
+                sock.connect(("127.0.0.1", one.port))
+                slow = await join(one.url, name="slow", sock=sock.dup())
+            await heard(slow, "members")
+            slow.transport.pause_reading()
+            memory = psutil.Process(one.pid).memory_info().rss
+            await until(lambda: "slow" in people[0].members.values())
+            longest, clock = 0.0, asyncio.get_running_loop().time
+            async with asyncio.timeout(40):
+                while "slow" in people[0].members.values():
+                    begun = clock()
+                    await asyncio.gather(*(person.say("\u5b57" * 1000) for person in people))
+                    await asyncio.gather(*(person.confirmed() for person in people))
+                    longest = max(longest, clock() - begun)
+                    await asyncio.sleep(0.02 if people[0].acked < 60 else 0.06)  # 80 at once, then 20 per second
+            slow.transport.abort()
+            sent = people[0].acked * len(people) * 3000 / 2**20
+            print(f"\n{folder}: slow member cut after {sent:.1f} MiB, longest round of the others {longest:.3f} s")
+            assert longest < 2.0
+            assert psutil.Process(one.pid).memory_info().rss - memory < 32 * 2**20
+    run(main())
+
+
+def test_durable_history_and_resume(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with redis_server(tmp_path) as redis, instances("07-chat-durable", redis.url) as (one, two):
+            async with clients([one.url]) as [ana]:
+                for number in range(1, 61):
+                    await ana.say(f"p0 {number}")
+                await asyncio.wait_for(ana.confirmed(), 20)
+            fresh = await join(two.url, name="Bo")
+            welcome = await heard(fresh, "welcome")
+            assert welcome["durable"] and not welcome["gone"]
+            texts = [(await heard(fresh, "message"))["text"] for _ in range(50)]
+            assert texts == [f"p0 {number}" for number in range(11, 61)]  # the newest 50
+            after = ana.messages[29]["id"]
+            resumed = await join(two.url, name="Ana", epoch=welcome["epoch"], after=after)
+            texts = [(await heard(resumed, "message"))["text"] for _ in range(30)]
+            assert texts == [f"p0 {number}" for number in range(31, 61)]
+            # what is sent again is recognised; what comes too early is refused
+            say = {"type": "say", "ref": 1, "text": "once"}
+            first = await join(one.url, client="secret1")
+            await first.send(json.dumps(say))
+            await heard(first, "sent")
+            again = await join(two.url, client="secret1", epoch=welcome["epoch"], after=ana.messages[-1]["id"])
+            await again.send(json.dumps(say))
+            await again.send(json.dumps({**say, "ref": 3, "text": "early"}))
+            await again.send(json.dumps({**say, "ref": 2, "text": "twice"}))
+            assert (await heard(again, "failed"))["ref"] == 3
+            await heard(again, "sent")
+            texts = [(await heard(resumed, "message"))["text"] for _ in range(2)]
+            assert texts == ["once", "twice"]
+            # the history is gone: said, not hidden
+            async with Redis.from_url(redis.url) as client:
+                await client.flushall()
+            assert (await heard(resumed, "epoch"))["epoch"] != welcome["epoch"]
+            late = await join(one.url, epoch=welcome["epoch"], after=after)
+            assert (await heard(late, "welcome"))["gone"]
+            for connection in (fresh, resumed, first, again, late):
+                await connection.close()
+    run(main())
+
+
+def test_a_trimmed_history_is_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (redis_server(tmp_path) as redis, instances("07-chat-durable", redis.url, 1) as [one],
+                    clients([one.url]) as [ana], Redis.from_url(redis.url) as client):
+            for number in range(1, 11):
+                await ana.say(f"p0 {number}")
+            await asyncio.wait_for(ana.confirmed(), 10)
+            await until(lambda: len(ana.messages) == 10)
+            await client.xtrim("chat:{tea}:log", maxlen=5, approximate=False)
+            for message, gone in ((ana.messages[2], True), (ana.messages[7], False)):
+                back = await join(one.url, epoch=ana._epoch, after=message["id"])
+                assert (await heard(back, "welcome"))["gone"] is gone
+                assert (await heard(back, "message"))["text"] == ("p0 6" if gone else "p0 9")
+                await back.close()
+            assert 0 < await client.pttl("chat:{tea}:log") <= 24 * 3600 * 1000
+    run(main())
+
+
+@BOTH
+def test_a_frozen_instance_wakes_up_honest(folder: str, tmp_path: Path) -> None:
+    """Frozen without members while the room goes on; then somebody joins there: no old news, nothing missing."""
+    async def main() -> None:
+        async with (redis_server(tmp_path) as redis, instances(folder, redis.url) as (one, two),
+                    clients([one.url]) as [ana], Redis.from_url(redis.url) as client):
+            bo = Client(two.url, "tea", "bo")
+            task = asyncio.create_task(bo.run())
+            await asyncio.wait_for(bo.joined(), 10)
+            os.kill(two.pid, signal.SIGSTOP)  # before it can clean up: as the platform does
+            bo._connection.transport.abort()
+            task.cancel()
+            await asyncio.wait([task])
+            for number in range(1, 21):
+                await ana.say(f"p0 {number}")
+            await asyncio.wait_for(ana.confirmed(), 10)
+            if folder == "07-chat":  # Redis has cut the subscription, as it does when too much is waiting
+                await client.client_kill_filter(_type="pubsub")
+            os.kill(two.pid, signal.SIGCONT)
+            task = asyncio.create_task(bo.run())
+            await until(lambda: bo.connections == 2 and bo.state == "in", 15)
+            await asyncio.sleep(0.6)  # so that the sender's instance has its subscription back
+            await ana.say("p0 21")
+            await asyncio.wait_for(ana.confirmed(), 10)
+            await until(lambda: bo.messages and bo.messages[-1]["text"] == "p0 21")
+            expected = [f"p0 {n}" for n in range(1, 22)] if folder == "07-chat-durable" else ["p0 21"]
+            assert [message["text"] for message in bo.messages] == expected
+            task.cancel()
+            await asyncio.wait([task])
+    run(main())
+
+
+@BOTH
+def test_nothing_grows(folder: str, tmp_path: Path) -> None:
+    """1,000 joins and leaves, a hundred rooms: subscriptions, connections, descriptors and memory as before."""
+    async def main() -> None:
+        async with redis_server(tmp_path) as redis, instances(folder, redis.url, 1) as [one]:
+            process = psutil.Process(one.pid)
+
+            async def visit(count: int) -> None:
+                connection = await connect(one.url, compression=None)
+                for number in range(count):
+                    await connection.send(json.dumps({"type": "join", "room": f"r{number % 100}", "name": "x"}))
+                    await heard(connection, "members")
+                    await connection.send('{"type": "leave"}')
+                    await asyncio.sleep(0.05)  # the rate limit is 20 messages per second
+                await connection.close()
+
+            async with Redis.from_url(redis.url) as client:
+                async def settled() -> tuple[int, int]:
+                    while await client.pubsub_channels():  # noqa: ASYNC110 - Redis does not tell
+                        await asyncio.sleep(0.05)
+                    return len(process.net_connections()), process.num_fds()
+
+                await asyncio.gather(*(visit(5) for _ in range(20)))
+                before, memory = await asyncio.wait_for(settled(), 10), process.memory_info().rss
+                await asyncio.gather(*(visit(20) for _ in range(50)))
+                after = await asyncio.wait_for(settled(), 10)
+                # Redis connections are pooled: at most one more per visitor at a time
+                assert after[0] - before[0] <= 60 and after[1] - before[1] <= 60
+                await asyncio.gather(*(visit(20) for _ in range(50)))
+                assert await asyncio.wait_for(settled(), 10) <= (after[0] + 5, after[1] + 5)
+                assert process.memory_info().rss - memory < 16 * 2**20
+    run(main())
