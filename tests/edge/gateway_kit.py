@@ -75,9 +75,7 @@ class FakeEngine:
     def needs_body(self, entry: Entry, head: RequestHead) -> bool:
         return self.wants_body
 
-    def admit(
-        self, entry: Entry, head: RequestHead, *, body: bytes = b"", request_id: str, draw: float
-    ) -> Admission:
+    def admit(self, entry: Entry, head: RequestHead, *, body: bytes = b"", request_id: str, draw: float) -> Admission:
         self.bodies.append(body)
         if self.refuse:
             raise self.refuse

@@ -13,6 +13,7 @@ __all__ = ["platform"]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 HOST = b"Host: a\r\n"
+POST = b"POST / HTTP/1.1\r\n" + HOST
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
 # Requests that two programs could read differently, or that no program should read at all.
@@ -20,22 +21,22 @@ AMBIGUOUS = {
     "two hosts": b"GET / HTTP/1.1\r\n" + HOST + HOST + b"\r\n",
     "no host": b"GET / HTTP/1.1\r\n\r\n",
     "bad host": b"GET / HTTP/1.1\r\nHost: a/b@c\r\n\r\n",
-    "length with chunked": b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "chunked with length": b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
-    "chunked twice": b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "chunked, identity": b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
-    "identity": b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: identity\r\n\r\n",
-    "xchunked": b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    "gzip, chunked": b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "chunked by vertical tab": b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
-    "space before colon": b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-    "two lengths": b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
-    "same length twice": b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\nContent-Length: 4\r\n\r\nabcd",
-    "length list": b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 4, 4\r\n\r\nabcd",
-    "signed length": b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: +4\r\n\r\nabcd",
-    "hex length": b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 0x4\r\n\r\nabcd",
-    "empty length": b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: \r\n\r\n",
-    "huge length": b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 99999999999999999999999\r\n\r\n",
+    "length with chunked": POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked with length": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+    "chunked twice": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked, identity": POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "identity": POST + b"Transfer-Encoding: identity\r\n\r\n",
+    "xchunked": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "gzip, chunked": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "chunked by vertical tab": POST + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+    "space before colon": POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+    "same length twice": POST + b"Content-Length: 4\r\nContent-Length: 4\r\n\r\nabcd",
+    "length list": POST + b"Content-Length: 4, 4\r\n\r\nabcd",
+    "signed length": POST + b"Content-Length: +4\r\n\r\nabcd",
+    "hex length": POST + b"Content-Length: 0x4\r\n\r\nabcd",
+    "empty length": POST + b"Content-Length: \r\n\r\n",
+    "huge length": POST + b"Content-Length: 99999999999999999999999\r\n\r\n",
     "folded header": b"GET / HTTP/1.1\r\n" + HOST + b"X: a\r\n b\r\n\r\n",
     "folded first header": b"GET / HTTP/1.1\r\n X: a\r\n" + HOST + b"\r\n",
     "bare CR in a value": b"GET / HTTP/1.1\r\n" + HOST + b"X: a\rb\r\n\r\n",
@@ -111,8 +112,9 @@ def test_limits_of_the_head(platform: Platform) -> None:
     with instance(answering(OK)) as platform.engine.port:
         assert ask(target=4096).status == 200
         assert ask(header=8100).status == 200
-        too_long = ask(target=4097), ask(target=100_000), ask(header=8200), ask(header=65_536), ask(header=40, count=200)
-    for answer in too_long:
+        too_long = ask(target=4097), ask(target=100_000), ask(header=8200), ask(header=65_536)
+        too_many = ask(header=40, count=200)
+    for answer in (*too_long, too_many):
         assert (answer.status, answer.error) == (400, "InvalidArgument")
     assert len(platform.engine.leases) == 2
 
@@ -213,9 +215,10 @@ def test_default_cors_headers(platform: Platform) -> None:
     ask = b"GET / HTTP/1.1\r\n" + HOST + b"Origin: https://example.com\r\nConnection: close\r\n\r\n"
     with instance(answering(OK)) as platform.engine.port:
         answer = platform.ask(ask)
-        assert platform.ask(b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")[
-            "access-control-allow-origin"
-        ] is None
+        assert (
+            platform.ask(b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")["access-control-allow-origin"]
+            is None
+        )
     assert answer["access-control-allow-origin"] == "https://example.com"
     assert answer["access-control-allow-credentials"] == "true"
     assert answer["access-control-expose-headers"] == "Date,x-fc-request-id"

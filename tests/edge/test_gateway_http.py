@@ -16,6 +16,12 @@ GET = b"GET /a?b=1 HTTP/1.1\r\nHost: localhost\r\n"
 CLOSE = b"Connection: close\r\n\r\n"
 
 
+def swallow(sock: socket.socket) -> None:
+    """A function that reads to the end and never answers."""
+    while sock.recv(1 << 20):
+        pass
+
+
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parity("gateway.one-port")
 def test_plain_and_tls_on_the_same_port(platform: Platform, tls: bool) -> None:
@@ -53,6 +59,7 @@ def test_a_closed_port_is_free_at_once(platform: Platform) -> None:
     platform.run(platform.gateway.close(other))
 
 
+@pytest.mark.parity("gateway.connection-per-request")
 def test_keep_alive_carries_one_request_after_another(platform: Platform) -> None:
     with instance(answering(OK)) as platform.engine.port, platform.connect() as sock:
         for _ in range(3):
@@ -291,17 +298,18 @@ def test_informational_answers_are_not_the_answer(platform: Platform) -> None:
 @pytest.mark.parity("gateway.client-gone-499")
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_client_that_leaves_is_told_to_the_engine(platform: Platform, reset: bool) -> None:
-    gone = threading.Event()
+    asked, gone = threading.Event(), threading.Event()
 
     def handle(sock: socket.socket) -> None:
         read_head(sock)
+        asked.set()
         assert sock.recv(1) == b""  # the function sees its end close
         gone.set()
 
     with instance(handle) as platform.engine.port:
         sock = platform.connect()
         sock.sendall(GET + b"\r\n")
-        platform.engine.wait(lambda: bool(platform.engine.leases))
+        assert asked.wait(5)
         if reset:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sock.close()
@@ -332,12 +340,11 @@ def test_a_client_that_leaves_while_it_waits_for_an_instance(platform: Platform)
     ],
 )
 def test_cut_before_the_answer(platform: Platform, why: str, status: int, code: str) -> None:
-    with instance(lambda sock: sock.recv(1) and read_head(sock) and sock.recv(1)) as platform.engine.port:
-        with platform.connect() as sock:
-            sock.sendall(GET + CLOSE)
-            platform.engine.wait(lambda: bool(platform.engine.leases))
-            platform.call(platform.engine.leases[0].on_abort, why)
-            answer = Answer.read(sock)
+    with instance(swallow) as platform.engine.port, platform.connect() as sock:
+        sock.sendall(GET + CLOSE)
+        platform.engine.wait(lambda: bool(platform.engine.leases))
+        platform.call(platform.engine.leases[0].on_abort, why)
+        answer = Answer.read(sock)
     assert (answer.status, answer.error) == (status, code)
     assert (platform.engine.end()["why"], platform.engine.end()["status"]) == (why, status)
 
@@ -362,12 +369,11 @@ def test_cut_in_the_middle_of_the_answer(platform: Platform, why: str) -> None:
 
 
 def test_the_fault_cut_says_nothing(platform: Platform) -> None:
-    with instance(lambda sock: read_head(sock) and sock.recv(1)) as platform.engine.port:
-        with platform.connect() as sock:
-            sock.sendall(GET + CLOSE)
-            platform.engine.wait(lambda: bool(platform.engine.leases))
-            platform.call(platform.engine.leases[0].on_abort, "fault")
-            assert sock.recv(65536) == b""
+    with instance(swallow) as platform.engine.port, platform.connect() as sock:
+        sock.sendall(GET + CLOSE)
+        platform.engine.wait(lambda: bool(platform.engine.leases))
+        platform.call(platform.engine.leases[0].on_abort, "fault")
+        assert sock.recv(65536) == b""
 
 
 # Bodies
@@ -380,10 +386,6 @@ def test_a_body_over_32_mb_by_its_length(platform: Platform) -> None:
 
 
 def test_a_body_over_32_mb_in_chunks(platform: Platform) -> None:
-    def swallow(sock: socket.socket) -> None:
-        while sock.recv(1 << 20):
-            pass
-
     with instance(swallow) as platform.engine.port, platform.connect() as sock:
         sock.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
         chunk = b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"
@@ -394,10 +396,6 @@ def test_a_body_over_32_mb_in_chunks(platform: Platform) -> None:
 
 
 def test_broken_chunks(platform: Platform) -> None:
-    def swallow(sock: socket.socket) -> None:
-        while sock.recv(65536):
-            pass
-
     for chunks in (b"-1\r\nabc\r\n", b"0x3\r\nabc\r\n", b"3\nabc\r\n", b"3\r\nabcX", b"f" * 17 + b"\r\n"):
         with instance(swallow) as platform.engine.port:
             request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n" + CLOSE

@@ -178,6 +178,7 @@ def test_no_tunnel_without_an_upgrade_asked_for(platform: Platform) -> None:
     assert all(b"upgrade: " not in head.lower() for head in seen)
 
 
+@pytest.mark.parity("gateway.after-upgrade", "gateway.request-id-101")
 @pytest.mark.parametrize("tls", [False, True])
 def test_early_bytes_are_neither_lost_nor_doubled(platform: Platform, tls: bool) -> None:
     """The client sends before the 101, the function with the 101; each gets everything once and in order."""
@@ -236,6 +237,7 @@ def half_close(platform: Platform) -> tuple[bytes, bool]:
     return data, True
 
 
+@pytest.mark.parity("gateway.after-upgrade")
 def test_a_half_close_is_passed_on(platform: Platform) -> None:
     assert half_close(platform) == (b"z" * (1 << 20), True)
     assert platform.engine.end()["bytes_in"] == len(b"the last frame")

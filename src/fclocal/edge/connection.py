@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from fclocal.core import http1, limits
+from fclocal.core import limits
+from fclocal.edge import http1
 
 _HIGH_WATER = 64 * limits.KIB  # unread bytes at which reading from the socket stops
 

@@ -12,10 +12,11 @@ import logging
 from http import HTTPStatus
 from typing import Protocol
 
-from fclocal.core import headers, http1, limits
+from fclocal.core import headers, limits
 from fclocal.core.admission import Admission
 from fclocal.core.errors import FcError
 from fclocal.core.request import Entry, RequestHead
+from fclocal.edge import http1
 from fclocal.edge.connection import Connection, HeadTooLong
 from fclocal.runtime.tunnel import Tap, Tunnel
 
@@ -387,7 +388,7 @@ def error_answer(error: FcError, head: RequestHead, *, request_id: str, wall: fl
         (
             (b"content-length", b"%d" % len(content)),
             (b"connection", b"keep-alive" if keep else b"close"),
-            (b"x-fc-error-type", b"FCCommonError"),
+            (b"x-fc-error-type", error.error_type.encode()),
         ),
         request_id=request_id,
         default_domain=False,

@@ -6,10 +6,11 @@ import os
 import random
 from collections.abc import Callable
 
-from fclocal.core import http1, identifiers, limits
+from fclocal.core import identifiers, limits
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.request import Entry, RequestHead
+from fclocal.edge import http1
 from fclocal.edge.connection import Connection, HeadTooLong
 from fclocal.edge.exchange import Engine, Exchange, error_answer
 
