@@ -24,7 +24,7 @@ from ruamel.yaml.error import YAMLError
 from Tea.exceptions import TeaException  # type: ignore[import-untyped]
 
 from fclocal.core import manifest
-from fclocal.core.errors import FcError
+from fclocal.core.errors import KINDS, FcError
 from fclocal.core.manifest import Resource
 from fclocal.core.model import LATEST
 from fclocal.runtime import package
@@ -280,7 +280,10 @@ def _told(error: TeaException) -> FcError:
     code, data = getattr(error, "code", None), getattr(error, "data", None) or {}
     if not code or code == "None":
         return FcError("RemoteError", remote="NoAnswer", reason=str(error).partition("\n")[0])
-    return FcError("RemoteError", remote=code, reason=data.get("Message", error.message))
+    told = FcError("RemoteError", remote=code, reason=data.get("Message", error.message))
+    if code in KINDS and "{" not in KINDS[code].cure:
+        told.cure = KINDS[code].cure
+    return told
 
 
 def _paged(call: Callable[[str | None], Any], field: str) -> Iterator[dict[str, Any]]:

@@ -35,6 +35,7 @@ _RESOURCE_OTHERS = frozenset({"actions", "access", "extend"})
 _ASIDE = frozenset({"region", "code", "triggers", "concurrencyConfig", "scalingConfig", "provisionConfig",
                     "customDomain"})
 _OTHERS = frozenset({"asyncInvokeConfig", "vpcBinding", "tags", "endpoint", "certConfig", "tlsConfig", "wafConfig"})
+_TEXTS = frozenset({"triggerConfig", "sessionAffinityConfig"})  # maps here, JSON strings in the API
 _VARIABLE = re.compile(r"\$\{\s*([^{}]*?)\s*\}")
 _ENV = re.compile(r"""env\(\s*(['"])(\w+)\1\s*(?:,\s*(['"])(.*?)\3\s*)?\)""")
 
@@ -228,8 +229,6 @@ class _Reader:
             self.skip((*path, other), other)
             del props[other]
         aside = {prop: props.pop(prop) for prop in _ASIDE & props.keys()}
-        if isinstance(props.get("sessionAffinityConfig"), dict):
-            props["sessionAffinityConfig"] = json.dumps(props["sessionAffinityConfig"])
         function = self._checked(FunctionConfig, props, path).wire()
         triggers = [self._trigger(given, (*path, "triggers", number))
                     for number, given in enumerate(self._list(aside.get("triggers"), (*path, "triggers")))]
@@ -271,7 +270,7 @@ class _Reader:
         config = dict(self._map(trigger.get("triggerConfig"), (*path, "triggerConfig")))
         if trigger.get("triggerType") == "http" and "authType" not in config:
             raise self.wrong((*path, "triggerConfig"), "triggerConfig.authType is missing: anonymous, function or jwt")
-        trigger["triggerConfig"] = json.dumps(config)
+        trigger["triggerConfig"] = config
         checked = self._checked(wire.TriggerInput, trigger, path)
         self._auth(checked.trigger_config.auth_type, config.get("authConfig"), (*path, "triggerConfig"))
         made = checked.trigger_config.wire()
@@ -320,8 +319,10 @@ class _Reader:
     def _checked(self, shape: type[wire.S], given: dict[str, Any], path: Path) -> wire.S:
         """`given` as a `shape`; in a loose deployment without the fields that are not emulated."""
         while True:
+            sent = {key: json.dumps(value) if key in _TEXTS and isinstance(value, dict) else value
+                    for key, value in given.items()}
             try:
-                return wire.parse(shape, given)
+                return wire.parse(shape, sent)
             except FcError as error:
                 name = str(error.facts.get("field", ""))
                 if error.code != "NotEmulated" or not self._drop(given, name.split("."), (*path, *name.split("."))):

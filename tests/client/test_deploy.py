@@ -1,0 +1,243 @@
+"""From a folder with s.yaml to a function that answers, through the official SDK; and what is refused on the way."""
+
+import io
+import json
+import os
+import shutil
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+from alibabacloud_fc20230330 import models
+from alibabacloud_fc20230330.client import Client
+from alibabacloud_tea_openapi.models import Config
+from websockets.sync.client import connect
+
+from fclocal.client.deploy import deploy, pack, parse_override, remove
+from fclocal.core.errors import FcError
+from fclocal.testing import wait_for
+
+S_YAML = """\
+edition: 3.0.0
+name: app
+resources:
+  hello:
+    component: fc3
+    props:
+      region: cn-hangzhou
+      functionName: hello
+      runtime: custom.debian12
+      code: ./code
+      timeout: 10
+      customRuntimeConfig: { command: [python3, main.py] }
+      triggers:
+        - triggerName: http
+          triggerType: http
+          triggerConfig: { methods: [GET, POST], authType: anonymous }
+"""
+MAIN = """\
+import asyncio
+from websockets.asyncio.server import serve
+
+async def hello(ws):
+    await ws.send("hello")
+
+async def main():
+    async with serve(hello, "0.0.0.0", 9000) as server:
+        await server.serve_forever()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A function's folder: s.yaml and code/main.py."""
+    it = tmp_path / "hello"
+    (it / "code").mkdir(parents=True)
+    (it / "s.yaml").write_text(S_YAML)
+    (it / "code" / "main.py").write_text(MAIN)
+    return it
+
+
+def greeting(url: str) -> str:
+    with connect(url.replace("https", "wss", 1)) as ws:
+        return ws.recv(timeout=10)
+
+
+def entries(data: bytes) -> dict[str, int]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {info.filename: info.external_attr >> 16 for info in archive.infolist()}
+
+
+# Packing
+
+@pytest.mark.parity("api.fcignore")
+def test_pack_is_deterministic_and_respects_fcignore(folder):
+    code = folder / "code"
+    (code / ".fcignore").write_text("*.log\n!keep.log\n/build/\nnode_modules/.cache\n# a comment\n")
+    for name in ("a.log", "keep.log", "build/x", "lib/build/y", "node_modules/.cache/z", "node_modules/m/index.js",
+                 ".git/HEAD", "lib/__pycache__/m.pyc", ".fclocal/state.sqlite"):
+        (code / name).parent.mkdir(parents=True, exist_ok=True)
+        (code / name).write_text(name)
+    run = code / "run"
+    run.write_text("#!/bin/sh")
+    run.chmod(0o4711)
+    (code / "link").symlink_to("lib/build/y")
+    data = pack(code)
+    found = entries(data)
+    assert list(found) == [".fcignore", "keep.log", "lib/build/y", "link", "main.py", "node_modules/m/index.js", "run"]
+    assert (found["run"], found["main.py"]) == (stat.S_IFREG | 0o755, stat.S_IFREG | 0o644)
+    assert stat.S_ISLNK(found["link"])
+    copy = folder.parent / "copy"
+    shutil.copytree(code, copy, symlinks=True)
+    os.utime(copy / "main.py", (1, 1))
+    assert pack(copy) == data
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../s.yaml", "lib/../../s.yaml"])
+@pytest.mark.parity("api.package")
+def test_links_out_of_the_folder_are_refused(folder, target):
+    (folder / "code" / "link").symlink_to(target)
+    with pytest.raises(FcError) as error:
+        pack(folder / "code")
+    assert (error.value.code, "'link' leads out" in error.value.message) == ("CodeInvalid", True)
+
+
+def test_what_is_no_file_is_refused(folder):
+    os.mkfifo(folder / "code" / "pipe")
+    with pytest.raises(FcError, match="'pipe' is neither file, folder nor symlink"):
+        pack(folder / "code")
+
+
+# What is refused before anything is sent; the client is never used
+
+def refused(folder: Path, expected: str, **overrides) -> str:
+    with pytest.raises(FcError) as error:
+        deploy(None, folder, overrides=overrides)
+    assert error.value.code == expected
+    return error.value.message
+
+
+def test_a_folder_that_cannot_be_deployed(folder):
+    assert "there is no s.yaml in" in refused(folder / "code", "CodeNotFound")
+    assert refused(folder, "CodeNotFound", code="elsewhere").endswith("code 'elsewhere' does not exist")
+    assert "s.yaml line 10: code './code'" in _without_code(folder)
+    (folder / "code").symlink_to(folder.parent)
+    assert "s.yaml line 10: code './code' leads out" in refused(folder, "ManifestInvalid")
+    (folder / "s.yaml").write_text(S_YAML.replace("timeout: 10", "timeout: ten"))
+    assert refused(folder, "ManifestInvalid").startswith("s.yaml line 11: timeout: ")
+    (folder / "s.yaml").write_bytes(b"\xff\xfe")
+    assert "cannot be read" in refused(folder, "ManifestInvalid")
+
+
+def _without_code(folder: Path) -> str:
+    shutil.rmtree(folder / "code")
+    return refused(folder, "CodeNotFound")
+
+
+def test_overrides_of_the_command_line():
+    assert parse_override("timeout=5") == ("timeout", 5)
+    assert parse_override("cpu=0.5") == ("cpu", 0.5)
+    assert parse_override("customRuntimeConfig.command=[python3, a=b.py]") == (
+        "customRuntimeConfig.command", ["python3", "a=b.py"])
+    assert parse_override("environmentVariables.PORT=9000") == ("environmentVariables.PORT", "9000")
+    for text in ("timeout", "=5", "a=[", "a='"):
+        with pytest.raises(FcError) as error:
+            parse_override(text)
+        assert error.value.code == "InvalidArgument" and f"--set {text}" in error.value.message
+
+
+# Against a platform
+
+@pytest.mark.parity("api.deploy")
+def test_a_second_deployment_changes_only_what_differs(fc, folder):
+    def generation() -> int:
+        return fc.status()["functions"][0]["generation"]
+
+    def again(**overrides):
+        (made,) = deploy(fc.sdk, folder, overrides=overrides)
+        return made
+
+    first = again()
+    assert greeting(first.triggers["http"]) == "hello"
+    begin, written = generation(), fc.status()["journal"]
+    assert again() == first
+    assert generation() == begin
+    kinds = {record.kind for record in fc.events(written)}
+    assert not kinds & {"function.updated", "trigger.changed", "domain.changed"}
+    (folder / "code" / "main.py").write_text(MAIN.replace('"hello"', '"hello again"'))
+    assert again() == first
+    assert generation() == begin + 1
+    assert greeting(first.triggers["http"]) == "hello again"
+    assert again(timeout=11) == first
+    assert generation() == begin + 2
+    assert fc.sdk.get_function("hello", models.GetFunctionRequest()).body.timeout == 11
+    again()
+    assert fc.sdk.get_function("hello", models.GetFunctionRequest()).body.timeout == 10  # what s.yaml says counts
+    (folder / "s.yaml").write_text(S_YAML.replace("GET, POST", "GET"))
+    begin = generation()
+    assert again() == first
+    trigger = fc.sdk.get_trigger("hello", "http").body
+    assert json.loads(trigger.trigger_config)["methods"] == ["GET"]
+    assert generation() == begin
+
+
+def test_everything_an_s_yaml_may_ask_for(fc, folder):
+    (folder / "s.yaml").write_text(S_YAML + """\
+      concurrencyConfig: { reservedConcurrency: 7 }
+      scalingConfig: { minInstances: 1 }
+      customDomain: { domainName: hello.example.com, protocol: "HTTP,HTTPS", route: { path: "/*" } }
+""" + S_YAML[S_YAML.index("  hello:"):].replace("hello", "second"))
+    first, second = deploy(fc.sdk, folder, overrides={})
+    assert (first.name, second.name) == ("hello", "second")
+    wire = first.wire()
+    assert wire["triggers"] == [{"triggerName": "http", "url": first.triggers["http"]}]
+    assert wire["customDomains"][0]["domainName"] == "hello.example.com"
+    assert greeting(wire["customDomains"][0]["url"]) == greeting(second.triggers["http"]) == "hello"
+    assert fc.sdk.get_concurrency_config("hello").body.reserved_concurrency == 7
+    wait_for(fc, "instance.starting", function="hello", why="minimum")
+    written = fc.status()["journal"]
+    assert deploy(fc.sdk, folder, overrides={}) == [first, second]
+    kinds = {record.kind for record in fc.events(written)}
+    assert not kinds & {"function.updated", "trigger.changed", "domain.changed"}
+    remove(fc.sdk, "hello")
+    assert [f["functionName"] for f in fc.status()["functions"]] == ["second"]
+    assert fc.status()["customDomains"] == []
+
+
+@pytest.mark.parity("api.deploy-qualifier")
+def test_a_trigger_may_name_an_alias_that_exists(fc, folder):
+    deploy(fc.sdk, folder, overrides={})
+    (folder / "s.yaml").write_text(S_YAML + """\
+        - triggerName: prod
+          triggerType: http
+          qualifier: prod
+          triggerConfig: { methods: [GET], authType: anonymous }
+""")
+    with pytest.raises(FcError) as error:
+        deploy(fc.sdk, folder, overrides={})
+    assert error.value.message == "AliasNotFound: alias 'prod' of function 'hello' does not exist"
+    assert "Create the alias" in error.value.cure
+    version = fc.sdk.publish_function_version("hello", models.PublishFunctionVersionRequest(
+        body=models.PublishVersionInput())).body.version_id
+    fc.sdk.create_alias("hello", models.CreateAliasRequest(
+        body=models.CreateAliasInput(alias_name="prod", version_id=version)))
+    (made,) = deploy(fc.sdk, folder, overrides={})
+    assert list(made.triggers) == ["http", "prod"]
+    assert greeting(made.triggers["prod"]) == "hello"
+
+
+def test_what_the_other_side_refuses_is_told_in_one_line(fc, folder):
+    deploy(fc.sdk, folder, overrides={})
+    (folder / "s.yaml").write_text(S_YAML.replace("triggerName: http", "triggerName: other"))
+    with pytest.raises(FcError) as error:
+        deploy(fc.sdk, folder, overrides={})
+    assert error.value.code == "RemoteError"
+    assert error.value.message.startswith("TriggerAlreadyExists: ") and "'http'" in error.value.message
+    nobody = Client(Config(access_key_id="x", access_key_secret="x", endpoint="127.0.0.1:1", protocol="http"))
+    with pytest.raises(FcError) as error:
+        deploy(nobody, folder, overrides={})
+    assert error.value.code == "RemoteError" and error.value.message.startswith("NoAnswer: ")
+    assert "\n" not in error.value.message
