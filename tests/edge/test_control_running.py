@@ -41,7 +41,7 @@ def test_concurrency_configuration(api: Management, sdk: Any) -> None:
     assert refused(sdk.get_concurrency_config, "echo")[0] == 404
 
 
-@pytest.mark.parity("api.minimum-instances", "api.scaling-policies")
+@pytest.mark.parity("api.minimum-instances", "api.scaling-policies", "api.always-allocate-cpu")
 def test_provision_and_scaling_configuration(api: Management, sdk: Any) -> None:
     def provision(qualifier: str | None = None, **given: Any) -> Any:
         return sdk.put_provision_config("echo", fc.PutProvisionConfigRequest(

@@ -210,10 +210,12 @@ def _check_json_string(value: object, path: str) -> None:
         raise FcError("InvalidArgument", reason=f"{path}: must be a JSON string, not an object: use json.dumps(...)")
     try:
         inner = json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FcError("InvalidArgument", reason=f"{path}: is not valid JSON: {error}") from None
     if not isinstance(inner, dict):
         raise FcError("InvalidArgument", reason=f"{path}: must be the JSON of an object")
+    if inner.get("authConfig") is not None:  # of a triggerConfig: a string within the string
+        _check_json_string(inner["authConfig"], f"{path}.authConfig")
 
 
 def _refusal(error: ValidationError, known: Iterable[str]) -> FcError:
