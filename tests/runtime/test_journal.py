@@ -93,7 +93,7 @@ def test_a_disk_that_refuses_stops_nothing_and_is_said_once(tmp_path, capsys):
     journal._db.execute(f"PRAGMA max_page_count={limit}")  # what a full disk looks like to SQLite
 
     async def flood():
-        for turn in range(50):
+        for _ in range(50):
             journal.append("log", stream="stdout", text="x" * 1000)
             await asyncio.sleep(0)
 

@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast, get_args
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -184,8 +184,9 @@ async def _object(request: Request) -> dict[str, Any]:
 
 
 def _currency(text: str) -> Currency:
-    if text == "CNY" or text == "USD":
-        return text
+    for known in get_args(Currency):
+        if text == known:
+            return cast(Currency, known)
     raise FcError("InvalidArgument", reason=f"currency: CNY or USD, not '{text}'")
 
 
