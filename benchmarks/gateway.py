@@ -1,0 +1,406 @@
+"""The gateway beside nginx, in the same run and in front of the same function instances.
+
+    python benchmarks/gateway.py             # about ten minutes; exits 1 if a limit of LIMITS is missed
+    python benchmarks/gateway.py --quick     # two minutes, fewer rounds: shows the direction only
+    python benchmarks/gateway.py relay|opens|idle ...   # only these parts
+
+Method: load generator and function share one core, the gateway under test has the other. Each round visits every
+variant once, in rotated order, for a short slice; figures are medians of the ratios taken inside the rounds, with
+quartiles, because absolute numbers of a shared machine mean little. CPU is nanoseconds from
+/proc/PID/task/*/schedstat, kernel work included. "ours" is the whole platform with journal, limits and
+byte counts on. nginx proxies to the same instances with one worker, access log off and its default buffers; "big"
+is nginx with proxy_buffer_size 256k, which it needs for large messages.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import resource
+import shutil
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import trustme
+import uvloop
+
+import fclocal
+
+HERE = Path(__file__).parent
+LOAD_CORE, GATEWAY_CORE = (sorted(os.sched_getaffinity(0)) * 2)[:2]
+IDLE = 9000
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+HEAD = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"User-Agent: benchmark\r\nOrigin: https://localhost\r\nSec-WebSocket-Extensions: permessage-deflate\r\n"
+    b"Sec-WebSocket-Key: " + KEY + b"\r\n\r\n"
+)
+# What was promised, as CPU of ours divided by CPU of nginx: (TLS, size up to, limit).
+LIMITS = ((False, 1024, 1.2), (False, 1 << 20, 0.5), (True, 1024, 1.4), (True, 1 << 20, 0.7))
+OPENS_LIMIT = 0.5  # opens per second, ours divided by nginx
+IDLE_LIMIT = 6.0  # KiB per idle connection
+RELAYS = (  # connections, bytes of a message, TLS
+    (1, 32, False), (32, 32, False), (32, 1024, False), (500, 32, False), (500, 16384, False),
+    (32, 16384, False), (1, 262144, False),
+    (1, 32, True), (32, 32, True), (32, 1024, True), (500, 32, True), (32, 16384, True), (1, 262144, True),
+)  # fmt: skip
+
+
+# What is measured
+
+
+class Gateway:
+    """One variant: where it listens, and the processes that are it."""
+
+    def __init__(self, name: str, plain: int, tls: int, pids: list[int]) -> None:
+        self.name, self.ports, self.pids = name, {False: plain, True: tls}, pids
+        for pid in pids:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                os.sched_setaffinity(int(task), {GATEWAY_CORE})
+
+    def cpu(self) -> int:
+        """Nanoseconds of CPU so far, all threads."""
+        return sum(
+            int(path.read_text().split()[0]) for pid in self.pids for path in Path(f"/proc/{pid}/task").glob("*/schedstat")
+        )
+
+    def memory(self) -> float:
+        """KiB of private memory."""
+        total = 0
+        for pid in self.pids:
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Private_"):
+                    total += int(line.split()[1])
+        return total
+
+
+class Peer(asyncio.Protocol):
+    """A client connection: opens the WebSocket, then sends a message whenever the last one has come back whole."""
+
+    def __init__(self, load: "Load") -> None:
+        self.load, self.head, self.missing = load, b"", 0
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        transport.write(HEAD)  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        if not self.ready.done():
+            self.head += data
+            if b"\r\n\r\n" in self.head:
+                if self.head.startswith(b"HTTP/1.1 101 "):
+                    self.ready.set_result(None)
+                else:
+                    self.ready.set_exception(RuntimeError(self.head[:100].decode()))
+                self.head = b""
+            return
+        self.missing -= len(data)
+        if self.missing == 0:
+            self.load.trips += 1
+            if self.load.running:
+                self.send()
+
+    def send(self) -> None:
+        self.missing = len(self.load.message)
+        self.transport.write(self.load.message)  # type: ignore[attr-defined]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.load.lost += 1
+        if not self.ready.done():
+            self.ready.set_exception(exc or ConnectionResetError())
+
+
+class Load:
+    """Connections through one gateway, all sending messages of one size."""
+
+    def __init__(self, gateway: Gateway, size: int, tls: ssl.SSLContext | None) -> None:
+        self.gateway, self.tls = gateway, tls
+        self.message = frame(size)
+        self.peers: list[Peer] = []
+        self.running, self.trips, self.lost = False, 0, 0
+
+    async def open(self, count: int, at_once: int = 100) -> None:
+        loop = asyncio.get_running_loop()
+        port = self.gateway.ports[self.tls is not None]
+        for start in range(0, count, at_once):
+            made = await asyncio.gather(
+                *(
+                    loop.create_connection(
+                        lambda: Peer(self), "127.0.0.1", port, ssl=self.tls, server_hostname="localhost" if self.tls else None
+                    )
+                    for _ in range(min(at_once, count - start))
+                )
+            )
+            await asyncio.gather(*(peer.ready for _, peer in made))
+            self.peers += [peer for _, peer in made]
+
+    async def slice(self, seconds: float) -> tuple[float, float]:
+        """CPU (ns) of the gateway per round trip, and round trips per second."""
+        self.running = True
+        for peer in self.peers:
+            peer.send()
+        await asyncio.sleep(seconds / 4)  # warm
+        trips, cpu, began = self.trips, self.gateway.cpu(), time.perf_counter()
+        await asyncio.sleep(seconds)
+        trips, cpu, took = self.trips - trips, self.gateway.cpu() - cpu, time.perf_counter() - began
+        self.running = False
+        deadline = time.perf_counter() + 10
+        while any(peer.missing for peer in self.peers):
+            await asyncio.sleep(0.005)
+            if time.perf_counter() > deadline:
+                raise RuntimeError(f"{self.gateway.name}: a message did not come back")
+        if not trips:
+            raise RuntimeError(f"{self.gateway.name}: no round trip")
+        return cpu / trips, trips / took
+
+    async def close(self) -> None:
+        for peer in self.peers:
+            peer.transport.abort()  # type: ignore[attr-defined]
+        self.peers = []
+        await asyncio.sleep(0.1)
+
+
+def frame(size: int) -> bytes:
+    """A masked binary frame that is `size` bytes long in all."""
+    for head in (6, 8, 14):
+        payload = size - head
+        if head == 6 and payload < 126:
+            return bytes([0x82, 0x80 | payload]) + b"mask" + bytes(payload)
+        if head == 8 and payload < 65536:
+            return b"\x82\xfe" + payload.to_bytes(2) + b"mask" + bytes(payload)
+    return b"\x82\xff" + payload.to_bytes(8) + b"mask" + bytes(payload)
+
+
+# The parts
+
+
+async def relay(gateways: list[Gateway], trust: ssl.SSLContext, rounds: int, seconds: float) -> list[str]:
+    print("\nRelay: CPU of the gateway per round trip and round trips per second, as a ratio to nginx")
+    print(f"{'':26}{'CPU ours':>22}{'CPU nginx big':>22}{'trips/s ours':>22}   ns ours")
+    missed = []
+    for connections, size, tls in RELAYS:
+        loads = [Load(gateway, size, trust if tls else None) for gateway in gateways]
+        for load in loads:
+            await load.open(connections)
+        costs: dict[str, list[float]] = {g.name: [] for g in gateways}
+        rates: dict[str, list[float]] = {g.name: [] for g in gateways}
+        for number in range(rounds):
+            for load in loads[number % len(loads) :] + loads[: number % len(loads)]:
+                cost, rate = await load.slice(seconds)
+                costs[load.gateway.name].append(cost)
+                rates[load.gateway.name].append(rate)
+        for load in loads:
+            await load.close()
+        ours = ratios(costs["ours"], costs["nginx"])
+        limit = next(limit for over_tls, up_to, limit in LIMITS if over_tls == tls and size <= up_to)
+        label = f"{'wss' if tls else 'ws'} {connections:>4} x {size:>6} B"
+        print(
+            f"{label:26}{shown(ours):>22}{shown(ratios(costs['big'], costs['nginx'])):>22}"
+            f"{shown(ratios(rates['ours'], rates['nginx'])):>22}   {statistics.median(costs['ours']):.0f}"
+            f"{'' if ours[1] <= limit else f'   over {limit}'}",
+            flush=True,
+        )
+        if ours[1] > limit:
+            missed.append(f"{label}: {ours[1]:.2f} > {limit}")
+    return missed
+
+
+async def opens(gateways: list[Gateway], trust: ssl.SSLContext, rounds: int, seconds: float) -> list[str]:
+    print("\nOpens: connect, handshake, 101, close; 32 at a time")
+    missed = []
+    for tls in (None, trust):
+        rates: dict[str, list[float]] = {g.name: [] for g in gateways}
+        costs: dict[str, list[float]] = {g.name: [] for g in gateways}
+        for number in range(rounds):
+            for gateway in gateways[number % len(gateways) :] + gateways[: number % len(gateways)]:
+                cpu, began, done = gateway.cpu(), time.perf_counter(), 0
+
+                async def worker(gateway: Gateway = gateway, until: float = began + seconds) -> int:
+                    count = 0
+                    while time.perf_counter() < until:
+                        load = Load(gateway, 32, tls)
+                        await load.open(1)
+                        load.peers[0].transport.abort()  # type: ignore[attr-defined]
+                        count += 1
+                    return count
+
+                done = sum(await asyncio.gather(*(worker() for _ in range(32))))
+                rates[gateway.name].append(done / (time.perf_counter() - began))
+                await asyncio.sleep(0.2)  # what follows the close belongs to the open
+                costs[gateway.name].append((gateway.cpu() - cpu) / done)
+        faster, dearer = ratios(rates["ours"], rates["nginx"]), ratios(costs["ours"], costs["nginx"])
+        name = "wss" if tls else "ws"
+        print(
+            f"{name:5} opens/s ours/nginx {shown(faster)}, CPU {shown(dearer)}; "
+            f"ours {statistics.median(rates['ours']):.0f}/s, {statistics.median(costs['ours']) / 1000:.0f} us"
+        )
+        if faster[1] < OPENS_LIMIT:
+            missed.append(f"opens per second, {name}: {faster[1]:.2f} < {OPENS_LIMIT}")
+    return missed
+
+
+async def idle(gateways: list[Gateway], cycles: int) -> list[str]:
+    print(f"\nIdle: {IDLE} WebSockets, private memory per connection (KiB)")
+    missed = []
+    for gateway in gateways:
+        if gateway.name == "big":
+            continue
+        figures, left, lost = [], [], 0
+        for _ in range(cycles):
+            before = gateway.memory()
+            load = Load(gateway, 32, None)
+            await load.open(IDLE)
+            await asyncio.sleep(2)
+            figures.append((gateway.memory() - before) / IDLE)
+            lost += load.lost
+            await load.slice(1.0)  # every one of them still works
+            await load.close()
+            await asyncio.sleep(3)
+            left.append(gateway.memory() / 1024)
+        per = " ".join(f"{figure:.2f}" for figure in figures)
+        rest = " ".join(f"{mib:.0f}" for mib in left)
+        print(f"{gateway.name:6} {per}; lost {lost}; MiB after each cycle: {rest}", flush=True)
+        if gateway.name == "ours":
+            if figures[0] > IDLE_LIMIT:
+                missed.append(f"idle: {figures[0]:.2f} KiB > {IDLE_LIMIT}")
+            if lost:
+                missed.append(f"idle: {lost} connections lost")
+            if left[-1] > left[0] * 1.1:
+                missed.append(f"idle: memory grows, {rest} MiB")
+    return missed
+
+
+def ratios(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
+    """Quartiles of the ratios of one round each."""
+    each = [a / b for a, b in zip(ours, theirs, strict=True)]
+    low, middle, high = statistics.quantiles(each, n=4) if len(each) > 1 else each * 3
+    return low, middle, high
+
+
+def shown(quartiles: tuple[float, float, float]) -> str:
+    low, middle, high = quartiles
+    tie = " tie" if low <= 1 <= high else ""
+    return f"{middle:.2f} [{low:.2f} {high:.2f}]{tie}"
+
+
+# What is set up
+
+
+@contextlib.contextmanager
+def nginx(name: str, folder: Path, plain: int, tls: int, upstreams: list[int], more: str = "") -> Iterator[Gateway]:
+    servers = "".join(f"server 127.0.0.1:{port};" for port in upstreams)
+    (folder / "logs").mkdir(parents=True)
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"""
+        daemon off; worker_processes 1; worker_rlimit_nofile {limit_nofile()}; pid {folder}/pid; error_log {folder}/error crit;
+        events {{ worker_connections 19000; multi_accept on; }}
+        http {{
+          access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
+          fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+          upstream function {{ {servers} }}
+          server {{
+            listen 127.0.0.1:{plain} backlog=4096; listen 127.0.0.1:{tls} ssl backlog=4096;
+            ssl_certificate {folder.parent}/cert.pem; ssl_certificate_key {folder.parent}/key.pem;
+            ssl_protocols TLSv1.2 TLSv1.3;
+            location / {{
+              proxy_pass http://function; proxy_http_version 1.1; proxy_read_timeout 1d; proxy_send_timeout 1d;
+              proxy_set_header Host $http_host; proxy_set_header Upgrade $http_upgrade;
+              proxy_set_header Connection upgrade; proxy_set_header X-Forwarded-For $remote_addr; {more}
+            }}
+          }}
+        }}"""
+    )
+    process = subprocess.Popen([shutil.which("nginx") or "/usr/sbin/nginx", "-p", str(folder), "-c", str(config)])
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_for(lambda: bool(children.read_text().split()))
+        yield Gateway(name, plain, tls, [int(pid) for pid in children.read_text().split()])
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError
+        time.sleep(0.01)
+
+
+def limit_nofile() -> int:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def free_ports(count: int) -> list[int]:
+    import socket
+
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+
+
+async def run(parts: list[str], quick: bool) -> list[str]:
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
+        platform = fclocal.start(folder / "state", freeze=False, idle_release=86400.0)
+        stack.callback(platform.stop)
+        port = int(platform.deploy(HERE / "gateway_echo").url.rpartition(":")[2])
+        ours = Gateway("ours", port, port, [platform.status()["pid"]])
+        os.sched_setaffinity(0, {LOAD_CORE})
+        warm = Load(ours, 32, None)
+        await warm.open(IDLE if "idle" in parts else 600, at_once=200)
+        await warm.close()
+        ready = list(platform.events(function="echo", kinds="instance.ready"))
+        for record in ready:
+            os.sched_setaffinity(record.data["pid"], {LOAD_CORE})
+        upstreams = [record.data["port"] for record in ready]
+        local = trustme.CA()
+        leaf = local.issue_cert("localhost", key_type=trustme.KeyType.ECDSA)
+        (folder / "cert.pem").write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
+        (folder / "key.pem").write_bytes(leaf.private_key_pem.bytes())
+        trust = ssl.create_default_context(cafile=str(folder / "state" / "ca" / "ca.pem"))
+        local.configure_trust(trust)
+        ports = free_ports(4)
+        few = upstreams[:1] if "idle" not in parts else upstreams
+        big = "proxy_buffer_size 256k; proxy_buffers 4 256k; proxy_busy_buffers_size 512k;"
+        gateways = [
+            ours,
+            stack.enter_context(nginx("nginx", folder / "nginx", ports[0], ports[1], few)),
+            stack.enter_context(nginx("big", folder / "big", ports[2], ports[3], few, big)),
+        ]
+        missed = []
+        if "relay" in parts:
+            missed += await relay(gateways, trust, 3 if quick else 9, 0.3)
+        if "opens" in parts:
+            missed += await opens(gateways[:2], trust, 3 if quick else 7, 1.0)
+        if "idle" in parts:
+            missed += await idle(gateways, 3)
+        return missed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=["relay", "opens", "idle"], choices=["relay", "opens", "idle", []])
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    limit_nofile()
+    missed = uvloop.run(run(given.parts or ["relay", "opens", "idle"], given.quick))
+    print("\nAll limits kept." if not missed else "\nLimits missed:\n  " + "\n  ".join(missed))
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
