@@ -9,17 +9,17 @@ from websockets.exceptions import ConnectionClosedError
 PORT = int(os.environ.get("FC_SERVER_PORT", "9000"))
 
 
-async def handler(ws: ServerConnection) -> None:
+async def handler(ship: ServerConnection) -> None:
     """One ship, from its first word to its last."""
     # TODO 1.3: a ship that vanishes lets repeat() raise ConnectionClosedError (it is imported above).
     # Catch it and print "a ship has gone without a word".
-    await repeat(ws)
+    await repeat(ship)
     # end of 1.3
 
 
-async def repeat(ws: ServerConnection) -> None:
+async def repeat(ship: ServerConnection) -> None:
     """Answer each message until the ship closes the connection."""
-    async for message in ws:
+    async for message in ship:
         if isinstance(message, str):
             # TODO 1.1: send the text back, in capitals.
             ...  # <- your code here

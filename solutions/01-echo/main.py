@@ -9,25 +9,25 @@ from websockets.exceptions import ConnectionClosedError
 PORT = int(os.environ.get("FC_SERVER_PORT", "9000"))
 
 
-async def handler(ws: ServerConnection) -> None:
+async def handler(ship: ServerConnection) -> None:
     """One ship, from its first word to its last."""
     # 1.3: a ship that vanishes lets repeat() raise ConnectionClosedError (it is imported above).
     # Catch it and print "a ship has gone without a word".
     try:
-        await repeat(ws)
+        await repeat(ship)
     except ConnectionClosedError:
         print("a ship has gone without a word", flush=True)
 
 
-async def repeat(ws: ServerConnection) -> None:
+async def repeat(ship: ServerConnection) -> None:
     """Answer each message until the ship closes the connection."""
-    async for message in ws:
+    async for message in ship:
         if isinstance(message, str):
             # 1.1: send the text back, in capitals.
-            await ws.send(message.upper())
+            await ship.send(message.upper())
         else:
             # 1.2: `message` is bytes here; send them back as they came.
-            await ws.send(message)
+            await ship.send(message)
 
 
 async def main() -> None:

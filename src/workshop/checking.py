@@ -139,7 +139,16 @@ class Target:
             if self._since is None:
                 self._since = (await asyncio.to_thread(lambda: self.fc.status()))["journal"]
             self.apps[folder] = await asyncio.to_thread(lambda: self.fc.deploy(self.folder / folder, **given))
+            await asyncio.to_thread(self._tell_age, self.apps[folder].name, self.folder / folder)
         return self.apps[folder]
+
+    def _tell_age(self, function: str, folder: Path) -> None:
+        """Say so when the code that ran until now was older than the learner's file."""
+        loads = list(self.fc.events(function=function, kinds="function.created,function.updated"))
+        saved = max(path.stat().st_mtime for path in folder.rglob("*") if path.is_file())
+        if len(loads) > 1 and loads[-1].seq > (self._since or 0) and loads[-2].at < saved:
+            self.said.append(f"Your file was saved {_clock(saved)}; the running function loaded {_clock(loads[-2].at)}."
+                             " Reloading ... done.")
 
     async def url(self, folder: str = ".") -> str:
         """The https:// URL of the function of `folder`."""
@@ -235,3 +244,7 @@ class Target:
 
     def _log_records(self, function: str) -> list[Any]:
         return list(self.fc.events(self._since, function=function, kinds="log"))
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at))

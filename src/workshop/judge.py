@@ -5,7 +5,7 @@ import importlib.util
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from workshop import marks
 from workshop.catalog import Exercise, Task, Trouble
 from workshop.checking import Findings, Mistake, Saw, Step, Target
 from workshop.mistakes import GENERAL
-from workshop.verdict import Trace, Verdict, find_trace
+from workshop.verdict import Trace, Verdict, crash, find_trace
 
-LOG_PATIENCE = 0.6  # seconds to wait for a traceback that follows a closed connection
+# Seconds to wait for a traceback in the log: long when the connection ended as it does after one.
+LOG_PATIENCE, CRASH_PATIENCE = 0.3, 4.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ async def judge(exercise: Exercise, task: Task, folder: Path, platform: Callable
         except Exception as error:
             return _our_fault(task, error)
         seconds = time.monotonic() - began
-        return Verdict(task.id, "PASS", f"({passed} of {passed} steps, {seconds:.1f} s)",
+        return Verdict(task.id, "PASS", f"({passed} of {passed} step{'s' * (passed > 1)}, {seconds:.1f} s)",
                        (("You can now", task.goal), *_after(exercise, task)), tuple(target.said), tuple(target.wire))
 
 
@@ -77,7 +78,8 @@ def shown(exercise: Exercise, file: str = "") -> str:
 def _after(exercise: Exercise, task: Task) -> list[tuple[str, str]]:
     names = list(exercise.tasks)
     rest = names[names.index(task.id) + 1:]
-    compare = ", ".join(f"solutions/{exercise.slug}/{file}" for file in exercise.files_of(task.id)[:2])
+    files = [file for file in exercise.files_of(task.id) if exercise.stub[file] != exercise.solution[file]]
+    compare = ", ".join(f"solutions/{exercise.slug}/{file}" for file in files)
     return [("Compare", compare), *([("Next", f"task {rest[0]}")] if rest else [])]
 
 
@@ -104,9 +106,9 @@ def _broken(exercise: Exercise, task: Task, folder: Path) -> Verdict | None:
         except SyntaxError as error:
             code = (error.text or "").rstrip("\n")
             caret = " " * max((error.offset or 1) - 1, 0) + "^"
-            where = f"{shown(exercise, file)} line {error.lineno}"
-            return Verdict(task.id, "CRASHED", f"{type(error).__name__}: {error.msg} ({file} line {error.lineno})",
-                           (("", f"{code}\n{caret}"), ("Look at", where), ("Next", _next(task))))
+            place = f"{file} line {error.lineno}"
+            return Verdict(task.id, "CRASHED", crash(task.id, f"{type(error).__name__}: {error.msg}", place),
+                           (("", f"{code}\n{caret}"), ("Look at", shown(exercise, place)), ("Next", _next(task))))
         except (UnicodeDecodeError, ValueError) as error:
             return Verdict(task.id, "CRASHED", f"{file} is not plain text: {error}",
                            (("Look at", shown(exercise, file)), ("Next", _next(task))))
@@ -133,18 +135,22 @@ async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | N
     code = "\n".join(_region(target.folder / file, task.id) for file in exercise.files_of(task.id))
     where = "deployed function" if target.remote else "fclocal"
     told = [("Steps", f"{steps}; target: {where}; exercise v{exercise.version}")]
-    if step:
+    if isinstance(error, FcError):
+        told += [("I did", f"deployed {shown(exercise)}"), ("I wanted", "fclocal accepts it")]
+    elif step:
         told += [("I did", step.did), ("I wanted", step.wanted)]
     told.append(("I saw", saw))
-    if trace:
-        lines = [("", _code_line(target.folder / trace.file, trace.line)), *told,
-                 ("Look at", f"{shown(exercise, trace.file)} line {trace.line}"), ("Next", _next(task))]
-        return Verdict(task.id, "CRASHED", f"{trace.error} ({trace.file} line {trace.line})", tuple(lines),
-                       tuple(target.said), tuple(target.wire))
     found = Findings(task.id, saw, log, code)
     known = next((m for m in (*script(exercise.folder).mistakes, *GENERAL) if m.fits(found)), None)
-    if known and known.likely:
-        told.append(("Likely", known.likely))
+    # An exception because the connection ended is a consequence: a cause that we know goes before it.
+    if trace and not (known and trace.error.startswith("ConnectionClosed")):
+        place = f"{trace.file} line {trace.line}"
+        lines = [("", _code_line(target.folder / trace.file, trace.line)), *told,
+                 ("Look at", shown(exercise, place)), ("Next", _next(task))]
+        return Verdict(task.id, "CRASHED", crash(task.id, trace.error, place), tuple(lines),
+                       tuple(target.said), tuple(target.wire))
+    if likely := known.likely if known else getattr(error, "cure", ""):
+        told.append(("Likely", likely))
     if not target.remote:
         told.append(("Look at", _place(exercise, task, target.folder)))
     return Verdict(task.id, "NOT YET", known.says if known else saw, (*told, ("Next", _next(task))),
@@ -153,13 +159,16 @@ async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | N
 
 async def _read_log(exercise: Exercise, target: Target, saw: str) -> tuple[str, Trace | None]:
     """The function's log and the learner's line in it; a traceback may come a moment after the closed connection."""
-    files = list(exercise.sources)
-    until = time.monotonic() + LOG_PATIENCE
+    folders = {"" if folder == "." else f"{folder}/" for folder in target.apps} | ({""} if target.output else set())
+    own = {path.removeprefix(folder): path for folder in folders or {""} for path in exercise.sources
+           if path.startswith(folder)}
+    crashed = "closed with 1011" in saw or "without a Close frame" in saw
+    until = time.monotonic() + (CRASH_PATIENCE if crashed else LOG_PATIENCE)
     while True:
         log = f"{await target.logs()}\n{saw}"
-        trace = find_trace(log, files)
+        trace = find_trace(log, own)
         if trace or target.remote or not target.apps or time.monotonic() > until:
-            return log, trace
+            return log, replace(trace, file=own[trace.file]) if trace else None
         await asyncio.sleep(0.05)
 
 

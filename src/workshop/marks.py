@@ -93,9 +93,12 @@ def _closed(part: Region, body: Iterable[str]) -> list[str]:
 
 
 def solution_lines(text: str) -> set[str]:
-    """What must not be given away: stripped lines of solutions, 20 characters or more, not in the stub."""
+    """What must not be given away: stripped lines of solutions, 20 characters or more, not in the stub.
+
+    The line that mends a fault is an ordinary one (other folders have it too); it gives nothing away.
+    """
     shown = {line.strip() for line in stub(text).splitlines()}
-    return {line.strip() for part in parse(text) if isinstance(part, Region) for line in part.solution
+    return {line.strip() for part in parse(text) if isinstance(part, Region) and part.end for line in part.solution
             if len(line.strip()) >= 20 and line.strip() not in shown and not _COMMENT.match(line)}
 
 

@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -54,6 +54,13 @@ class Verdict:
         return "\n".join(made)
 
 
+def crash(task: str, error: str, place: str) -> str:
+    """The headline of CRASHED: the error, shortened if it must be, and the place in whole."""
+    room = WIDTH - len(f"{task} CRASHED   ({place})")
+    error = _ascii(error)
+    return f"{error if len(error) <= room else f'{error[: room - 3]}...'} ({place})"
+
+
 def _ascii(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode()
 
@@ -77,7 +84,7 @@ _NODE_FRAME = re.compile(r"(?:\(|at |^)(?:file://)?(/[^():]+):(\d+)(?::\d+\)?)?\
 _NODE_ERROR = re.compile(r"^((?:[A-Za-z]*Error|Error \[\w+\])\b.*)$")
 
 
-def find_trace(log: str, files: Sequence[str]) -> Trace | None:
+def find_trace(log: str, files: Iterable[str]) -> Trace | None:
     """The last traceback (Python or Node) in `log` that passes through one of the learner's `files`."""
     found: Trace | None = None
     mine: tuple[str, int] | None = None
@@ -100,7 +107,7 @@ def find_trace(log: str, files: Sequence[str]) -> Trace | None:
     return found
 
 
-def _own(path: str, files: Sequence[str]) -> str:
+def _own(path: str, files: Iterable[str]) -> str:
     if "/site-packages/" in path or "/node_modules/" in path:
         return ""
     return next((file for file in sorted(files, key=len, reverse=True) if f"/{path}".endswith(f"/{file}")), "")

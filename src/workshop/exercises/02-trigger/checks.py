@@ -71,6 +71,9 @@ async def closed(target: Target) -> None:
 
 @step("2.2", did=f"ana asked the archive at {DOMAIN}", wanted='"welcome, stranger", on every path', local=True)
 async def own_domain(target: Target) -> None:
+    if DOMAIN in [row["domainName"] for row in target.fc.status()["customDomains"]]:
+        target.fc.sdk.delete_custom_domain(DOMAIN)  # perhaps left by an earlier answer: does this one make it?
+        target.apps.clear()
     await target.deploy()
     domains = {row["domainName"]: row["url"] for row in target.fc.status()["customDomains"]}
     if DOMAIN not in domains:
