@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import resource
 import socket
 import sys
 import time
@@ -568,6 +569,29 @@ def test_a_health_check_decides_when_an_instance_is_ready(tmp_path):
             assert error.code == "FunctionNotStarted"
             assert "health check failed on port 9000: GET /ready answered 500." in error.message
     asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+@pytest.mark.parity("instance.no-room")
+def test_when_descriptors_run_out_the_platform_says_so_and_recovers(run, tmp_path):
+    async def scenario():
+        async with bench(tmp_path) as it:
+            process = await it.start({"main.py": SERVER})
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            highest = max(int(path.name) for path in Path("/dev/fd").iterdir())
+            for spare in range(1, 8):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (highest + spare, limits[1]))
+                try:
+                    more = await it.start({"main.py": SERVER})
+                except FcError as error:
+                    assert (error.code, error.status) == ("ResourceThrottled", 503)
+                else:
+                    await more.stop(0)
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            assert it.folders() == [process.home.name]
+            again = await it.start({"main.py": SERVER})
+            assert "hello" in await asyncio.to_thread(ask, again.port)
+    run(scenario())
 
 
 def test_a_package_that_is_not_sound_starts_nothing(tmp_path):

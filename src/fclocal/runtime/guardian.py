@@ -102,6 +102,11 @@ def everyone() -> list[int]:
     return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
 
 
+def everyone_of(*ids: str) -> list[int]:
+    """Every process of this machine that belongs to one of the instances `ids`, by its mark."""
+    return [pid for pid in everyone() if pid != os.getpid() and marked(pid) in ids]
+
+
 def kill_all(pids: Iterable[int], number: int = signal.SIGKILL) -> None:
     """Send a signal to each of `pids` that still exists."""
     for pid in pids:
@@ -179,7 +184,7 @@ class _Guardian:
         while time.monotonic() < deadline:
             left = descendants(os.getpid())
             if not _LINUX:
-                left += [pid for pid in everyone() if marked(pid) in self._ids]
+                left += everyone_of(*self._ids)
             kill_all(left)
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:

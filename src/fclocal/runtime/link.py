@@ -1,6 +1,7 @@
 """The platform's end of the guardian: starts it, gives it orders, hears how processes end."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -21,13 +22,15 @@ class Link:
         self._buffer = bytearray()
         self._starting: dict[str, asyncio.Future[int]] = {}
         self._channel, theirs = socket.socketpair()
-        with theirs:
+        with theirs, contextlib.ExitStack() as failed:
+            failed.callback(self._channel.close)
             self._process = subprocess.Popen(
                 [sys.executable, "-I", guardian.__file__, str(theirs.fileno()), str(lock)],
                 pass_fds=(theirs.fileno(), lock), start_new_session=True, cwd="/",
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 env={"PATH": os.defpath, "LANG": "C.UTF-8"},
             )
+            failed.pop_all()
         self._loop.add_reader(self._channel, self._readable)
 
     async def spawn(self, instance_id: str, order: dict[str, Any], descriptors: list[int]) -> int:

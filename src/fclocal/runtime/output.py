@@ -19,7 +19,7 @@ _TAIL = 20  # lines kept for the message of a failed start
 
 
 class Output:
-    """stdout and stderr of one instance. Hand `child_ends` to the process, then call `started`.
+    """stdout and stderr of one instance. `open`, hand `child_ends` to the process, `started`; `finish` in any case.
 
     `on_line(stream, text)` gets each line, `on_dropped(count)` at most once a second how many were not kept.
     """
@@ -33,6 +33,9 @@ class Output:
         self.tail: deque[str] = deque(maxlen=_TAIL)
         self._lines, self._bytes, self._dropped = LINES_PER_SECOND, BYTES_PER_SECOND, 0
         self._window: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        """Make the pipes. Raises OSError when descriptors run out."""
         for stream in ("stdout", "stderr"):
             ours, theirs = os.pipe()
             os.set_blocking(ours, False)

@@ -28,6 +28,7 @@ class Process(Protocol):
     def freeze(self) -> None: ...
     def thaw(self) -> None: ...
     def memory(self) -> int: ...
+    async def check_health(self) -> None: ...
     async def stop(self, grace: float) -> int: ...
     def kill(self) -> None: ...
 
@@ -82,7 +83,7 @@ class Pool:
         launch: Callable[[Instance], Awaitable[Process]],
         census: Callable[[], Census],
         new_id: Callable[[], str],
-        freezes: bool,
+        freeze_after: float | None,
         before_stop: Callable[[Instance], Awaitable[None]],
     ) -> None:
         self.revision = revision
@@ -94,7 +95,7 @@ class Pool:
         self._launch = launch
         self._census = census
         self._new_id = new_id
-        self._freezes = freezes
+        self._freeze_after = freeze_after  # seconds without a request; None: never
         self._before_stop = before_stop
         self._waiting: list[asyncio.Future[Instance]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -179,7 +180,14 @@ class Pool:
         instance.idle_since = self._clock.now()
         if self.retired:
             self.stop(instance, "update")
-        elif self._freezes:
+        elif self._freeze_after == 0:
+            self._freeze(instance, instance.idle_since)
+        elif self._freeze_after is not None:
+            asyncio.get_running_loop().call_later(self._freeze_after, self._freeze, instance, instance.idle_since)
+
+    def _freeze(self, instance: Instance, idle_since: float) -> None:
+        """Freeze an instance unless something came meanwhile."""
+        if instance.state is State.IDLE and instance.idle_since == idle_since:
             self._apply(instance, Event.FREEZE)
             self._log(instance, "instance.frozen")
 

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from fclocal.core.model import CustomRuntime, Revision
 from fclocal.runtime import guardian, package
 from fclocal.runtime.link import Link
 from fclocal.runtime.output import Output
-from fclocal.runtime.readiness import Readiness
+from fclocal.runtime.readiness import Readiness, healthy
 
 START_LIMIT = 120.0  # seconds; documented
 PRELOAD = Path(__file__).parent / "preload"
@@ -43,14 +43,13 @@ class Process:
         launcher: "Launcher",
         instance_id: str,
         home: Path,
-        port: int,
         runtime: CustomRuntime,
         output: Output,
         on_exit: Callable[[int], None],
     ) -> None:
         self.pid = 0
         self.home = home
-        self.port = port
+        self.port = 0
         self.runtime = runtime
         self.output = output
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -113,7 +112,15 @@ class Process:
         guardian.kill_all(caught, signal.SIGKILL)
 
     def became_ready(self) -> None:
+        """From now on the end is told by `on_exit`, no more by the error of the start."""
         self._ready = True
+
+    async def check_health(self) -> None:
+        """Wait until healthCheckConfig, if there is one, finds the instance healthy; after the initializer.
+
+        Raises FcError FunctionNotStarted.
+        """
+        await healthy(self)
 
     def ended(self, code: int) -> None:
         """The guardian says that the main process ended with `code`."""
@@ -122,6 +129,8 @@ class Process:
         self.output.finish()
         self.exited.set_result(code)
         self._kill_tree()  # what it left behind
+        if sys.platform != "linux":  # nobody adopts orphans there
+            guardian.kill_all(guardian.everyone_of(self._id))
         self._launcher.ended(self._id, self)
         if self._ready:
             self._on_exit(code)
@@ -159,7 +168,7 @@ class Launcher:
         when the call is cancelled.
         """
         begin = asyncio.create_task(
-            self._spawn(instance_id, revision, code_zip, qualifier, Output(on_line, on_dropped), on_exit)
+            self._spawn(instance_id, revision, code_zip, qualifier, on_line, on_dropped, on_exit)
         )
         try:
             process = await asyncio.shield(begin)  # never half done
@@ -168,10 +177,9 @@ class Launcher:
                 await (await begin).stop(0)
             raise
         try:
-            readiness = Readiness(process, self._start_limit)
-            await readiness.wait()
+            await Readiness(process, self._start_limit).wait()
             if revision.config.instance_lifecycle_config.initializer is None:
-                await readiness.healthy()
+                await process.check_health()
         except BaseException:
             await asyncio.shield(process.stop(0))
             raise
@@ -205,20 +213,23 @@ class Launcher:
             self._lock = None
 
     async def _spawn(
-        self, instance_id: str, revision: Revision, code_zip: Path, qualifier: str, output: Output,
-        on_exit: Callable[[int], None],
+        self, instance_id: str, revision: Revision, code_zip: Path, qualifier: str,
+        on_line: Callable[[str, str], None], on_dropped: Callable[[int], None], on_exit: Callable[[int], None],
     ) -> Process:
         home = self._root / instance_id
         runtime = revision.config.custom_runtime_config
-        port = self._free_port()
-        process = Process(self, instance_id, home, port, runtime, output, on_exit)
+        output = Output(on_line, on_dropped)
+        process = Process(self, instance_id, home, runtime, output, on_exit)
         try:
-            await self.open()  # the folder of a platform before us is swept first
-            await asyncio.to_thread(_prepare, home, code_zip)
-            link = await self._linked()
+            with _exhausted():
+                await self.open()  # what a platform before us left is swept first
+                await asyncio.to_thread(_prepare, home, code_zip)
+                output.open()
+                process.port = self._free_port()
+                link = await self._linked()
             self._processes[instance_id] = process
             try:
-                order = _order(revision, instance_id, qualifier, home, port)
+                order = _order(revision, instance_id, qualifier, home, process.port)
                 process.pid = await link.spawn(instance_id, order, output.child_ends)
             except OSError as error:
                 raise _refusal(error, runtime) from error
@@ -262,8 +273,7 @@ class Launcher:
         for process in list(self._processes.values()):
             if process.pid:
                 process.kill()
-                lost = [pid for pid in guardian.everyone() if guardian.marked(pid) == process.home.name]
-                guardian.kill_all(lost)
+                guardian.kill_all(guardian.everyone_of(process.home.name))
                 process.ended(128 + signal.SIGKILL)
 
     def _free_port(self) -> int:
@@ -292,11 +302,20 @@ def _claim(root: Path) -> int:
                 raise FcError("PlatformStartFailed", reason=f"another platform uses '{root.parent}'") from None
             time.sleep(0.01)
     if left := [path for path in root.iterdir() if path.is_dir()]:
-        ids = {path.name for path in left}
-        guardian.kill_all(pid for pid in guardian.everyone() if pid != os.getpid() and guardian.marked(pid) in ids)
+        ids = [path.name for path in left]
+        guardian.kill_all(guardian.everyone_of(*ids))
         for path in left:
             shutil.rmtree(path, ignore_errors=True)
     return lock
+
+
+@contextlib.contextmanager
+def _exhausted() -> Iterator[None]:
+    """Descriptors, memory or disk run out: the platform has no room for another instance."""
+    try:
+        yield
+    except OSError as error:
+        raise FcError("ResourceThrottled", reason=f"no instance can be started: {error.strerror}") from error
 
 
 def _prepare(home: Path, code_zip: Path) -> None:

@@ -97,22 +97,6 @@ class Readiness:
         known = {port for _, port in self._told}
         return {(self._bound.get(port, host), port): port in self._bound for host, port in looked if port not in known}
 
-    async def healthy(self) -> None:
-        """Check by healthCheckConfig, if there is one. Raises FcError FunctionNotStarted."""
-        process = self._process
-        check = process.runtime.health_check_config
-        if check is None or not check.http_get_url:
-            return
-        await asyncio.sleep(check.initial_delay_seconds)
-        good = bad = 0
-        while good < check.success_threshold:
-            answer = await probe(process.port, check)
-            good, bad = (good + 1, 0) if answer == "" else (0, bad + 1)
-            if bad >= check.failure_threshold:
-                raise startup.unhealthy(process.runtime, answer, process.output.tail)
-            if good < check.success_threshold:
-                await asyncio.sleep(check.period_seconds)
-
 
 def listening(pids: Collection[int]) -> set[Listener]:
     """Where the processes `pids` listen."""
@@ -122,6 +106,22 @@ def listening(pids: Collection[int]) -> set[Listener]:
             found |= {(c.laddr.ip, c.laddr.port) for c in psutil.Process(pid).net_connections("tcp")
                       if c.status == psutil.CONN_LISTEN}
     return found
+
+
+async def healthy(process: Starting) -> None:
+    """Wait until healthCheckConfig is content, if there is one. Raises FcError FunctionNotStarted."""
+    check = process.runtime.health_check_config
+    if check is None or not check.http_get_url:
+        return
+    await asyncio.sleep(check.initial_delay_seconds)
+    good = bad = 0
+    while good < check.success_threshold:
+        answer = await probe(process.port, check)
+        good, bad = (good + 1, 0) if answer == "" else (0, bad + 1)
+        if bad >= check.failure_threshold:
+            raise startup.unhealthy(process.runtime, answer, process.output.tail)
+        if good < check.success_threshold:
+            await asyncio.sleep(check.period_seconds)
 
 
 async def probe(port: int, check: HealthCheck) -> str:

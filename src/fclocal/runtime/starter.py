@@ -72,6 +72,7 @@ class Starter:
         if (hook := revision.config.instance_lifecycle_config.initializer) is not None:
             try:
                 await self._call("Initialize", hooks.INITIALIZE, instance, process, hook.timeout)
+                await process.check_health()
             except BaseException:
                 await process.stop(0)
                 raise
