@@ -39,7 +39,7 @@ class Pretended:
 class Bench:
     """A pool and the knobs around it: `gate` holds starts back, `failure` makes them fail."""
 
-    def __init__(self, tmp_path, concurrency=2, reserved=None, freezes=True):
+    def __init__(self, tmp_path, concurrency=2, reserved=None, freeze_after=0):
         self.clock = FakeClock()
         self.journal = Journal(tmp_path / "journal", self.clock)
         self.gate, self.failure, self.processes = asyncio.Event(), None, []
@@ -51,7 +51,7 @@ class Bench:
         self.pool = Pool(
             revision, journal=self.journal, clock=self.clock, launch=self.launch,
             census=lambda: Census(len(self.pool.instances), len(self.pool.instances), reserved, 100),
-            new_id=lambda: f"c-{next(numbers)}", freezes=freezes, before_stop=self.before_stop)
+            new_id=lambda: f"c-{next(numbers)}", freeze_after=freeze_after, before_stop=self.before_stop)
 
     async def launch(self, instance):
         await self.gate.wait()
@@ -90,10 +90,27 @@ def test_an_instance_freezes_when_its_last_request_ends_and_thaws_for_the_next(t
 
 def test_without_freezing_an_instance_just_idles(tmp_path):
     async def story():
-        bench = Bench(tmp_path, freezes=False)
+        bench = Bench(tmp_path, freeze_after=None)
         instance, _ = await bench.pool.seat()
         bench.pool.release(instance)
         assert instance.state is State.IDLE and bench.processes[0].did == []
+
+    run(story())
+
+
+@pytest.mark.parity("instance.freeze")
+def test_what_a_program_does_at_the_end_of_a_request_is_not_cut_short(tmp_path):
+    async def story():
+        bench, frozen = Bench(tmp_path, freeze_after=0.02), asyncio.Event()
+        bench.journal.subscribe(lambda record: record.kind == "instance.frozen" and frozen.set())
+        instance, _ = await bench.pool.seat()
+        bench.pool.release(instance)
+        assert instance.state is State.IDLE
+        again, _ = await bench.pool.seat()  # within the time: nothing to thaw
+        assert again is instance and bench.processes[0].did == []
+        bench.pool.release(instance)
+        await frozen.wait()
+        assert bench.processes[0].did == ["freeze"]
 
     run(story())
 

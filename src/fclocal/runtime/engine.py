@@ -26,6 +26,10 @@ from fclocal.runtime.sessions import Sessions
 from fclocal.runtime.starter import Starter, platform_log
 from fclocal.runtime.taps import Tap, Taps
 
+# Seconds from an instance's last request to its freeze: a program that has just closed a connection still writes the
+# traceback or the log line that belongs to it. How long the service waits is not documented.
+LINGER = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -356,7 +360,7 @@ class Engine:
                 launch=self._start,
                 census=lambda: self._census(name),
                 new_id=lambda: identifiers.instance_id(self.clock.now(), os.urandom(12)),
-                freezes=self.options.freeze,
+                freeze_after=LINGER if self.options.freeze else None,
                 before_stop=self._starter.before_stop,
             )
             if self._sweeper is None:
