@@ -270,9 +270,10 @@ class _Reader:
         config = dict(self._map(trigger.get("triggerConfig"), (*path, "triggerConfig")))
         if trigger.get("triggerType") == "http" and "authType" not in config:
             raise self.wrong((*path, "triggerConfig"), "triggerConfig.authType is missing: anonymous, function or jwt")
-        trigger["triggerConfig"] = config
+        auth = config.get("authConfig")
+        trigger["triggerConfig"] = {**config, "authConfig": json.dumps(auth)} if isinstance(auth, dict) else config
         checked = self._checked(wire.TriggerInput, trigger, path)
-        self._auth(checked.trigger_config.auth_type, config.get("authConfig"), (*path, "triggerConfig"))
+        self._auth(checked.trigger_config.auth_type, auth, (*path, "triggerConfig"))
         made = checked.trigger_config.wire()
         if "authConfig" in made:  # a JSON string within a JSON string
             made["authConfig"] = json.dumps(made["authConfig"])
