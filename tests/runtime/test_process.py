@@ -320,6 +320,16 @@ print(json.dumps({"env": dict(os.environ), "parent": parent, "cwd": os.getcwd(),
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
+def test_garbage_in_the_pipe_of_the_preload_does_no_harm(tmp_path):
+    async def scenario():
+        async with bench(tmp_path) as it:
+            garbage = ("import os\nwith open(os.environ['FCLOCAL_READY'], 'wb') as pipe:\n"
+                       "    pipe.write(b'listen 0.0.0.0\\n\\xff\\nlisten 0.0.0.0 x\\n' * 50)\n")
+            process = await it.start({"main.py": garbage + SERVER})
+            assert "hello" in await asyncio.to_thread(ask, process.port)
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
 def test_a_functions_own_sitecustomize_still_runs(tmp_path):
     async def scenario():
         async with bench(tmp_path) as it:

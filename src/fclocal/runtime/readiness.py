@@ -8,6 +8,7 @@ without a preload the sockets of the process tree are read at rising intervals.
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +21,7 @@ from fclocal.core.startup import Listener
 from fclocal.runtime.output import Output
 
 WRONG_LIMIT = 1.0  # seconds a server may listen in the wrong place only before the start counts as failed
+_TOLD = re.compile(r"(bind|listen) (\S+) (\d{1,5})")
 _FIRST_LOOK = 0.1  # seconds; a Python or Node server has told by then
 _LAST_LOOK = 0.5
 
@@ -84,8 +86,10 @@ class Readiness:
             seen = seen | self._told
 
     def _hear(self, pipe: int) -> None:
-        for line in os.read(pipe, 4096).decode().splitlines():
-            what, host, port = line.split(" ")
+        for line in os.read(pipe, 4096).decode(errors="replace").splitlines():
+            if (told := _TOLD.fullmatch(line)) is None:
+                continue  # whoever wrote that into the pipe, it was no preload
+            what, host, port = told.groups()
             if what == "listen":
                 self._told[(host, int(port))] = True
             else:

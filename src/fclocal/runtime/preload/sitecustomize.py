@@ -11,30 +11,32 @@ import sys
 import weakref
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
+from typing import Any
 
 _HERE = __file__.rpartition("/")[0]
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-def _tell(ready, what, host, port):
+def _tell(ready: str, what: str, host: str, port: int) -> None:
     try:
         pipe = os.open(ready, os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            os.write(pipe, f"{what} {host} {port}\n".encode())
+        finally:
+            os.close(pipe)
     except OSError:
         return  # nobody waits any more
-    try:
-        os.write(pipe, f"{what} {host} {port}\n".encode())
-    finally:
-        os.close(pipe)
 
 
-def _install(configured, own, ready):
+def _install(configured: int, own: int, ready: str) -> None:
     bind, listen = socket.socket.bind, socket.socket.listen
-    asked = weakref.WeakKeyDictionary()
+    asked: weakref.WeakKeyDictionary[socket.socket, str] = weakref.WeakKeyDictionary()
 
-    def mapped_bind(self, address):
+    def mapped_bind(self: socket.socket, address: Any) -> None:
         if self.family not in (socket.AF_INET, socket.AF_INET6) or self.type != socket.SOCK_STREAM \
                 or address[1] not in (configured, own):
-            return bind(self, address)
+            bind(self, address)
+            return
         host = address[0] or "0.0.0.0"
         loopback = _EVERYWHERE.get(host, host)
         if host == "::":
@@ -42,22 +44,21 @@ def _install(configured, own, ready):
                 host = "[::]"  # 0.0.0.0 does not follow from it
             else:
                 loopback = "::ffff:127.0.0.1"  # one socket for both families
-        result = bind(self, (loopback, own, *address[2:]))
+        bind(self, (loopback, own, *address[2:]))
         asked[self] = host
         _tell(ready, "bind", host, own)  # for servers that listen below Python, as uvloop's do
-        return result
 
-    def told_listen(self, *backlog):
-        result = listen(self, *backlog)
+    def told_listen(self: socket.socket, *backlog: int) -> None:
+        listen(self, *backlog)
         if self.family in (socket.AF_INET, socket.AF_INET6):
             host, port = self.getsockname()[:2]
             _tell(ready, "listen", asked.get(self, host), port)
-        return result
 
-    socket.socket.bind, socket.socket.listen = mapped_bind, told_listen
+    setattr(socket.socket, "bind", mapped_bind)  # noqa: B010 - to type checkers these are not for assignment
+    setattr(socket.socket, "listen", told_listen)  # noqa: B010
 
 
-def _next_sitecustomize():
+def _next_sitecustomize() -> None:
     """Load the sitecustomize that this one hides, if the function or the system has one."""
     sys.path[:] = [entry for entry in sys.path if entry != _HERE]
     spec = PathFinder.find_spec("sitecustomize", sys.path)
