@@ -1,0 +1,14 @@
+// Say one thing over a WebSocket and print the answer: node talk.mjs wss://localhost:9443/talk hello
+// Node.js 22 has WebSocket built in; before that: npm install ws
+const load = async () => globalThis.WebSocket ?? (await import('ws')).default
+const WebSocket = await load().catch(() => {
+  console.log('This Node.js has no WebSocket: use Node.js 22, or run `npm install ws` here first.')
+  process.exit(0)
+})
+const [url, text = 'hello'] = process.argv.slice(2)
+
+const socket = new WebSocket(url)
+socket.addEventListener('open', () => socket.send(text))
+socket.addEventListener('message', (event) => { console.log(event.data); socket.close(1000) })
+socket.addEventListener('error', (event) => console.error('failed:', event.message ?? 'see the close code'))
+socket.addEventListener('close', (event) => { process.exitCode = event.code === 1000 ? 0 : 1 })
