@@ -1,6 +1,7 @@
 """One member: a connection, and the bytes on their way to it."""
 
 import asyncio
+import contextlib
 import secrets
 import time
 
@@ -10,6 +11,7 @@ from websockets.protocol import State
 import protocol
 
 BACKLOG = 1024 * 1024  # bytes a member may be behind; a slow one must not fill the memory
+GOODBYE = 2.0  # seconds
 
 
 class Member:
@@ -38,9 +40,16 @@ class Member:
         if self.connection.state is not State.OPEN or self._closing:
             return
         if self.transport.get_write_buffer_size() > BACKLOG:
-            self._closing = asyncio.create_task(self.connection.close(1013, "you read too slowly; connect again"))
+            self._closing = asyncio.create_task(self._cut())
         else:
             self.transport.write(frames)
+
+    async def _cut(self) -> None:
+        """Say goodbye behind the backlog; whoever does not read that far in GOODBYE seconds is cut without it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE):
+                await self.connection.close(1013, "you read too slowly; connect again")
+        self.transport.abort()
 
     def tell(self, type: str, **fields: object) -> None:
         """Say something to this member alone."""

@@ -159,7 +159,7 @@ class Figures:
     def __str__(self) -> str:
         return (f"said {self.said}, accepted {len(self.accepted)}, refused {self.refused}, uncertain {self.unsure},"
                 f" told incomplete {self.missed}, delivered {self.delivered},"
-                f" lost {self.lost} (of {self.untold} untold), "
+                f" lost {self.lost} (of {self.untold} untold),"
                 f" duplicated {self.duplicated}, out of order {self.disordered}")
 
 

@@ -112,7 +112,7 @@ def test_a_slow_member_holds_up_nobody(folder: str, tmp_path: Path) -> None:
     """One member reads nothing: it is closed when it is 1 MiB behind; the others hear everything meanwhile."""
     async def main() -> None:
         async with (redis_server(tmp_path) as redis, instances(folder, redis.url, 1) as [one],
-                    clients([one.url] * 32) as people):
+                    clients([one.url] * 16) as people):
             with socket.socket() as sock:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # else the kernel reads megabytes for it
                 sock.connect(("127.0.0.1", one.port))

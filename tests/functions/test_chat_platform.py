@@ -1,0 +1,162 @@
+"""The chat functions on fclocal: instances of its making, its timeout, its freeze, its faults, its Redis."""
+
+import asyncio
+import json
+import os
+import ssl
+import urllib.request
+from http.cookiejar import CookieJar
+from typing import Any
+
+import pytest
+from chat_support import FUNCTIONS, Client, Figures, clients, talk, until
+from redis.asyncio import Redis
+from test_chat_chaos import settle, verdict
+from websockets.asyncio.client import connect
+
+from fclocal import App, Platform
+from fclocal.testing import wait_for
+
+BOTH = pytest.mark.parametrize("folder", ["07-chat", "07-chat-durable"])
+
+
+def wss(app: App) -> str:
+    return app.url.replace("https:", "wss:")
+
+
+def running(fc: Platform, app: App) -> list[str]:
+    return [instance["instanceId"] for instance in fc.instances(app.name) if instance["load"]]
+
+
+def test_in_memory_half_of_the_room_is_silent(fc: Platform) -> None:
+    app = fc.deploy(FUNCTIONS / "07-chat-memory", instanceConcurrency=2)
+
+    async def main() -> None:
+        async with clients([wss(app)] * 4) as people:  # two and two
+            assert len(running(fc, app)) == 2
+            await talk(people, 0.3)
+            await asyncio.gather(*(asyncio.wait_for(until(lambda p=p: p.messages), 10) for p in people))
+            heard = [{message["name"] for message in person.messages} for person in people]
+            assert all(len(names) == 2 for names in heard) and set.union(*heard) == {"p0", "p1", "p2", "p3"}
+    asyncio.run(main())
+
+
+@BOTH
+@pytest.mark.parity("instance.crash")
+def test_an_instance_dies_while_people_talk(folder: str, fc: Platform) -> None:
+    app = fc.deploy(FUNCTIONS / folder, instanceConcurrency=2)
+
+    async def main() -> None:
+        async with clients([wss(app)] * 6) as people:
+            before = running(fc, app)
+            assert len(before) == 3
+            talking = asyncio.create_task(talk(people, 5))
+            await asyncio.sleep(1)
+            await asyncio.to_thread(fc.kill, before[0])
+            await asyncio.sleep(2)
+            with fc.fault("kill", function=app.name, times=1):
+                await asyncio.to_thread(wait_for, fc, "fault.hit", what="kill")
+            await talking
+            await settle(people)
+            verdict(folder, "two of three instances killed on fclocal", people, away=True)
+            assert sum(person.connections for person in people) > 6
+    asyncio.run(main())
+
+
+@pytest.mark.parity("timeout.websocket-1006")
+def test_fifty_members_are_cut_every_three_seconds(fc: Platform) -> None:
+    """The execution timeout as a chat feels it; the durable one loses nothing."""
+    app = fc.deploy(FUNCTIONS / "07-chat-durable", timeout=3, instanceConcurrency=20)
+
+    async def main() -> None:
+        async with clients([wss(app)] * 50) as people:
+            await talk(people, 10, every=0.5)
+            await settle(people)
+            verdict("07-chat-durable", "50 members, execution timeout 3 s", people)
+            assert all(person.connections >= 3 for person in people)
+    asyncio.run(main())
+    ends = [record.data["why"] for record in fc.events(function=app.name, kinds="request.end")]
+    assert ends.count("timeout") >= 100
+
+
+@BOTH
+@pytest.mark.parity("instance.freeze", "fault.pause-redis")
+def test_a_frozen_instance_hears_nothing_and_wakes_up_honest(folder: str, fc: Platform) -> None:
+    """Its members leave, it freezes, the room goes on without it; whoever lands there next hears what he should."""
+    app = fc.deploy(FUNCTIONS / folder, instanceConcurrency=1)
+
+    async def main() -> None:
+        async with clients([wss(app)]) as [ana], Redis.from_url(fc.redis()) as redis:
+            bo = Client(wss(app), "tea", "bo")
+            task = asyncio.create_task(bo.run())
+            await asyncio.wait_for(bo.joined(), 10)
+            (mine, frozen) = running(fc, app)
+            task.cancel()
+            await asyncio.wait([task])
+            await asyncio.to_thread(wait_for, fc, "instance.frozen", instance=frozen)
+            for number in range(1, 11):
+                await ana.say(f"p0 {number}")
+            await asyncio.wait_for(ana.confirmed(), 10)
+            await redis.client_kill_filter(_type="pubsub")  # as Redis does when a subscriber does not read
+            await asyncio.sleep(1)
+            with fc.fault("pause_redis"):  # and not even a healthy Redis when it wakes up
+                task = asyncio.create_task(bo.run())
+                await asyncio.sleep(1)
+            await until(lambda: bo.state == "in" and bo.connections > 1, 20)
+            assert sorted(running(fc, app)) == sorted((mine, frozen))
+            await until(lambda: len(ana.members) >= 2)
+            await ana.say("p0 11")
+            await asyncio.wait_for(ana.confirmed(), 10)
+            await until(lambda: bo.messages and bo.messages[-1]["text"] == "p0 11")
+            expected = [f"p0 {number}" for number in range(1, 12)] if folder == "07-chat-durable" else ["p0 11"]
+            assert [message["text"] for message in bo.messages] == expected
+            assert Figures([ana]).duplicated == 0
+            task.cancel()
+            await asyncio.wait([task])
+    asyncio.run(main())
+
+
+def ask(app: App, jar: CookieJar | None = None, **headers: str) -> dict[str, Any]:
+    """What functions/07-sessions answers to a GET."""
+    context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context),
+                                         urllib.request.HTTPCookieProcessor(jar))
+    with opener.open(urllib.request.Request(app.url, headers=headers), timeout=10) as response:
+        answer: dict[str, Any] = json.load(response)
+        return answer
+
+
+@pytest.mark.parity("affinity.cookie", "affinity.header", "affinity.limit")
+def test_sessions_meet_their_instance(fc: Platform) -> None:
+    none = fc.deploy(FUNCTIONS / "07-sessions")
+
+    async def busy(app: App) -> dict[str, Any]:
+        """One request while a connection holds the instance."""
+        async with connect(wss(app)) as connection:
+            await connection.send("count")
+            held = json.loads(await connection.recv())
+            asked = await asyncio.to_thread(ask, app)
+            assert asked["instance"] != held["instance"]
+            return asked
+    assert asyncio.run(busy(none))["count"] == 1
+
+    cookie = fc.deploy(FUNCTIONS / "07-sessions", sessionAffinity="GENERATED_COOKIE",
+                       sessionAffinityConfig={"sessionConcurrencyPerInstance": 1})
+    ana, bo = CookieJar(), CookieJar()
+    answers = [(ask(cookie, ana), ask(cookie, bo)) for _ in range(3)]
+    assert [(a["count"], b["count"]) for a, b in answers] == [(1, 1), (2, 2), (3, 3)]
+    assert len({a["instance"] for a, _ in answers}) == len({b["instance"] for _, b in answers}) == 1
+    assert answers[0][0]["instance"] != answers[0][1]["instance"]
+
+    async def by_websocket(**headers: str) -> dict[str, Any]:
+        async with connect(wss(cookie), additional_headers=headers) as connection:
+            await connection.send("count")
+            answer: dict[str, Any] = json.loads(await connection.recv())
+            return answer
+    held = asyncio.run(by_websocket(Cookie="; ".join(f"{c.name}={c.value}" for c in ana)))
+    assert held == {"instance": answers[0][0]["instance"], "count": 4}
+
+    fc.deploy(FUNCTIONS / "07-sessions", sessionAffinity="HEADER_FIELD",
+              sessionAffinityConfig={"affinityHeaderFieldName": "my-session", "sessionConcurrencyPerInstance": 1})
+    counts = [ask(none, **{"my-session": who})["count"] for who in ("ana", "bo", "ana", "bo", "ana")]
+    assert counts == [1, 1, 2, 2, 3]

