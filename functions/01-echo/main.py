@@ -24,7 +24,7 @@ async def echo(connection: ServerConnection) -> None:
 async def main() -> None:
     # 0.0.0.0, not 127.0.0.1: the requests come from outside the instance.
     async with serve(echo, "0.0.0.0", PORT) as server:
-        print(f"listening on 0.0.0.0:{PORT}", flush=True)
+        print("ready", flush=True)
         await server.serve_forever()
 
 
