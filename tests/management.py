@@ -38,7 +38,7 @@ def package(files: Mapping[str, str] | None = None) -> bytes:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         for name, text in (files or {"server.py": "print('hello')"}).items():
-            archive.writestr(name, text)
+            archive.writestr(zipfile.ZipInfo(name), text)  # without the time of day: same files, same package
     return data.getvalue()
 
 

@@ -4,6 +4,7 @@ Each check raises FcError and changes nothing. Sources: the service's pages on a
 domains; parity.toml says which rule is documented and which is our guess.
 """
 
+import math
 from collections.abc import Mapping
 
 from fclocal.core import auth, routes
@@ -18,7 +19,7 @@ def revision(function: Function, qualifier: str) -> Revision:
 
     Raises FcError VersionNotFound or AliasNotFound.
     """
-    if (found := snapshot(function, qualifier, draw=1.0)) is None:
+    if (found := snapshot(function, qualifier, draw=math.inf)) is None:
         code = "VersionNotFound" if qualifier.isdigit() else "AliasNotFound"
         raise FcError(code, name=qualifier, function=function.name)
     return found
