@@ -6,6 +6,7 @@ x-fc-* headers), "Web functions" (X-Fc-Request-Id), RFC 9110 7.6.1 (hop-by-hop h
 
 from collections.abc import Iterable
 from email.utils import formatdate
+from functools import lru_cache
 
 from fclocal.core.identifiers import ACCOUNT_ID, REGION
 from fclocal.core.model import Revision
@@ -31,24 +32,29 @@ def for_instance(revision: Revision, *, request_id: str, qualifier: str, control
     empty, as they are on the service for a function without a role.
     """
     config = revision.config
+    facts = (config.function_name, config.handler, config.memory_size, config.timeout, qualifier, revision.version_id)
+    own = ((b"x-fc-request-id", request_id.encode()), (b"x-fc-control-path", control_path.encode()))
+    return own + _of_revision(*facts)
+
+
+@lru_cache(maxsize=256)
+def _of_revision(name: str, handler: str, memory: int, timeout: int, qualifier: str, version: str) -> Headers:
     values = {
-        "request-id": request_id,
-        "control-path": control_path,
-        "function-name": config.function_name,
-        "function-handler": config.handler,
-        "function-memory": config.memory_size,
-        "function-timeout": config.timeout,
+        "function-name": name,
+        "function-handler": handler,
+        "function-memory": memory,
+        "function-timeout": timeout,
         "account-id": ACCOUNT_ID,
         "region": REGION,
         "qualifier": qualifier,
-        "version-id": revision.version_id,
+        "version-id": version,
         "access-key-id": "",
         "access-key-secret": "",
         "security-token": "",
         "service-logproject": "",
         "service-logstore": "",
     }
-    return tuple((f"x-fc-{name}".encode(), str(value).encode()) for name, value in values.items())
+    return tuple((f"x-fc-{key}".encode(), str(value).encode()) for key, value in values.items())
 
 
 def to_instance(head: RequestHead, added: Iterable[tuple[bytes, bytes]], *, client: str, websocket: bool) -> Headers:

@@ -39,7 +39,8 @@ class RequestHead:
 
     def tokens(self, name: bytes) -> frozenset[bytes]:
         """The comma-separated members of a list header such as Connection, in lower case."""
-        return frozenset(part.strip().lower() for value in self.get_all(name) for part in value.split(b",")) - {b""}
+        values = self.get_all(name)
+        return frozenset(part.strip().lower() for part in b",".join(values).split(b",")) - {b""}
 
     @property
     def path(self) -> str:

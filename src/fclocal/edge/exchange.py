@@ -162,7 +162,7 @@ class Exchange:
         )
         self._lease = await engine.lease(
             admitted,
-            protocol="websocket" if head.is_websocket else "http",
+            protocol="websocket" if request.websocket else "http",
             client=self._peer,
             on_abort=self.abort,
             on_silence=self.silence,
@@ -178,7 +178,7 @@ class Exchange:
         response = await self._response(upstream)
         if response.status != 101:
             return await self._answer(response, upstream)
-        if not head.is_websocket:
+        if not request.websocket:
             raise FcError("BadResponse", reason="the function switched protocols unasked")
         self._switch(response, upstream)
         return False
@@ -199,7 +199,7 @@ class Exchange:
             control_path="/http-invoke",
         )
         passed = headers.to_instance(
-            head, (*common, *framing), client=self._peer, websocket=self._request.head.is_websocket
+            head, (*common, *framing), client=self._peer, websocket=self._request.websocket
         )
         return http1.encode_head(f"{head.method} {head.target} HTTP/1.1", passed)
 
@@ -261,7 +261,7 @@ class Exchange:
     async def _answer(self, response: http1.Response, upstream: Connection) -> bool:
         request, client, body = self._request, self._client, response.body
         rechunk = body.length is None and request.version == "1.1"
-        keep = request.keep_alive and not request.head.is_websocket and (rechunk or body.length is not None)
+        keep = request.keep_alive and not request.websocket and (rechunk or body.length is not None)
         framing: headers.Headers = ((b"connection", b"keep-alive" if keep else b"close"),)
         if rechunk:
             framing += ((b"transfer-encoding", b"chunked"),)
@@ -355,7 +355,7 @@ class Exchange:
             return False
         self._status = error.status
         self._end(why)
-        keep = self._request.keep_alive and self._request.body.done and not self._request.head.is_websocket
+        keep = self._request.keep_alive and self._request.body.done and not self._request.websocket
         head = self._request.head
         self._client.write(error_answer(error, head, request_id=self._request_id, wall=self._wall, keep=keep))
         return keep

@@ -115,6 +115,7 @@ class Request:
     body: Body
     version: str
     keep_alive: bool
+    websocket: bool
 
     @property
     def expects_continue(self) -> bool:
@@ -152,9 +153,11 @@ def read_request(raw: bytes) -> Request:
     _require(len(hosts) == 1 or (version == "1.0" and not hosts), "exactly one Host header is required")
     _require(all(_HOST.fullmatch(host) for host in hosts), "the Host header is not a host")
     body = _request_body(head, version, parser, events)
-    _require(body.done or not head.is_websocket, "a WebSocket handshake has no body")
+    websocket = head.is_websocket
+    _require(body.done or not websocket, "a WebSocket handshake has no body")
     wishes = head.tokens(b"connection")
-    return Request(head, body, version, b"close" not in wishes and (version == "1.1" or b"keep-alive" in wishes))
+    keep_alive = b"close" not in wishes and (version == "1.1" or b"keep-alive" in wishes)
+    return Request(head, body, version, keep_alive, websocket)
 
 
 def _request_body(head: RequestHead, version: str, parser: httptools.HttpRequestParser, events: _Events) -> Body:

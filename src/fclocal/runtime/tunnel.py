@@ -123,13 +123,13 @@ class Tunnel:
             if self._timer is not None:
                 self._timer.cancel()
             self._on_end(self)
-        elif side is self._client:
+        elif self._timer is None:
             self._watch(LINGER_SECONDS)
 
     def _note_end(self, side: asyncio.Transport) -> None:
         if self.first is None:
             self.first = "client" if side is self._client else "function"
-        if side is self._instance:
+        if side is self._instance and self._timer is None and not self._inward.lost:
             # A function that has said its last word gives the client a while to take it and go.
             self._watch(LINGER_SECONDS)
 
