@@ -24,8 +24,8 @@ async def report(url: str, tide: float) -> None:
 
 
 async def main(url: str, tide: float) -> None:
-    # 4.3: when nobody answers the pings, the library ends the connection and report() raises ConnectionClosedError.
-    # Catch it and print "the line is dead".
+    # 4.3: when nobody answers the pings, the library ends the connection, and report() raises
+    # ConnectionClosedError. Catch it and print "the line is dead".
     try:
         await report(url, tide)
     except ConnectionClosedError:

@@ -7,7 +7,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosedError
 
 PORT = int(os.environ.get("FC_SERVER_PORT", "9000"))
-INTERVAL = float(os.environ.get("PING_SECONDS", "0.5"))
+INTERVAL = float(os.environ.get("PING_SECONDS", "0.3"))
 BUOYS: set[ServerConnection] = set()
 
 

@@ -28,8 +28,8 @@ async def report(url: str, tide: float) -> None:
 
 
 async def main(url: str, tide: float) -> None:
-    # TODO 4.3: when nobody answers the pings, the library ends the connection and report() raises ConnectionClosedError.
-    # Catch it and print "the line is dead".
+    # TODO 4.3: when nobody answers the pings, the library ends the connection, and report() raises
+    # ConnectionClosedError. Catch it and print "the line is dead".
     #: begin solution 4.3
     try:
         await report(url, tide)
