@@ -1,4 +1,4 @@
-"""What the console knows and does, without a single widget: the trigger form, the WebSocket tester, the observer."""
+"""What the console knows and does, without a single widget: the trigger form, the WebSocket probe, the observer."""
 
 import asyncio
 import json
@@ -41,19 +41,19 @@ class TriggerForm:
 
     def create(self) -> str:
         """Create the trigger."""
-        request = models.CreateTriggerRequest(body=models.CreateTriggerInput(
-            trigger_name=self.name, trigger_type="http", qualifier=self.qualifier, trigger_config=self._config()))
-        return self._ask(lambda: self.fc.sdk.create_trigger(self.function, request), "Created.")
+        return self._ask("Created.", lambda: self.fc.sdk.create_trigger(
+            self.function, models.CreateTriggerRequest(body=models.CreateTriggerInput(
+                trigger_name=self.name, trigger_type="http", qualifier=self.qualifier, trigger_config=self._config()))))
 
     def modify(self) -> str:
         """Change what may be changed of a trigger: version or alias, methods, Internet URL, authentication."""
-        request = models.UpdateTriggerRequest(body=models.UpdateTriggerInput(
-            qualifier=self.qualifier, trigger_config=self._config()))
-        return self._ask(lambda: self.fc.sdk.update_trigger(self.function, self.name, request), "Modified.")
+        return self._ask("Modified.", lambda: self.fc.sdk.update_trigger(
+            self.function, self.name, models.UpdateTriggerRequest(body=models.UpdateTriggerInput(
+                qualifier=self.qualifier, trigger_config=self._config()))))
 
     def delete(self) -> str:
         """Delete the trigger of this name."""
-        return self._ask(lambda: self.fc.sdk.delete_trigger(self.function, self.name), "Deleted.")
+        return self._ask("Deleted.", lambda: self.fc.sdk.delete_trigger(self.function, self.name))
 
     def functions(self) -> list[str]:
         """The functions that are deployed."""
@@ -88,10 +88,10 @@ class TriggerForm:
         config: dict[str, Any] = {"authType": AUTH[self.auth], "methods": list(self.methods),
                                   "disableURLInternet": self.disable_internet}
         if self.auth == "JWT Authentication":
-            config["authConfig"] = json.loads(self.jwt)
+            config["authConfig"] = json.dumps(json.loads(self.jwt))
         return json.dumps(config)
 
-    def _ask(self, call: Callable[[], Any], done: str) -> str:
+    def _ask(self, done: str, call: Callable[[], Any]) -> str:
         try:
             call()
         except (TeaException, FcError) as error:
@@ -126,7 +126,7 @@ class Background:
 
 
 @dataclass
-class Tester:
+class Probe:
     """A WebSocket client to try things by hand. `changed` is called, from any thread, when a frame has passed."""
 
     changed: Callable[[], None] = lambda: None
@@ -147,7 +147,7 @@ class Tester:
 
     def connect(self) -> None:
         """Open the connection; what happens is told in `lines`."""
-        self._background = self._background or Background("workshop-tester")
+        self._background = self._background or Background("workshop-probe")
         self.lines.clear()
         self._began = time.monotonic()
         self._background.run(self._connect())

