@@ -1,0 +1,15 @@
+"""What one instance is billed for."""
+
+
+def billed_seconds(intervals: list[tuple[float, float]]) -> float:
+    """Billed seconds of one instance, given (opened, closed) of each of its connections, in seconds.
+
+    From the first connection in to the last one out; what overlaps counts once; while there is no connection, nothing
+    counts. The list may be in any order, and empty.
+    """
+    # 6.1: go through the intervals in order of opening, and remember until when you have counted.
+    billed, until = 0.0, float("-inf")
+    for opened, closed in sorted(intervals):
+        billed += max(0.0, closed - max(opened, until))
+        until = max(until, closed)
+    return billed
