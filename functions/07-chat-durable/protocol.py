@@ -10,9 +10,9 @@
                                                      {"type": "status", "live": bool, "text"}
 
 `ref` numbers what a client says: 1, 2, 3 ...; its answer carries the same number. "failed" with sure=true: nobody
-got it. With sure=false: nobody knows. "missed" instances had members and did not get it. Only the durable chat uses
-client, acked, epoch, after, id and gone; it also says {"type": "opened", "room", "id"}, the first entry of a room's
-history, and {"type": "epoch", "epoch"} when the history it had is gone.
+got it. With sure=false: nobody knows. "missed" counts instances that have, or just had, members and did not get it.
+Only the durable chat uses client, acked, epoch, after, id and gone; it also says {"type": "opened", "room", "id"},
+the first entry of a room's history, and {"type": "epoch", "epoch"} when the history it had is gone.
 Whoever breaks these rules is closed with 1008, or with 1009 if a message is too large. No I/O in here.
 """
 

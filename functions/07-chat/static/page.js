@@ -4,7 +4,7 @@ import { Connection } from "./connection.js";
 
 const SHOWN = 500; // messages kept on the page
 const FATES = {
-  sent: "", missed: "some members did not get it", refused: "not sent", unsure: "perhaps not sent",
+  sent: "", missed: "perhaps not heard by all", refused: "not sent", unsure: "perhaps not sent",
 };
 const $ = (id) => document.getElementById(id);
 const remembered = (key, otherwise) => {
@@ -198,7 +198,7 @@ $("enter").onsubmit = (event) => {
 $("say").onsubmit = (event) => {
   event.preventDefault();
   const text = $("text").value.trim();
-  if (text) say(text);
+  if (text && connection) say(text);
   $("text").value = "";
   $("text").focus();
 };
