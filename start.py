@@ -103,7 +103,7 @@ def pip_install(locks):
     pip = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean_environment())
     for line in pip.stdout:
         last.append(line.rstrip())
-        if line.startswith("Collecting "):
+        if line.startswith(("Collecting ", "Processing ")):
             fetched += 1
             if fetched % 25 == 0:
                 say(f"    {fetched} of {total} fetched")
@@ -208,8 +208,9 @@ def lab(args):
     install("requirements.lock")
     say("Opening JupyterLab. To end it: press Ctrl-C here.")
     as_root = ["--allow-root"] if os.geteuid() == 0 else []
+    opened = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{NOTEBOOK}", "--log-level=WARN"]
     os.chdir(ROOT)
-    os.execve(PYTHON, [str(PYTHON), "-m", "jupyterlab", *as_root, *args, NOTEBOOK], clean_environment())
+    os.execve(PYTHON, [str(PYTHON), "-m", "jupyterlab", *opened, *as_root, *args], clean_environment())
 
 
 def tour(args):

@@ -56,6 +56,7 @@ def _tour(state: str) -> None:
     try:
         with _step(2, f"Deploy {FOLDER} through the official SDK"):
             app = fc.deploy(root() / FOLDER)
+        print(f"      {app.url}")
         url = "wss" + app.url.removeprefix("https")
         with _step(3, f"Echo over {url}"):
             asyncio.run(asyncio.wait_for(_talk(url), PATIENCE))
