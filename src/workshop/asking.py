@@ -1,9 +1,16 @@
-"""ask(): one HTTP request, told in two values."""
+"""ask() and attempt(): one request or connection, and what became of it."""
 
+import asyncio
 import json
 import urllib.error
 import urllib.request
 from typing import Any
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+LIMIT = 10.0  # seconds that anything may take
+WIDTH = 110  # characters of an answer that are told
 
 
 def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, Any]:
@@ -19,6 +26,31 @@ def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, Any]:
         with refusal:
             said = _parsed(refusal.read())
         return refusal.code, said.get("Message", said) if isinstance(said, dict) else said
+
+
+async def attempt(url: str, say: str | bytes = "hello", **options: Any) -> None:
+    """Connect, say one thing, and print one line: the answer, or the refusal, or the close code.
+
+    `url` may begin with https. `options` are those of websockets' connect.
+    """
+    url = url.replace("http", "ws", 1) if url.startswith("http") else url
+    try:
+        async with connect(url, open_timeout=LIMIT, **options) as socket:
+            try:
+                await socket.send(say)
+                told = f"101  answered {await asyncio.wait_for(socket.recv(), LIMIT)!r}"
+            except ConnectionClosed:
+                told = f"101  then closed with code {socket.close_code} {socket.close_reason}"
+            except TimeoutError:
+                told = "101  and no answer"
+    except InvalidStatus as refusal:
+        said = _parsed(refusal.response.body)
+        words = f"{said['Code']}: {said['Message']}" if isinstance(said, dict) else str(said)
+        told = f"{refusal.response.status_code}  {words}"
+    except OSError as error:
+        told = f"no connection: {error}"
+    lines = told.rstrip().splitlines()
+    print(lines[0] if len(lines[0]) <= WIDTH else f"{lines[0][:WIDTH]} ...", *lines[1:], sep="\n     ")
 
 
 def _parsed(body: bytes) -> Any:

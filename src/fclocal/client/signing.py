@@ -6,15 +6,18 @@ from urllib.parse import parse_qsl, urlsplit
 from fclocal.core import acs3
 
 
-def sign(url: str, *, access_key_id: str, access_key_secret: str, method: str = "GET") -> dict[str, str]:
+def sign(url: str, *, access_key_id: str, access_key_secret: str, method: str = "GET",
+         when: float | None = None) -> dict[str, str]:
     """The headers to send with a request to `url` (http, https, ws or wss); they are good for 15 minutes.
 
-    Path and query are signed, the body is not: so says the service's page "Configure signature authentication for
-    HTTP triggers". A browser cannot send headers with a WebSocket: use JWT with a query parameter there.
+    `when` is the moment of the signature in seconds since 1970, default now. Path and query are signed, the body
+    is not: so says the service's page "Configure signature authentication for HTTP triggers". A browser cannot send
+    headers with a WebSocket: use JWT with a query parameter there.
     """
     parts = urlsplit(url)
+    moment = datetime.now(UTC) if when is None else datetime.fromtimestamp(when, UTC)
     query = dict(reversed(parse_qsl(parts.query, keep_blank_values=True, errors="surrogateescape")))
-    headers = {"x-acs-date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    headers = {"x-acs-date": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}
     headers["authorization"] = acs3.sign(method, parts.path.replace("$", "%24"), query, headers,
                                          access_key_id=access_key_id, access_key_secret=access_key_secret)
     return headers
