@@ -60,7 +60,7 @@ def _tour(state: str) -> None:
         url = "wss" + app.url.removeprefix("https")
         with _step(3, f"Echo over {url}"):
             asyncio.run(asyncio.wait_for(_talk(url), PATIENCE))
-        print("      Two connections that overlap; text and binary came back as they were sent.")
+        print("      Two connections that overlap; text and binary came back as sent.")
         pids += [instance["pid"] for instance in fc.instances()]
         with _step(4, "Read the journal: timeline and bill"):
             records = _journal(fc, app, ended=2)
