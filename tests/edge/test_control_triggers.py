@@ -51,7 +51,7 @@ def test_a_trigger_from_its_creation_to_its_deletion(api: Management, sdk: Any) 
     created = sdk.create_trigger("echo", trigger(description="the door")).body
     assert created.http_trigger.url_internet == "https://localhost:9443" == created.http_trigger.url_intranet
     assert (created.trigger_type, created.qualifier, created.description) == ("http", "LATEST", "the door")
-    assert created.trigger_id and created.target_arn.endswith(":functions/echo") and created.status == "Active"
+    assert created.trigger_id and created.target_arn.endswith(":functions/echo") and created.status == "OK"
     assert json.loads(created.trigger_config) == {
         "authType": "anonymous", "methods": ["GET", "POST"], "disableURLInternet": False}
     assert sdk.get_trigger("echo", "t").body.to_map() == created.to_map()

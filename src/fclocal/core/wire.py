@@ -322,7 +322,7 @@ def trigger_view(function: str, trigger: Trigger) -> dict[str, Any]:
         "triggerConfig": json.dumps(config),
         "qualifier": trigger.qualifier,
         "description": trigger.description,
-        "status": "Active",
+        "status": "OK",
         "targetArn": arn(function),
         "httpTrigger": {"urlInternet": trigger.url, "urlIntranet": trigger.url},
         "createdTime": time_text(trigger.created),
