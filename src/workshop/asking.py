@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import textwrap
 import urllib.error
 import urllib.request
 from typing import Any
@@ -10,7 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 LIMIT = 10.0  # seconds that anything may take
-WIDTH = 110  # characters of an answer that are told
+WIDTH = 100
 
 
 def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, Any]:
@@ -49,8 +50,8 @@ async def attempt(url: str, say: str | bytes = "hello", **options: Any) -> None:
         told = f"{refusal.response.status_code}  {words}"
     except OSError as error:
         told = f"no connection: {error}"
-    lines = told.rstrip().splitlines()
-    print(lines[0] if len(lines[0]) <= WIDTH else f"{lines[0][:WIDTH]} ...", *lines[1:], sep="\n     ")
+    first, *rest = told.rstrip().splitlines()
+    print(textwrap.fill(first, WIDTH, subsequent_indent=" " * 5), *rest, sep="\n     ")
 
 
 def _parsed(body: bytes) -> Any:

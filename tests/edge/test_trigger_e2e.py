@@ -4,6 +4,7 @@ import collections
 import json
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from service_kit import (
     records_since,
     set_greeting,
     set_trigger,
+    until,
 )
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -137,6 +139,14 @@ def test_without_internet_url_a_custom_domain_still_answers(fc: Platform) -> Non
         assert json.loads(socket.recv(timeout=10))["path"] == "/"
     set_trigger(fc, "private")
     assert call(url).status == 200
+
+
+@pytest.mark.parity("trigger.propagation")
+def test_a_new_trigger_may_take_a_while(tmp_path: Path) -> None:
+    with platform(tmp_path / "slow", propagation=1.0) as slow:
+        url = slow.deploy(FOLDER).url
+        assert call(url).error == (404, "TriggerNotFound")
+        assert until(lambda: call(url).status == 200)
 
 
 # Custom domains
