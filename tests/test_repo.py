@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,11 @@ def test_start_says_when_apt_fails(
     (bare_system / "apt-get").write_text("#!/bin/sh\necho no network >&2\nexit 100\n")
     with pytest.raises(Exception, match="apt-get update failed"):
         kit["install_programs"]()
+
+
+def test_the_table_of_lessons_says_what_the_lessons_say() -> None:
+    table = (ROOT / "README.md").read_text("utf-8")
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        facts = tomllib.loads((ROOT / "src" / "workshop" / "lessons" / f"{path.stem}.toml").read_text("utf-8"))
+        row = f"| {int(path.stem[:2])} | [{facts['title']}](notebooks/{path.name}) "
+        assert f"{row}| {facts['teach']} min | {facts['do']} min |" in table, f"README.md lacks: {row}"
