@@ -83,7 +83,7 @@ class JwtConfig:
 
     def uses(self, position: Position) -> bool:
         """Whether tokens are looked for, or claims handed over, in `position`."""
-        return any(place.position == position for place in (*self.lookups, *self.passes))
+        return position in {place.position for place in self.lookups} | {place.position for place in self.passes}
 
 
 def parse(config: Mapping[str, Any]) -> JwtConfig:

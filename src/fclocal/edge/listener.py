@@ -122,7 +122,7 @@ def _replay(transport: asyncio.Transport, data: bytes) -> None:
     """Give `data`, which was read too early, to the transport's buffered protocol."""
     protocol = cast(asyncio.BufferedProtocol, transport.get_protocol())
     while data:
-        room = protocol.get_buffer(len(data))
+        room = memoryview(protocol.get_buffer(len(data)))
         size = min(len(room), len(data))
         room[:size] = data[:size]
         protocol.buffer_updated(size)
