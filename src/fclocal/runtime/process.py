@@ -32,6 +32,7 @@ from fclocal.runtime.readiness import Readiness, healthy
 START_LIMIT = 120.0  # seconds; documented
 PRELOAD = Path(__file__).parent / "preload"
 _PORTS = range(20_000, 32_768)  # below the range from which the system takes client ports
+_REMOVAL_PAUSES = (0.1, 1.0, 10.0, 100.0)  # seconds
 _LOCK_LIMIT = 15.0  # seconds that the guardian of a killed platform may need to clean up
 
 
@@ -81,9 +82,7 @@ class Process:
             self._signal(signal.SIGCONT)
             await asyncio.wait([self.exited], timeout=grace)
         self.kill()
-        code = await asyncio.shield(self.exited)
-        await self._launcher.cleaned(self.home)
-        return code
+        return await asyncio.shield(self.exited)
 
     def kill(self) -> None:
         """SIGKILL to the tree; `on_exit` follows."""
@@ -204,7 +203,12 @@ class Launcher:
     async def close(self) -> None:
         """Stop every instance and the guardian; no process survives."""
         await asyncio.gather(*(process.stop(0) for process in list(self._processes.values())))
-        await asyncio.gather(*self._removals.values())
+        removals = dict(self._removals)
+        for task in removals.values():
+            task.cancel()  # those that wait to try again; this is the last try
+        await asyncio.gather(*removals.values(), return_exceptions=True)
+        for home in removals:
+            await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
         if self._guardian is not None:
             await self._guardian.close()
             self._guardian = None
@@ -236,7 +240,6 @@ class Launcher:
         except BaseException:
             output.finish()
             self.ended(instance_id, process)
-            await self.cleaned(home)
             raise
         output.started()
         return process
@@ -253,15 +256,8 @@ class Launcher:
         """An instance is over: its port and folder are free."""
         self._processes.pop(instance_id, None)
         self._ports.discard(process.port)
-        self._removals[process.home] = task = asyncio.create_task(
-            asyncio.to_thread(shutil.rmtree, process.home, ignore_errors=True)
-        )
+        self._removals[process.home] = task = asyncio.create_task(_remove(process.home))
         task.add_done_callback(lambda _: self._removals.pop(process.home, None))
-
-    async def cleaned(self, home: Path) -> None:
-        """Wait until the folder of an ended instance is gone."""
-        if (task := self._removals.get(home)) is not None:
-            await asyncio.shield(task)
 
     def _heard(self, message: dict[str, Any] | None) -> None:
         """The guardian reports an end; None: its own."""
@@ -307,6 +303,21 @@ def _claim(root: Path) -> int:
         for path in left:
             shutil.rmtree(path, ignore_errors=True)
     return lock
+
+
+async def _remove(home: Path) -> None:
+    """Remove an instance's folder; what is in the way (no descriptor free, a last write) goes away by itself.
+
+    What is left after all tries is swept when the next platform starts.
+    """
+    def remove() -> bool:
+        shutil.rmtree(home, ignore_errors=True)
+        return not home.exists()
+
+    for pause in _REMOVAL_PAUSES:
+        if await asyncio.to_thread(remove):
+            return
+        await asyncio.sleep(pause)
 
 
 @contextlib.contextmanager
