@@ -248,3 +248,11 @@ def test_a_host_that_lies_changes_nothing(fc: Platform, url: str) -> None:
     for host in ("evil.example", "127.0.0.1.nip.io", "other.cn-hangzhou.fcapp.run"):
         seen = call(url, headers=[("Host", host), ("X-Forwarded-Host", host)]).json
         assert seen["headers"]["x-fc-function-name"] == "trigger"
+
+
+@pytest.mark.parity("auth.origin")
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example", None])
+def test_origin_is_the_functions_affair(fc: Platform, url: str, origin: str | None) -> None:
+    set_trigger(fc, "trigger")
+    with connect(url.replace("https", "wss"), origin=origin) as socket:
+        assert json.loads(socket.recv(timeout=10))["headers"].get("origin") == origin
