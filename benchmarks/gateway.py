@@ -98,7 +98,7 @@ class Peer(asyncio.Protocol):
                 if self.head.startswith(b"HTTP/1.1 101 "):
                     self.ready.set_result(None)
                 else:
-                    self.ready.set_exception(RuntimeError(self.head[:100].decode()))
+                    self.ready.set_exception(RuntimeError(self.head[-600:].decode()))
                 self.head = b""
             return
         self.missing -= len(data)

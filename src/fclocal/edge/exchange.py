@@ -31,9 +31,6 @@ class Lease(Protocol):
 
     @property
     def port(self) -> int: ...
-
-    response_headers: tuple[tuple[bytes, bytes], ...]
-
     def tap(self, extensions: bytes) -> Tap | None: ...
     def end(self, *, status: int, close_code: int | None, why: str, bytes_in: int, bytes_out: int) -> None: ...
 
@@ -122,10 +119,11 @@ class Exchange:
             log.exception("request %s", self._request_id)
             return self._refuse(FcError("InternalServerError"))
         finally:
-            self._task = self._client.on_gone = None
-            if self._upload is not None:
-                self._upload.cancel()
+            self._task = None
             if self._tunnel is None:
+                self._client.on_gone = None
+                if self._upload is not None:
+                    self._upload.cancel()
                 self._end("shutdown")
                 if self._upstream is not None:
                     self._upstream.transport.close()
@@ -316,7 +314,9 @@ class Exchange:
         self._status = 101
         self._tunnel = Tunnel(client.transport, upstream.transport, self._tunnel_ended, tap)
         self._tunnel.start(client.take(), upstream.take())
-        self._upstream = None
+        # A tunnel may last for hours and there may be thousands: keep only what its end needs.
+        client.on_gone = None
+        del self._client, self._request, self._upload, self._admitted, self._upstream
 
     def _tunnel_ended(self, tunnel: Tunnel) -> None:
         code = tunnel.close_code

@@ -6,6 +6,7 @@ idle instances, follows changes of functions, and carries out injected faults.
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -60,8 +61,8 @@ class Lease:
     """A place on an instance, from the moment it is given until `end`."""
 
     __slots__ = (
-        "_engine", "_on_abort", "_over", "_timers", "admission", "began", "instance", "on_silence", "pool",
-        "request_id", "response_headers", "session_id",
+        "_engine", "_on_abort", "_over", "_timers", "began", "instance", "on_silence", "pool", "request_id",
+        "response_headers", "revision", "session_id", "timeout",
     )  # fmt: skip
 
     host = "127.0.0.1"
@@ -79,12 +80,13 @@ class Lease:
         self._engine = engine
         self._on_abort = on_abort
         self._over = False
-        self.admission = admitted
         self.began = engine.clock.now()
         self.instance = instance
         self.on_silence = on_silence
         self.pool = pool
         self.request_id = admitted.request_id
+        self.revision = admitted.revision  # and no more of the admission: a lease may last for hours
+        self.timeout = admitted.timeout
         self.session_id = None if choice is None else choice.session_id
         self.response_headers: Headers = () if choice is None or choice.header is None else (choice.header,)
         self._timers: list[asyncio.TimerHandle] = []
@@ -106,7 +108,7 @@ class Lease:
     @property
     def deadline(self) -> float:
         """When the execution timeout cuts the request, in seconds of the platform's clock."""
-        return self.began + self.admission.timeout
+        return self.began + self.timeout
 
     def tap(self, extensions: bytes) -> Tap | None:
         """What records the frames of this connection, None for most. `extensions`: Sec-WebSocket-Extensions
@@ -258,10 +260,10 @@ class Engine:
         del self._leases[lease.request_id]
         instance, now = lease.instance, self.clock.now()
         if lease.session_id is not None:
-            self._sessions.release(lease.admission.revision.config, lease.session_id, now)
+            self._sessions.release(lease.revision.config, lease.session_id, now)
         text = f"FC Invoke End RequestId: {lease.request_id}"
         if why in _END_TEXTS:
-            reason = _END_TEXTS[why].format(timeout=lease.admission.timeout)
+            reason = _END_TEXTS[why].format(timeout=lease.timeout)
             text += f", Error: {reason} (duration: {(now - lease.began) * 1000:.0f}ms)"
         platform_log(self.journal, instance, lease.request_id, text)
         self.journal.append(
@@ -327,7 +329,7 @@ class Engine:
         keep: dict[tuple[str, str, int], int] = {}
         if function is not None and function.disabled is None:
             for qualifier, count in function.min_instances.items():
-                if (revision := snapshot(function, qualifier, 1.0)) is not None and count:
+                if (revision := snapshot(function, qualifier, math.inf)) is not None and count:
                     keep[revision.key] = keep.get(revision.key, 0) + count
         for key, pool in list(self._pools.items()):
             if key[0] == name and key not in reachable:
