@@ -97,8 +97,8 @@ class Nat:
     def __str__(self) -> str:
         forgotten = sum(flow.forgotten for flow in self.flows)
         alive = sum(not flow.forgotten and not flow.closed for flow in self.flows)
-        return (f"NAT {self.url}: {len(self.flows)} flows so far, {alive} alive, {forgotten} forgotten, "
-                f"{sum(flow.swallowed for flow in self.flows)} bytes swallowed")
+        swallowed = sum(flow.swallowed for flow in self.flows)
+        return f"NAT: flows {len(self.flows)}, alive {alive}, forgotten {forgotten}; bytes swallowed {swallowed}"
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)

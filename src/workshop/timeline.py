@@ -277,7 +277,8 @@ def _text(drawn: Scene) -> Iterator[str]:
         if lane.cold:
             yield _row("  cold start", strip(*((*cold, "~") for cold in lane.cold)))
         for bar in lane.bars[:SHOWN]:
-            points = [(at, "i" if name.startswith("ping") else "o") for at, name in bar.pings]
+            points = sorted(((at, "i" if name.startswith("ping") else "o") for at, name in bar.pings),
+                            key=lambda point: point[1], reverse=True)    # a ping covers its pong
             if bar.end is not None:
                 points.append((bar.end, "x" if bar.broken else "]"))
             yield _row(f"  {bar.label}", strip((bar.begin, bar.end, "="), points=[(bar.begin, "["), *points]))
