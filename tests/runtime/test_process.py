@@ -479,6 +479,20 @@ def test_a_start_that_is_cancelled_leaves_nothing(run, tmp_path):
     run(scenario())
 
 
+def test_closing_in_the_middle_of_a_start_ends_it(run, tmp_path):
+    async def scenario():
+        for pause in (0, 0.001, 0.005, 0.02, 0.08):
+            async with bench(tmp_path) as it:
+                start = asyncio.create_task(it.start({"main.py": "import time; time.sleep(600)"}))
+                await asyncio.sleep(pause)
+                await it.launcher.close()
+                with pytest.raises(FcError) as error:
+                    await start
+                assert error.value.code == "CAExited"
+                assert psutil.Process().children(recursive=True) == []
+    run(scenario())
+
+
 def test_when_the_guardian_dies_the_platform_goes_on(run, tmp_path):
     async def scenario():
         async with bench(tmp_path) as it:

@@ -144,6 +144,7 @@ class Launcher:
         self._guardian: Link | None = None
         self._opening = asyncio.Lock()
         self._lock: int | None = None
+        self._spawning: set[asyncio.Task[Process]] = set()
         self._processes: dict[str, Process] = {}
         self._ports: set[int] = set()
         self._removals: dict[Path, asyncio.Task[None]] = {}
@@ -169,6 +170,8 @@ class Launcher:
         begin = asyncio.create_task(
             self._spawn(instance_id, revision, code_zip, qualifier, on_line, on_dropped, on_exit)
         )
+        self._spawning.add(begin)
+        begin.add_done_callback(self._spawning.discard)
         try:
             process = await asyncio.shield(begin)  # never half done
         except asyncio.CancelledError:
@@ -202,6 +205,7 @@ class Launcher:
 
     async def close(self) -> None:
         """Stop every instance and the guardian; no process survives."""
+        await asyncio.gather(*self._spawning, return_exceptions=True)
         await asyncio.gather(*(process.stop(0) for process in list(self._processes.values())))
         removals = dict(self._removals)
         for task in removals.values():

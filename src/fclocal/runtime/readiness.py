@@ -121,6 +121,8 @@ async def healthy(process: Starting) -> None:
     good = bad = 0
     while good < check.success_threshold:
         answer = await probe(process.port, check)
+        if process.exited.done():
+            raise startup.exited(process.runtime, process.exited.result(), process.output.tail)
         good, bad = (good + 1, 0) if answer == "" else (0, bad + 1)
         if bad >= check.failure_threshold:
             raise startup.unhealthy(process.runtime, answer, process.output.tail)
