@@ -1,0 +1,159 @@
+"""What happens to clients and processes when something is killed, restarted or floods."""
+
+import asyncio
+import os
+import signal
+import ssl
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from jupyter_client import KernelManager
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from fclocal.testing import wait_for
+
+ECHO = Path(__file__).parents[2] / "functions" / "01-echo"
+FLOOD = '''
+import asyncio, os
+from websockets.asyncio.server import serve
+
+async def handler(ws):
+    size = int(await ws.recv())
+    block = b"x" * 65536
+    for _ in range(size // len(block)):
+        await ws.send(block)
+    await ws.send("done")
+
+async def main():
+    async with serve(handler, "0.0.0.0", int(os.environ["FC_SERVER_PORT"]), compression=None):
+        await asyncio.get_running_loop().create_future()
+
+asyncio.run(main())
+'''
+
+
+def url(app):
+    return app.url.replace("https", "wss")
+
+
+@pytest.mark.parity("instance.crash")
+def test_a_killed_instance_cuts_its_hundred_connections_within_a_second_and_no_others(fc):
+    app = fc.deploy(ECHO, instanceConcurrency=100)
+    neighbour = fc.deploy(ECHO, functionName="neighbour")
+
+    async def story():
+        async with connect(url(neighbour)) as other:
+            held = await asyncio.gather(*(connect(url(app), open_timeout=30).__aenter__() for _ in range(100)))
+            for ws in held:
+                await ws.send("x")
+                await ws.recv()
+            pid = fc.instances("echo")[0]["pid"]
+            began = time.monotonic()
+            os.kill(pid, signal.SIGKILL)
+
+            async def closed(ws):
+                with pytest.raises(ConnectionClosed):
+                    await ws.recv()
+                return ws.close_code, time.monotonic() - began
+
+            ends = await asyncio.gather(*map(closed, held))
+            assert [code for code, _ in ends] == [1006] * 100
+            assert max(seconds for _, seconds in ends) < 1.0
+            async with connect(url(app)) as fresh:
+                await fresh.send("again")
+                assert await fresh.recv() == "again"
+            await other.send("still here")
+            assert await other.recv() == "still here"
+
+    asyncio.run(asyncio.wait_for(story(), 90))
+    ends = [r.data for r in fc.events(function="echo", kinds="request.end")]
+    # The sockets of a dead process may close before its parent hears of the death: then it was "function".
+    assert sum(end["why"] in ("instance", "function") and end["closeCode"] == 1006 for end in ends) == 100
+
+
+def test_a_function_that_floods_its_client_is_held_back(fc, tmp_path):
+    folder = tmp_path / "flood"
+    folder.mkdir()
+    (folder / "main.py").write_text(FLOOD)
+    (folder / "s.yaml").write_text((ECHO / "s.yaml").read_text().replace("echo", "flood"))
+    app = fc.deploy(folder)
+    platform = psutil.Process(fc.at.pid)
+
+    async def story():
+        async with connect(url(app), max_size=None, compression=None) as slow, connect(url(app), max_size=None) as other:
+            await other.send("0")
+            assert await other.recv() == "done"
+            before = platform.memory_info().rss
+            await slow.send(str(256 * 1024 * 1024))
+            await slow.recv()
+            slow.transport.pause_reading()  # from here on the client takes nothing
+            await asyncio.sleep(1.0)  # time for 256 MiB to arrive, if nothing held them back
+            assert platform.memory_info().rss - before < 8 * 1024 * 1024
+            slow.transport.abort()
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
+def test_ctrl_c_ends_a_platform_in_the_foreground_and_all_it_runs(platform_factory):
+    fc = platform_factory()
+    app = fc.deploy(ECHO)
+
+    async def story():
+        async with connect(url(app)) as ws:
+            await ws.send("x")
+            await ws.recv()
+            pids = [fc.at.pid, fc.instances()[0]["pid"]]
+            processes = [psutil.Process(pid) for pid in pids]
+            os.kill(fc.at.pid, signal.SIGINT)
+            with pytest.raises(ConnectionClosed):
+                await ws.recv()
+            return processes
+
+    processes = asyncio.run(asyncio.wait_for(story(), 60))
+    gone, alive = psutil.wait_procs(processes, timeout=15)
+    assert all(p.status() == psutil.STATUS_ZOMBIE for p in alive)
+
+
+def test_a_kernel_may_be_interrupted_and_restarted_and_leaves_nothing_when_it_ends(tmp_path):
+    manager = KernelManager()
+    manager.start_kernel(cwd=str(tmp_path))
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+
+        def run(code):
+            answer = client.execute_interactive(code, timeout=60, output_hook=lambda message: None,
+                                                user_expressions={"pid": "fc.at.pid"})
+            return int(answer["content"]["user_expressions"]["pid"]["data"]["text/plain"])
+
+        begin = f"import fclocal; fc = fclocal.start({str(tmp_path / 'state')!r}); fc.deploy({str(ECHO)!r})"
+        pid = run(begin)
+        manager.interrupt_kernel()
+        assert run("fc.status()['pid']") == pid
+        manager.restart_kernel(now=True)
+        client.wait_for_ready(timeout=60)
+        assert run(begin) == pid, "a kernel that is back in time finds its platform as it was"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    gone, alive = psutil.wait_procs([psutil.Process(pid)], timeout=20)
+    assert all(p.status() == psutil.STATUS_ZOMBIE for p in alive)
+
+
+def test_a_client_that_trusts_only_the_usual_authorities_is_refused_by_its_own_side(fc):
+    app = fc.deploy(ECHO)
+
+    async def story():
+        import certifi
+
+        usual = ssl.create_default_context(cafile=certifi.where())
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await connect(url(app), ssl=usual)
+
+    asyncio.run(asyncio.wait_for(story(), 30))
+    assert not list(fc.events(function="echo", kinds="request.begin"))
+    assert wait_for(fc, "trigger.changed", function="echo")
