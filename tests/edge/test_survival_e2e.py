@@ -83,7 +83,8 @@ def test_a_function_that_floods_its_client_is_held_back(fc, tmp_path):
     platform = psutil.Process(fc.at.pid)
 
     async def story():
-        async with connect(url(app), max_size=None, compression=None) as slow, connect(url(app), max_size=None) as other:
+        flooded = connect(url(app), max_size=None, compression=None)
+        async with flooded as slow, connect(url(app)) as other:
             await other.send("0")
             assert await other.recv() == "done"
             before = platform.memory_info().rss
@@ -113,7 +114,7 @@ def test_ctrl_c_ends_a_platform_in_the_foreground_and_all_it_runs(platform_facto
             return processes
 
     processes = asyncio.run(asyncio.wait_for(story(), 60))
-    gone, alive = psutil.wait_procs(processes, timeout=15)
+    _, alive = psutil.wait_procs(processes, timeout=15)
     assert all(p.status() == psutil.STATUS_ZOMBIE for p in alive)
 
 
@@ -140,7 +141,7 @@ def test_a_kernel_may_be_interrupted_and_restarted_and_leaves_nothing_when_it_en
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
-    gone, alive = psutil.wait_procs([psutil.Process(pid)], timeout=20)
+    _, alive = psutil.wait_procs([psutil.Process(pid)], timeout=20)
     assert all(p.status() == psutil.STATUS_ZOMBIE for p in alive)
 
 
