@@ -184,6 +184,14 @@ def test_a_second_deployment_changes_only_what_differs(fc, folder):
     assert generation() == begin
 
 
+def test_a_zip_is_deployed_as_it_is(fc, folder):
+    (folder / "made.zip").write_bytes(pack(folder / "code"))
+    (made,) = deploy(fc.sdk, folder, overrides={"code": "made.zip"})
+    assert greeting(made.triggers["http"]) == "hello"
+    (folder / "made.zip").write_text("no zip")
+    assert "not a sound zip" in refused(folder, "CodeInvalid", code="made.zip")
+
+
 def test_everything_an_s_yaml_may_ask_for(fc, folder):
     (folder / "s.yaml").write_text(S_YAML + """\
       concurrencyConfig: { reservedConcurrency: 7 }
