@@ -10,10 +10,30 @@
 How an exercise is written: see `workshop.exercises`. How a lesson is described: see `workshop.lessons`.
 """
 
-from workshop.coach import catch_up, check, details, hint, progress, reset
-from workshop.lesson import lesson, parity, predict, recap
-from workshop.panels import console
-from workshop.show import show
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from workshop.workspace import wrong_kernel
+
+if TYPE_CHECKING:
+    from workshop.coach import catch_up, check, details, hint, progress, reset
+    from workshop.course import lesson, parity, predict, recap
+    from workshop.listing import show
+    from workshop.panels import console
 
 __all__ = ["catch_up", "check", "console", "details", "hint", "lesson", "parity", "predict", "progress", "recap",
            "reset", "show"]
+
+_HOMES = {"lesson": "course", "parity": "course", "predict": "course", "recap": "course", "console": "panels",
+          "show": "listing"}
+
+
+def __getattr__(name: str) -> Any:
+    """Resolved on first use, so that a kernel without the kit's packages gets words instead of a traceback."""
+    if name not in __all__:
+        raise AttributeError(f"module 'workshop' has no attribute '{name}'")
+    try:
+        return getattr(import_module(f"workshop.{_HOMES.get(name, 'coach')}"), name)
+    except ModuleNotFoundError as missing:
+        said = wrong_kernel(missing)
+        return lambda *args, **kwargs: print(said)

@@ -11,8 +11,8 @@ from typing import Any, ParamSpec
 from fclocal.core.errors import FcError
 from workshop import build
 from workshop.catalog import Exercise, Task, Trouble, exercises, find, lessons
+from workshop.course import platform
 from workshop.judge import judge, shown
-from workshop.lesson import platform
 from workshop.verdict import Verdict
 from workshop.workspace import Progress, root, state
 

@@ -1,4 +1,4 @@
-"""The console as widgets: a view of the models in `workshop.console`. Printed, it is the same as text."""
+"""The console as widgets: a view of the models in `workshop.console_model`. Printed, it is the same as text."""
 
 import threading
 import time
@@ -10,11 +10,12 @@ import ipywidgets as w
 
 from fclocal.core.errors import FcError
 from fclocal.core.records import Record
-from workshop.console import AUTH, METHODS, Observer, Probe, TriggerForm
+from workshop.console_model import AUTH, METHODS, Observer, Probe, TriggerForm
 from workshop.urls import to_wss
 
 PAUSE = 0.25  # seconds between two redraws: a burst of records is drawn once
-WIDE = {"width": "99%"}
+WIDE, FIELD = {"width": "99%"}, {"width": "420px"}
+FITTED = "<style>.workshop-timeline svg{max-width:100%;height:auto}</style>"
 LABEL = {"description_width": "170px"}
 
 
@@ -37,8 +38,8 @@ class Console:
         self._closed = False
         names = self.form.functions() or ["(no function yet)"]
         self.form.function = app.name if app else names[0]
-        self.function = w.Dropdown(options=names, value=self.form.function, description="Function",
-                                   style=LABEL)
+        self.function = w.Dropdown(options=names, value=self.form.function, description="Function", style=LABEL,
+                                   layout=FIELD)
         self.function.observe(self._chosen, "value")
         self.probe = Probe(self._news.set)
         self.trigger, self.test = TriggerTab(self.form, self._trigger_changed), ProbeTab(self.probe)
@@ -106,7 +107,8 @@ class Console:
         name = self.form.function
         self.test.refresh()
         busy = self.observer.busy(name)
-        self.timeline.value = self.observer.svg(name, time.time() if busy else None)
+        picture = self.observer.svg(name, time.time() if busy else None)
+        self.timeline.value = f'{FITTED}<div class="workshop-timeline">{picture}</div>'
         self.logs.value = _pre(self.observer.logs(name))
         self.bill.value = _pre(self._bill_text())
 
@@ -124,12 +126,13 @@ class TriggerTab:
         self.form = form
         self.changed = changed
         self.rows: list[dict[str, Any]] = []
-        self.name = w.Text(form.name, description="Name", style=LABEL)
-        self.qualifier = w.Text(form.qualifier, description="Version or Alias", style=LABEL)
+        self.name = w.Text(form.name, description="Name", style=LABEL, layout=FIELD)
+        self.qualifier = w.Text(form.qualifier, description="Version or Alias", style=LABEL, layout=FIELD)
         self.methods = w.SelectMultiple(options=METHODS, value=form.methods, rows=len(METHODS),
-                                        description="Request Methods", style=LABEL)
-        self.internet = w.RadioButtons(options=["No", "Yes"], description="Disable Internet URL", style=LABEL)
-        self.auth = w.Dropdown(options=list(AUTH), description="Authentication Method", style=LABEL)
+                                        description="Request Methods", style=LABEL, layout=FIELD)
+        self.internet = w.RadioButtons(options=["No", "Yes"], description="Disable Internet URL", style=LABEL,
+                                       orientation="horizontal", layout=FIELD)
+        self.auth = w.Dropdown(options=list(AUTH), description="Authentication Method", style=LABEL, layout=FIELD)
         self.jwt = w.Textarea(placeholder='{"jwks": {"keys": [...]}, "tokenLookup": "query:token"}', rows=4,
                               description="JWT configuration", style=LABEL,
                               layout={**WIDE, "display": "none"})
@@ -139,7 +142,7 @@ class TriggerTab:
         self.listing = w.HTML()
         buttons = [_button("Create", lambda: self._act(form.create), "primary"),
                    _button("Modify", lambda: self._act(form.modify)), _button("Delete", lambda: self._act(form.delete))]
-        kind = w.Dropdown(options=["HTTP Trigger"], description="Trigger Type", style=LABEL)
+        kind = w.Dropdown(options=["HTTP Trigger"], description="Trigger Type", style=LABEL, layout=FIELD)
         self.box = w.VBox([kind, self.name, self.qualifier, self.methods, self.internet, self.auth, self.jwt,
                            w.HBox(buttons), self.said, self.listing])
 
@@ -166,7 +169,7 @@ class ProbeTab:
         self.url = w.Text(description="URL", style=LABEL, layout=WIDE)
         self.headers = w.Textarea(placeholder="Authorization: Bearer ...", rows=2, description="Headers",
                                   style=LABEL, layout=WIDE)
-        self.subprotocol = w.Text(description="Subprotocol", style=LABEL)
+        self.subprotocol = w.Text(description="Subprotocol", style=LABEL, layout=FIELD)
         self.message = w.Text("hello", description="Message", style=LABEL, layout=WIDE)
         self.state = w.Label("not connected")
         self.frames = w.HTML(_pre(probe.text()))

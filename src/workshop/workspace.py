@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,13 @@ def root() -> Path:
         if (folder / "functions").is_dir() and (folder / "notebooks").is_dir():
             return folder
     return Path(__file__).parents[2]
+
+
+def wrong_kernel(missing: ModuleNotFoundError) -> str:
+    """What to say in a kernel that lacks the kit's packages."""
+    return (f"This kernel ({sys.executable}) has no package {missing.name}.\n"
+            'Choose the workshop\'s kernel: menu Kernel, Change Kernel, "Python 3 (ipykernel)",\n'
+            "in a JupyterLab that was started with: python3 start.py")
 
 
 def state(project: Path) -> Path:

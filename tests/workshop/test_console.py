@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fclocal.client.platform import App, Platform
-from workshop.console import Observer, Probe, TriggerForm
+from workshop.console_model import Observer, Probe, TriggerForm
 from workshop.panels import Console
 from workshop.urls import to_wss
 

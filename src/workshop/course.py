@@ -11,7 +11,7 @@ from typing import Any
 
 from fclocal.core.errors import FcError
 from workshop.catalog import Lesson, Trouble, exercises, find, lessons
-from workshop.workspace import Progress, root, state
+from workshop.workspace import Progress, root, state, wrong_kernel
 
 WIDTH = 76
 
@@ -30,9 +30,7 @@ def lesson(number: int) -> Any:
         print(f"Lesson {number} is not ready: {trouble.message}\n{trouble.cure}")
         return None
     except ModuleNotFoundError as missing:
-        print(f"Lesson {number} is not ready: this kernel has no package {missing.name}.\n"
-              f"It runs {sys.executable}. Choose the kernel of the workshop: menu Kernel, Change Kernel,\n"
-              '"Python 3 (ipykernel)" of a JupyterLab that was started with: python3 start.py')
+        print(wrong_kernel(missing))
         return None
     with Progress(state(root()) / "progress.json").change() as data:
         data["lessons"].setdefault(str(number), time.time())
@@ -95,7 +93,7 @@ def parity(number: int) -> None:
     """Print the rows of the parity table that a lesson touches: what the real service does, and how sure that is."""
     table = tomllib.loads(resources.files("fclocal").joinpath("parity.toml").read_text("utf-8"))
     rows = {row["id"]: row for row in table.get("row", [])}
-    print("On the real platform (documented, measured by us, guessed, or different here):")
+    print("On the real platform (documented, measured, guessed, or different here):")
     for name in _lesson(number).parity:
         row = rows[name]
         note = f" {row['note']}" if row.get("note") else ""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from workshop.catalog import Trouble
-from workshop.show import lines_of, shown
+from workshop.listing import lines_of, shown
 
 PYTHON = '''import os
 

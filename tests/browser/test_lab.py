@@ -1,0 +1,159 @@
+"""The first lesson as a learner sees it: JupyterLab in a real browser, Run All, and the console at work.
+
+Screenshots go to build/screenshots.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from fclocal import FcError, attach
+
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / "build" / "screenshots"
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--no-first-run"]
+SETTINGS = {
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},  # every cell is in the page
+}
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Path:
+    """A copy of what a learner works in."""
+    for folder in ("notebooks", "functions", "exercises", "solutions"):
+        shutil.copytree(ROOT / folder, tmp_path / "kit" / folder,
+                        ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "node_modules"))
+    return tmp_path / "kit"
+
+
+@pytest.fixture
+def lab(kit: Path) -> Iterator[str]:
+    """JupyterLab on the copy, on a port of its own; its URL. Nothing it started survives."""
+    home = kit.parent
+    settings = home / "settings"
+    for name, values in SETTINGS.items():
+        file = settings / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("FCLOCAL_", "JUPYTER", "IPYTHON"))}
+    env |= {f"JUPYTER_{what}_DIR": str(home / what.lower()) for what in ("CONFIG", "DATA", "RUNTIME")}
+    env |= {"JUPYTERLAB_SETTINGS_DIR": str(settings), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+            "IPYTHONDIR": str(home / "ipython"), "PYTHONDONTWRITEBYTECODE": "1",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.port=0", "--IdentityProvider.token=",
+               "--allow-root", f"--ServerApp.root_dir={kit}", "--log-level=ERROR"]
+    with (home / "lab.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=kit, env=env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield url_of(home / "runtime", server)
+    finally:
+        server.terminate()
+        server.wait(20)
+        with suppress(FcError):
+            attach(kit / ".fclocal").stop()
+
+
+def url_of(runtime: Path, server: subprocess.Popen[bytes], patience: float = 60) -> str:
+    """Where the server listens, once it has written it down."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until and server.poll() is None:
+        for file in runtime.glob("jpserver-*.json"):
+            found = json.loads(file.read_text() or "{}")
+            if found.get("port"):
+                return f"http://127.0.0.1:{found['port']}/lab/tree/notebooks"
+        time.sleep(0.1)
+    raise AssertionError((runtime.parent / "lab.log").read_text())
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.set_default_timeout(30_000)
+        yield page
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / "lab-last.png")
+        browser.close()
+
+
+def run_all(page: Page, url: str, notebook: str) -> None:
+    """Open a notebook and run all its cells."""
+    page.goto(f"{url}/{notebook}")
+    expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name=re.compile("^Run All Cells")).first.click()
+
+
+def shot(page: Page, name: str, what: Locator | None = None) -> None:
+    """Keep a picture of the page, or of a part of it."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    (what or page).screenshot(path=SHOTS / f"{name}.png")
+
+
+@pytest.mark.timeout(240)
+def test_run_all_then_a_trigger_a_message_and_the_timeline(lab: str, page: Page) -> None:
+    run_all(page, lab, "00-start.ipynb")
+    console = page.locator(".jp-OutputArea-output:has(.widget-tab)")
+    expect(console).to_be_visible(timeout=90_000)
+    expect(page.locator(".jp-Cell.jp-CodeCell .jp-InputPrompt", has_text="[*]")).to_have_count(0, timeout=60_000)
+    assert page.locator('.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"]').count() == 0
+    console.scroll_into_view_if_needed()
+    shot(page, "lab-1-run-all")
+
+    def tab(name: str) -> None:
+        console.get_by_role("tab", name=name, exact=True).click()
+
+    name = console.get_by_label("Name", exact=True)
+    name.fill("http")
+    console.get_by_role("button", name="Delete").click()
+    expect(console.get_by_text("Deleted.")).to_be_visible()
+    name.fill("http-trigger")
+    console.get_by_role("button", name="Create").click()
+    expect(console.get_by_text(re.compile(r"^Created\. https://localhost:\d+"))).to_be_visible()
+    shot(page, "lab-2-trigger", console)
+
+    tab("Test")
+    assert console.get_by_label("URL").input_value().startswith("wss://localhost:")
+    console.get_by_role("button", name="Connect", exact=True).click()
+    expect(console.get_by_text("connected", exact=True)).to_be_visible()
+    console.get_by_label("Message").fill("good morning")
+    console.get_by_role("button", name="Send text").click()
+    console.get_by_role("button", name="Send binary").click()
+    console.get_by_role("button", name="Ping").click()
+    frames = console.locator("pre:visible")
+    for words in ('-> TEXT    "good morning"', '<- TEXT    "good morning"', "<- BINARY", "<- PONG"):
+        expect(frames.filter(has_text=words)).to_be_visible()
+    shot(page, "lab-3-test", console)
+
+    tab("Timeline")
+    picture = console.locator("svg:visible")
+    expect(picture).to_be_visible()
+    before = picture.evaluate("picture => picture.outerHTML")
+    page.wait_for_function("([e, was]) => document.querySelector(e).outerHTML !== was",
+                           arg=[".widget-tab svg", before])  # it moves while the connection is open
+    tab("Test")
+    console.get_by_role("button", name="Disconnect").click()
+    expect(frames.filter(has_text="closed with 1000")).to_be_visible()
+    tab("Timeline")
+    expect(picture).to_contain_text("1000")
+    shot(page, "lab-4-timeline", console)
+    tab("Logs")
+    expect(frames.filter(has_text="FC Invoke Start")).to_be_visible()
+    shot(page, "lab-5-logs", console)
+    tab("Bill")
+    expect(frames.filter(has_text=re.compile("CU"))).to_be_visible()
+    shot(page, "lab-6-bill", console)
