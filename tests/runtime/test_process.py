@@ -372,6 +372,7 @@ def test_the_last_lines_before_an_exit_are_not_lost(run, tmp_path):
 def test_a_flood_of_output_starves_nobody(run, tmp_path):
     async def scenario():
         async with bench(tmp_path) as it:
+            started = time.monotonic()
             flood = ("import threading, os\n"
                      "threading.Thread(target=lambda: [os.write(1, b'y\\n' * 8192) for _ in iter(int, 1)]).start()\n")
             process = await it.start({"main.py": flood + SERVER})
@@ -384,7 +385,7 @@ def test_a_flood_of_output_starves_nobody(run, tmp_path):
                 late = max(late, time.monotonic() - asked - 0.01)
             assert "hello" in await asyncio.to_thread(ask, process.port)
             assert late < 0.5
-            assert len(it.lines) < 4 * 2000 + 2000
+            assert len(it.lines) <= 2000 * (time.monotonic() - started + 2)
             assert it.dropped and min(it.dropped) > 1000
             assert psutil.Process().memory_info().rss - before < 32 * 2**20
             await process.stop(0)

@@ -84,10 +84,13 @@ def marked(pid: int) -> str:
         except psutil.Error:
             return ""
     try:
-        for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        for entry in environment.split(b"\0"):
             if entry.startswith(MARK.encode() + b"="):
                 return entry.partition(b"=")[2].decode(errors="replace")
-        where = os.readlink(f"/proc/{pid}/cwd").split("/instances/")  # noqa: PTH115 - an emptied environment
+        if environment:  # a learner's shell may stand in an instance's folder; it has an environment of its own
+            return ""
+        where = os.readlink(f"/proc/{pid}/cwd").split("/instances/")  # noqa: PTH115
         return where[1].partition("/")[0] if len(where) > 1 else ""
     except OSError:
         return ""
