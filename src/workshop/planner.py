@@ -24,10 +24,10 @@ MOST = 4000                     # connections that one look simulates
 BASE_MB = 96                    # what the program itself needs
 STYLE = """
 .plan .b{fill:#fff}.plan .i{fill:#1b1f24}.plan .d{fill:#59636e}.plan .c{fill:#2f6fbf}
-.plan .g,.plan .l,.plan .o,.plan .s,.plan .m{fill:none;stroke:#8c959f}.plan .s{stroke-dasharray:6 4}
-.plan .l{stroke:#2f6fbf;stroke-width:2}.plan .o{stroke:#a85400;stroke-width:2}.plan .m{stroke:#b4235a;stroke-width:2}
+.plan .g,.plan .l,.plan .o,.plan .s{fill:none;stroke:#8c959f}.plan .s{stroke-dasharray:6 4}
+.plan .l{stroke:#2f6fbf;stroke-width:2}.plan .o{stroke:#a85400;stroke-width:2}
 @media(prefers-color-scheme:dark){.plan .b{fill:#0d1117}.plan .i{fill:#e6edf3}.plan .d{fill:#9198a1}
-.plan .l{stroke:#6aa5e8}.plan .c{fill:#6aa5e8}.plan .o{stroke:#e39a44}.plan .m{stroke:#f0719f}}"""
+.plan .l{stroke:#6aa5e8}.plan .c{fill:#6aa5e8}.plan .o{stroke:#e39a44}}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +167,12 @@ def against(best: Estimate, server: float, plan: Plan) -> str:
     return f"A server at {server:g} {plan.currency} a month costs {best.cost - server:.2f} {plan.currency} less."
 
 
-def svg(plan: Plan, server: float | None = None, measured: Sequence[tuple[int, float]] = ()) -> str:
-    """Cost against concurrency, the optimum marked. `measured`: points (concurrency, cost) replayed on fclocal."""
+def svg(plan: Plan, server: float | None = None) -> str:
+    """Cost against concurrency, the optimum marked."""
     points = curve(plan)
     best = optimum(points)
     width, height, left, bottom = 640, 300, 70, 250
-    most = max([point.cost for point in points] + [cost for _, cost in measured] + [server or 0.0]) * 1.1 or 1.0
+    most = max([point.cost for point in points] + [server or 0.0]) * 1.1 or 1.0
 
     def x(concurrency: int) -> float:
         return left + math.log(concurrency) / math.log(200) * (width - left - 30)
@@ -194,16 +194,12 @@ def svg(plan: Plan, server: float | None = None, measured: Sequence[tuple[int, f
     parts.append(f'<circle class="o" cx="{x(best.concurrency):.1f}" cy="{y(best.cost):.1f}" r="8"/>'
                  f'<text class="i" x="{x(best.concurrency):.1f}" y="{y(best.cost) - 14:.1f}" text-anchor="middle">'
                  f"cheapest: {best.cost:.2f} {plan.currency}</text>")
-    for concurrency, cost in measured:
-        parts.append(f'<path class="m" d="M{x(concurrency) - 5:.1f} {y(cost) - 5:.1f}l10 10m0-10l-10 10">'
-                     f"<title>measured on fclocal, {concurrency}: {cost:.2f} {plan.currency}</title></path>")
     if server is not None:
         parts.append(f'<path class="s" d="M{left} {y(server):.1f}H{width - 30}"/><text class="d" x="{left + 6}" '
                      f'y="{y(server) - 5:.1f}">always-on server: {server:g} {plan.currency}</text>')
     parts += [f'<text x="{left - 8}" y="{y(most / 1.1) + 4:.1f}" class="d" text-anchor="end">{most / 1.1:.2f}</text>',
               f'<text x="{left - 8}" y="{bottom + 4}" class="d" text-anchor="end">0</text>',
-              f'<text x="{width / 2:.0f}" y="{height - 12}" class="d" text-anchor="middle">instanceConcurrency'
-              f"{', crosses: measured on fclocal' if measured else ''}</text>"]
+              f'<text x="{width / 2:.0f}" y="{height - 12}" class="d" text-anchor="middle">instanceConcurrency</text>']
     return (f'<svg xmlns="http://www.w3.org/2000/svg" class="plan" viewBox="0 0 {width} {height}" width="{width}" '
             f'height="{height}" role="img" aria-label="{escape(title)}. {escape(words)}" '
             f'font-family="system-ui, sans-serif" font-size="12"><style>{STYLE}</style>'
