@@ -196,7 +196,7 @@ class _InstanceTail(_Tail):
     def data_received(self, data: bytes) -> None:
         self.count += len(data)
         self._write(data)
-        self.last = data[-_CLOSE_FRAME:]
+        self.last = data[-_CLOSE_FRAME:] if len(data) >= _CLOSE_FRAME else (self.last + data)[-_CLOSE_FRAME:]
 
 
 def _tapped(write: Write, tap: Tap, direction: str) -> Write:
