@@ -160,7 +160,7 @@ async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | N
 async def _read_log(exercise: Exercise, target: Target, saw: str) -> tuple[str, Trace | None]:
     """The function's log and the learner's line in it; a traceback may come a moment after the closed connection."""
     folders = {"" if folder == "." else f"{folder}/" for folder in target.apps} | ({""} if target.output else set())
-    own = {path.removeprefix(folder): path for folder in folders or {""} for path in exercise.sources
+    own = {path.removeprefix(folder): path for folder in folders or {""} for path in _programs(exercise, target.folder)
            if path.startswith(folder)}
     crashed = "closed with 1011" in saw or "without a Close frame" in saw
     until = time.monotonic() + (CRASH_PATIENCE if crashed else LOG_PATIENCE)
@@ -170,6 +170,13 @@ async def _read_log(exercise: Exercise, target: Target, saw: str) -> tuple[str, 
         if trace or target.remote or not target.apps or time.monotonic() > until:
             return log, replace(trace, file=own[trace.file]) if trace else None
         await asyncio.sleep(0.05)
+
+
+def _programs(exercise: Exercise, folder: Path) -> set[str]:
+    """The files whose lines are the learner's: those of the exercise, and those that were added."""
+    added = {path.relative_to(folder).as_posix() for kind in ("*.py", "*.js", "*.mjs", "*.cjs")
+             for path in folder.rglob(kind) if "node_modules" not in path.parts}
+    return added | set(exercise.sources)
 
 
 def _place(exercise: Exercise, task: Task, folder: Path) -> str:

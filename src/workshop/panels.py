@@ -130,8 +130,7 @@ class TriggerTab:
         self.qualifier = w.Text(form.qualifier, description="Version or Alias", style=LABEL, layout=FIELD)
         self.methods = w.SelectMultiple(options=METHODS, value=form.methods, rows=len(METHODS),
                                         description="Request Methods", style=LABEL, layout=FIELD)
-        self.internet = w.RadioButtons(options=["No", "Yes"], description="Disable Internet URL", style=LABEL,
-                                       orientation="horizontal", layout=FIELD)
+        self.internet = w.Dropdown(options=["No", "Yes"], description="Disable Internet URL", style=LABEL, layout=FIELD)
         self.auth = w.Dropdown(options=list(AUTH), description="Authentication Method", style=LABEL, layout=FIELD)
         self.jwt = w.Textarea(placeholder='{"jwks": {"keys": [...]}, "tokenLookup": "query:token"}', rows=4,
                               description="JWT configuration", style=LABEL,

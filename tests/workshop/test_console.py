@@ -96,7 +96,7 @@ def test_the_observer_follows_until_the_platform_ends(fc: Platform, app: App) ->
     probe.end()
     assert told.until(lambda: not observer.busy(app.name))
     assert "<svg" in observer.svg(app.name)
-    assert "closed" in observer.logs(app.name)
+    assert "FC Invoke Start" in observer.logs(app.name)
     assert app.name in observer.timeline(app.name)
     observer.close()
 

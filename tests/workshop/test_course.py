@@ -85,3 +85,9 @@ def test_a_kernel_without_the_packages_says_which_to_choose() -> None:
                           capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Choose the workshop's kernel") == 2
+
+
+def test_no_module_is_named_like_a_public_function() -> None:
+    """Importing such a module would put it in the function's place."""
+    modules = {path.stem for path in (ROOT / "src" / "workshop").glob("*.py")}
+    assert not modules & set(workshop.__all__)
