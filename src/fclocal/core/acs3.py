@@ -29,6 +29,8 @@ WINDOW = 15 * 60
 _AUTHORIZATION = re.compile(
     r"ACS3-HMAC-SHA256 +Credential=([^,\s]+), *SignedHeaders=([a-z0-9;_-]+), *Signature=([0-9a-f]{64})")
 _AMBIGUOUS = re.compile(r"[&=\x00-\x1f]")
+_NEEDLESS = re.compile(r"%(2[DEF]|3\d|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", re.IGNORECASE)
+"""Escapes that no client writes: of "/" and of the characters that stand for themselves (RFC 3986, 2.3)."""
 
 Pairs = Sequence[tuple[str, str]]
 """Query parameters, decoded, in the order of the URL."""
@@ -83,7 +85,9 @@ def verify_trigger(head: RequestHead, *, keys: Mapping[str, str], now: float) ->
     # The official samples sign the path as typed, which the HTTP client may escape on its way out; and the first
     # value of each parameter, some of them without the blank ones. Both spellings of each are taken.
     decoded = unquote(head.path, errors="surrogateescape")
-    paths = [head.path] if _AMBIGUOUS.search(decoded) else [head.path, decoded]
+    # Else a request signed for /a/b could be sent as /a%2Fb.
+    changed = _AMBIGUOUS.search(decoded) or _NEEDLESS.search(head.path)
+    paths = [head.path] if changed else [head.path, decoded]
     first = tuple(dict(reversed(_pairs(head.query))).items())
     queries = [first, tuple((key, value) for key, value in first if value)]
     claim.check(head, [path.replace("$", "%24") for path in paths], queries, "", keys)
