@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fclocal.core.dispatch import Reject, Seat, Start, Take, Wait, backoff, decide, surplus
+from fclocal.core.dispatch import Reject, Seat, Start, Take, Wait, backoff, decide, startable, surplus
 from fclocal.core.lifecycle import State
 
 
-def where(seats, *, concurrency=2, waiting=0, reserved=None, quota=100):
+def where(seats, *, concurrency=2, waiting=0, reserved=None, quota=100, startable=1):
     return decide(seats, concurrency=concurrency, waiting=waiting, running=len(seats), reserved=reserved,
-                  in_region=len(seats), quota=quota)
+                  in_region=len(seats), quota=quota, startable=startable)
 
 
 @pytest.mark.parity("dispatch.fill-first")
@@ -83,3 +83,16 @@ def test_fifty_tries_in_ten_seconds_start_few_instances():
             starts, failures = starts + 1, failures + 1
             blocked_until = now + backoff(failures)
     assert starts <= 10
+
+
+@pytest.mark.parity("dispatch.scale-out")
+def test_the_scale_out_speed_limits_starts_only():
+    assert isinstance(where([], startable=0), Reject)
+    assert where([Seat("a", State.ACTIVE, 1, 0.0)], startable=0) == Take("a")
+    assert where([Seat("a", State.STARTING, 0, 0.0)], startable=0, waiting=1) == Wait()
+
+
+@pytest.mark.parity("dispatch.scale-out")
+@pytest.mark.parametrize(("left", "elapsed", "may"), [(300, 0, 300), (0, 1, 5), (299, 60, 300), (-1, 0.4, 1)])
+def test_the_burst_refills_at_its_rate(left, elapsed, may):
+    assert startable(left, elapsed, burst=300, per_minute=300) == may

@@ -50,7 +50,7 @@ class Bench:
         revision = Revision(generation=1, config=config, code=Code(checksum="0", size=1), created=0.0)
         self.pool = Pool(
             revision, journal=self.journal, clock=self.clock, launch=self.launch,
-            census=lambda: Census(len(self.pool.instances), len(self.pool.instances), reserved, 100),
+            census=lambda: Census(len(self.pool.instances), len(self.pool.instances), reserved, 100, 300),
             new_id=lambda: f"c-{next(numbers)}", freeze_after=freeze_after, before_stop=self.before_stop)
 
     async def launch(self, instance):

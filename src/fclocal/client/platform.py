@@ -199,7 +199,8 @@ def app(wire: dict[str, Any]) -> App:
 def start(state: str | os.PathLike[str] | None = None, **options: Any) -> Platform:
     """Start the platform, or attach to the one that runs.
 
-    `options` are those of the platform (freeze, idle_release, instance_quota, propagation, start_limit); they count
+    `options` are those of the platform (freeze, idle_release, instance_quota, scale_burst, scale_per_minute,
+    propagation, start_limit); they count
     when it starts. Raises FcError: PlatformStartFailed, or InvalidArgument where a running platform has others.
     """
     found = daemon.spawn(state_dir(state), keep=False, options=options)

@@ -224,7 +224,8 @@ def _spans(spans: Sequence[Span]) -> list[str]:
     lines = [f"{'instance':<24}{'first in':<15}{'last out':<15}{'billed (s)':>12}{'requests':>10}"]
     for span in spans[:SHOWN_SPANS]:
         end = "still running" if span.running else _clock(span.end)
-        lines.append(f"{span.instance[:22]:<24}{_clock(span.begin):<15}{end:<15}{span.ms / 1000:>12.3f}{span.requests:>10}")
+        lines.append(f"{span.instance[:22]:<24}{_clock(span.begin):<15}{end:<15}{span.ms / 1000:>12.3f}"
+                     f"{span.requests:>10}")
     if rest := spans[SHOWN_SPANS:]:
         lines.append(f"{f'and {len(rest)} more intervals':<54}{sum(span.ms for span in rest) / 1000:>12.3f}"
                      f"{sum(span.requests for span in rest):>10}")

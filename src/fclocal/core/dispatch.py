@@ -58,13 +58,14 @@ def decide(
     reserved: int | None,
     in_region: int,
     quota: int,
+    startable: int,
 ) -> Decision:
     """Where one more request of a revision goes.
 
     seats: the revision's instances. concurrency: requests one instance takes. waiting: requests that already
     wait for starting instances. running: instances of the function, all revisions. reserved: the function's
     reservedConcurrency (most instances; 0 blocks all calls). in_region, quota: instances of all functions,
-    and the most there may be.
+    and the most there may be. startable: instances that the scale-out speed lets start now.
     """
     if reserved == 0:
         return Reject("reservedConcurrency of the function is 0: all calls are blocked")
@@ -79,7 +80,14 @@ def decide(
         return Reject(f"the function runs on {running} of at most {reserved} instances (reservedConcurrency)")
     if in_region >= quota:
         return Reject(f"{in_region} of at most {quota} instances of the region are in use")
+    if startable < 1:
+        return Reject("instances cannot be started faster (scale-out speed of the region)")
     return Start()
+
+
+def startable(left: float, elapsed: float, *, burst: int, per_minute: float) -> float:
+    """How many instances may be started, `elapsed` seconds after `left` were: a bucket of `burst` that refills."""
+    return min(float(burst), left + elapsed * per_minute / 60)
 
 
 def surplus(seats: Collection[Seat], *, now: float, idle_since: dict[str, float], keep: int, idle: float) -> list[str]:

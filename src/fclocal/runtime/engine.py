@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from fclocal.core import admission, affinity, faults, identifiers
+from fclocal.core import admission, affinity, dispatch, faults, identifiers
 from fclocal.core.admission import Admission
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
@@ -39,6 +39,8 @@ class Options:
     freeze: bool = True
     idle_release: float = 60.0  # release of a request-spawned instance after its last request
     instance_quota: int = 100  # instances per region
+    scale_burst: int = 300  # instances that may be started at once, and per minute after that
+    scale_per_minute: float = 300.0
     memory_sweep: float = 0.5
     propagation: float = 0.0  # until a new trigger answers ("about 10 seconds" on the service)
 
@@ -161,6 +163,7 @@ class Engine:
         self._sessions = Sessions()
         self._leases: dict[str, Lease] = {}
         self._pools: dict[tuple[str, str, int], Pool] = {}
+        self._starts_left = float(options.scale_burst), clock.now()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closing = False
 
@@ -361,7 +364,7 @@ class Engine:
                 clock=self.clock,
                 launch=self._start,
                 census=lambda: self._census(name),
-                new_id=lambda: identifiers.instance_id(self.clock.now(), os.urandom(12)),
+                new_id=self._new_instance,
                 freeze_after=LINGER if self.options.freeze else None,
                 before_stop=self._starter.before_stop,
             )
@@ -376,7 +379,19 @@ class Engine:
             of_region=len(self.instances()),
             reserved=None if function is None else function.reserved_concurrency,
             quota=self.options.instance_quota,
+            startable=int(self._startable(self.clock.now())),
         )
+
+    def _startable(self, now: float) -> float:
+        left, since = self._starts_left
+        options = self.options
+        return dispatch.startable(left, now - since, burst=options.scale_burst, per_minute=options.scale_per_minute)
+
+    def _new_instance(self) -> str:
+        """The id of an instance that starts now; it counts against the scale-out speed."""
+        now = self.clock.now()
+        self._starts_left = self._startable(now) - 1, now
+        return identifiers.instance_id(now, os.urandom(12))
 
     async def _start(self, instance: Instance) -> Process:
         key = instance.revision.key

@@ -65,6 +65,7 @@ class Census:
     of_region: int
     reserved: int | None
     quota: int
+    startable: int
 
 
 class Pool:
@@ -129,6 +130,7 @@ class Pool:
             reserved=census.reserved,
             in_region=census.of_region,
             quota=census.quota,
+            startable=census.startable,
         )
         match decision:
             case dispatch.Take(instance_id):
