@@ -80,4 +80,4 @@ def test_a_project_of_other_files_may_lie_beside(fc: Platform, tmp_path: Path) -
     assert judged("1.1", put(tmp_path / "01-echo", files), fc).word == "PASS"
     files["answers.py"] = "def loud(text):\n    return text.uper()\n"
     verdict = judged("1.1", put(tmp_path / "01-echo", files), fc)
-    assert verdict.first_line() == "1.1 CRASHED  AttributeError: 'str' object has no attribut... (answers.py line 2)"
+    assert verdict.first_line() == "1.1 CRASHED  AttributeError: 'str' object has no attr... (answers.py line 2)"
