@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shutil
 import ssl
 import time
 from collections.abc import Iterable, Iterator
@@ -78,6 +79,12 @@ def caller(url: str) -> Iterator[Any]:
         yield send
     finally:
         connection.close()
+
+
+def beside_ws(script: Path, folder: Path) -> Path:
+    """A copy of a Node.js program in `folder`, where it finds the package ws of functions/01-echo-node."""
+    (folder / "node_modules").symlink_to(ROOT / "functions" / "01-echo-node" / "node_modules")
+    return Path(shutil.copy(script, folder))
 
 
 def set_trigger(fc: Platform, function: str, name: str = "http", *, qualifier: str | None = None,

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from darabonba.request import DaraRequest
 from jwt.algorithms import RSAAlgorithm
-from service_kit import ROOT, Answer, call, kinds_since, last, platform, records_since, set_trigger
+from service_kit import ROOT, Answer, beside_ws, call, kinds_since, last, platform, records_since, set_trigger
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -116,14 +117,10 @@ def test_the_window_of_15_minutes(fc: Platform, signed_url: str, seconds: int, s
 
 @pytest.mark.parametrize("client", ["sign.py", "sign.mjs"])
 @pytest.mark.parametrize("scheme", ["https", "wss"])
-def test_the_documented_clients(fc: Platform, signed_url: str, client: str, scheme: str) -> None:
+def test_the_documented_clients(fc: Platform, signed_url: str, client: str, scheme: str, tmp_path: Path) -> None:
     target = signed_url.replace("https", scheme) + "/a%20b/$x?room=tea%20time%21&a=1"
     program = sys.executable if client.endswith("py") else "node"
-    script = FOLDER / "clients" / client
-    if (scheme, program) == ("wss", "node"):  # import "ws" looks beside the script
-        script = ROOT / "functions" / "01-echo-node" / "node_modules" / ".signed" / client
-        script.parent.mkdir(exist_ok=True)
-        script.write_bytes((FOLDER / "clients" / client).read_bytes())
+    script = beside_ws(FOLDER / "clients" / client, tmp_path)
     env = {**os.environ, "FC_KEY_ID": fc.at.access_key_id, "FC_KEY_SECRET": fc.at.access_key_secret}
     done = subprocess.run([program, str(script), target], env=env, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
