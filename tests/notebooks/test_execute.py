@@ -68,10 +68,16 @@ def complaints(book: dict[str, Any]) -> list[str]:
         meant = "raises-exception" in cell["metadata"].get("tags", [])
         for output in cell.get("outputs", []):
             if output["output_type"] == "error" and not meant:
-                found.append("".join(cell["source"]) + "\n" + "\n".join(output["traceback"]))
+                found.append("".join(cell["source"]) + f"\n--> {output['ename']}: {output['evalue']}")
             elif output.get("name") == "stderr" and any(words in text_of(output) for words in LOST):
                 found.append("".join(cell["source"]) + "\n" + text_of(output))
     return found
+
+
+def platform_log(kit: Path) -> str:
+    """The last words of the platform, for the message of a test that failed."""
+    log = kit / ".fclocal" / "platform.log"
+    return "\nThe platform said:\n" + log.read_text("utf-8", errors="replace")[-3000:] if log.exists() else ""
 
 
 def printed(book: dict[str, Any]) -> str:
@@ -81,7 +87,7 @@ def printed(book: dict[str, Any]) -> str:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_an_untouched_notebook_runs_through(path: Path, kit: Path) -> None:
     book = run(kit, path.name)
-    assert not complaints(book), "\n\n".join(complaints(book))
+    assert not complaints(book), "\n\n".join(complaints(book)) + platform_log(kit)
     assert f"Setup complete. Lesson {int(path.stem[:2])}" in printed(book)
     assert book["metadata"]["seconds"] < LIMIT
 
@@ -90,7 +96,7 @@ def test_an_untouched_notebook_runs_through(path: Path, kit: Path) -> None:
 def test_with_the_solutions_in_place_every_check_passes(path: Path, kit: Path) -> None:
     shutil.copytree(kit / "solutions" / path.stem, kit / "exercises" / path.stem, dirs_exist_ok=True)
     book = run(kit, path.name)
-    assert not complaints(book), "\n\n".join(complaints(book))
+    assert not complaints(book), "\n\n".join(complaints(book)) + platform_log(kit)
     verdicts = re.findall(r"^(\d+\.\d+) (PASS|NOT YET|NOT STARTED|CRASHED|OUR FAULT)", printed(book), re.MULTILINE)
     asked = {name for cell in book["cells"] if cell["cell_type"] == "code"
              for name in re.findall(r'^check\("(\d+\.\d+)"\)', "".join(cell["source"]), re.MULTILINE)}
