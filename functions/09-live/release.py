@@ -1,0 +1,170 @@
+"""Release a function by version and alias: publish, try on a part of the traffic, go on or go back, remove.
+
+    export LIVE_KEY_ID=... LIVE_KEY_SECRET=... LIVE_ENDPOINT=fcv3.cn-hangzhou.aliyuncs.com
+    python3 release.py live publish
+    python3 release.py live point 1 2 0.1
+
+Runs on your machine, needs alibabacloud-fc20230330, and is not part of the package (.fcignore).
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from alibabacloud_fc20230330 import models as m
+from alibabacloud_fc20230330.client import Client
+from alibabacloud_tea_openapi.models import Config
+from Tea.exceptions import TeaException
+
+ALIAS = "prod"
+
+
+# region client
+def client(key_id: str, key_secret: str, endpoint: str) -> Client:
+    """The official client with what three environment variables of these names hold, and with no other key.
+
+    Without a key of yours the SDK would look for one in this machine's files, variables and metadata.
+    """
+    missing = [name for name in (key_id, key_secret, endpoint) if not os.environ.get(name)]
+    if missing:
+        raise LookupError(f"set the environment variables {', '.join(missing)}")
+    at = os.environ[endpoint]
+    return Client(Config(
+        access_key_id=os.environ[key_id], access_key_secret=os.environ[key_secret], endpoint=at,
+        protocol="http" if at.startswith("127.0.0.1:") else "https", read_timeout=600_000))
+# endregion
+
+
+# region publish
+def publish(fc: Client, name: str) -> str:
+    """Freeze what is deployed now as a version; its number."""
+    body = m.PublishVersionInput()
+    return str(fc.publish_function_version(name, m.PublishFunctionVersionRequest(body=body)).body.version_id)
+# endregion
+
+
+# region point
+def point(fc: Client, name: str, version: str, canary: str = "", share: float = 0.0) -> None:
+    """Let the alias be `version`; with a canary, `share` (0 to 1) of the requests get that version instead."""
+    to = {"version_id": version, "additional_version_weight": {canary: share} if canary else {}}
+    try:
+        fc.update_alias(name, ALIAS, m.UpdateAliasRequest(body=m.UpdateAliasInput(**to)))
+    except TeaException as error:
+        if error.status_code != 404:
+            raise
+        fc.create_alias(name, m.CreateAliasRequest(body=m.CreateAliasInput(alias_name=ALIAS, **to)))
+# endregion
+
+
+def trigger(fc: Client, name: str) -> str:
+    """The URL of the alias: its HTTP trigger, made like that of LATEST if there is none yet."""
+    have = [t for t in triggers(fc, name) if t.trigger_type == "http"]
+    for one in have:
+        if one.qualifier == ALIAS:
+            return str(one.http_trigger.url_internet)
+    if not have:
+        raise LookupError(f"{name} has no HTTP trigger to take the settings from: deploy it first")
+    body = m.CreateTriggerInput(trigger_name=ALIAS, trigger_type="http", qualifier=ALIAS,
+                                trigger_config=have[0].trigger_config)
+    made = fc.create_trigger(name, m.CreateTriggerRequest(body=body))
+    return str(made.body.http_trigger.url_internet)
+
+
+# What there is
+
+def pages(call: Callable[[str | None], Any], field: str) -> Iterator[Any]:
+    """All items of a list operation, page by page."""
+    token = None
+    while True:
+        page = call(token).body
+        yield from getattr(page, field) or []
+        token = page.next_token
+        if not token:
+            return
+
+
+def triggers(fc: Client, name: str) -> list[Any]:
+    return list(pages(lambda t: fc.list_triggers(name, m.ListTriggersRequest(limit=100, next_token=t)), "triggers"))
+
+
+def aliases(fc: Client, name: str) -> list[Any]:
+    return list(pages(lambda t: fc.list_aliases(name, m.ListAliasesRequest(limit=100, next_token=t)), "aliases"))
+
+
+def versions(fc: Client, name: str) -> list[Any]:
+    return list(pages(lambda t: fc.list_function_versions(
+        name, m.ListFunctionVersionsRequest(limit=100, next_token=t)), "versions"))
+
+
+def domains(fc: Client, name: str) -> list[Any]:
+    """The custom domains with a route to the function."""
+    every = pages(lambda t: fc.list_custom_domains(m.ListCustomDomainsRequest(limit=100, next_token=t)),
+                  "custom_domains")
+    return [one for one in every if any(route.function_name == name for route in one.route_config.routes or [])]
+
+
+# region left
+def left(fc: Client, name: str) -> list[str]:
+    """All that exists of the function, a line each; nothing when it is gone."""
+    found = [f"custom domain {one.domain_name}" for one in domains(fc, name)]
+    try:
+        fc.get_function(name, m.GetFunctionRequest())
+    except TeaException as error:
+        if error.status_code != 404:
+            raise
+        return found
+    return [f"function {name}",
+            *(f"trigger {one.trigger_name} of {one.qualifier}" for one in triggers(fc, name)),
+            *(f"alias {one.alias_name}: version {one.version_id} {one.additional_version_weight or ''}".rstrip()
+              for one in aliases(fc, name)),
+            *(f"version {one.version_id}" for one in versions(fc, name)), *found]
+# endregion
+
+
+def remove(fc: Client, name: str) -> list[str]:
+    """Delete the function and what hangs on it, users first; what is left. A domain with other routes stays."""
+    for one in domains(fc, name):
+        if all(route.function_name == name for route in one.route_config.routes):
+            fc.delete_custom_domain(one.domain_name)
+    for one in triggers(fc, name):
+        fc.delete_trigger(name, one.trigger_name)
+    for one in aliases(fc, name):
+        fc.delete_alias(name, one.alias_name)
+    for one in versions(fc, name):
+        fc.delete_function_version(name, one.version_id)
+    fc.delete_function(name)
+    return left(fc, name)
+
+
+def main() -> int:
+    """One command; the exit code is 1 for an error that is said, and when something is left after `remove`."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("name", help="the function")
+    parser.add_argument("act", choices=("publish", "point", "status", "remove"))
+    parser.add_argument("version", nargs="?", help="for point: the version that the alias is to be")
+    parser.add_argument("canary", nargs="?", default="", help="for point: another version, for a part of the requests")
+    parser.add_argument("share", nargs="?", type=float, default=0.0, help="how large a part, from 0 to 1")
+    given = parser.parse_args()
+    if given.act == "point" and not given.version:
+        parser.error("point needs a version")
+    try:
+        fc = client("LIVE_KEY_ID", "LIVE_KEY_SECRET", "LIVE_ENDPOINT")
+        if given.act == "publish":
+            print("version", publish(fc, given.name))
+        elif given.act == "point":
+            point(fc, given.name, given.version, given.canary, given.share)
+            print(ALIAS, "at", trigger(fc, given.name))
+        else:
+            rest = left(fc, given.name) if given.act == "status" else remove(fc, given.name)
+            print(*rest or ["nothing is left"], sep="\n")
+            return 1 if rest and given.act == "remove" else 0
+    except (LookupError, TeaException) as error:
+        print(error.args[0] if isinstance(error, LookupError) else error.message, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
