@@ -8,6 +8,7 @@ import asyncio
 import sys
 
 import socketio
+from socketio.exceptions import ConnectionError
 
 
 class Stream:
@@ -53,7 +54,10 @@ async def main(arguments: list[str]) -> None:
     parser.add_argument("--transports", default="websocket", help="websocket, or polling,websocket to see it fail")
     options = parser.parse_args(arguments)
     stream = Stream(options.url, transports=tuple(options.transports.split(",")))
-    await stream.follow(options.until)
+    try:
+        await stream.follow(options.until)
+    except ConnectionError as refused:
+        sys.exit(f"no connection by {options.transports}: {refused}")
     print(f"{len(stream.messages)} messages over {stream.connections} connections")
 
 
