@@ -193,7 +193,7 @@ def _tried(it: Candidate) -> Point:
         served = served + 1 if record.kind == "request.begin" else 0
     if not served:
         return Point("tried", "FIX", "deploy it on fclocal and connect: 127.0.0.1 or a wrong port would show there.")
-    return Point("tried", "OK", f"on fclocal it served {served} requests since its last change")
+    return Point("tried", "OK", f"requests that it served on fclocal since its last change: {served}")
 
 
 def _timeout(it: Candidate) -> Point:
