@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fclocal.core.errors import FcError
 from workshop import build, coach
-from workshop.catalog import Trouble, find
+from workshop.catalog import Trouble, find, lessons
 from workshop.workspace import root
 
 
@@ -40,6 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     catch_up = add("catch-up", "make everything ready for a lesson", lambda given: coach.catch_up(given.lesson))
     catch_up.add_argument("lesson", type=int)
     add("build", "write exercises/ and solutions/ from their source", _build)
+    pages = add("render", "run lessons and write them as web pages", _render)
+    pages.add_argument("lessons", type=int, nargs="*", metavar="LESSON", help="numbers; default: all")
+    pages.add_argument("--to", default="build/lessons", help="folder, default build/lessons")
     add("tour", "the whole main job once, without a browser", _tour)
     return parser
 
@@ -56,6 +59,16 @@ def _check(given: argparse.Namespace) -> int:
 def _build(given: argparse.Namespace) -> None:
     changed = build.write(root())
     print("\n".join(f"wrote {path}" for path in changed) or "exercises/ and solutions/ are up to date")
+
+
+def _render(given: argparse.Namespace) -> None:
+    from workshop.render import render
+
+    known = [number for number, lesson in lessons().items() if (root() / "notebooks" / lesson.notebook).is_file()]
+    if unknown := set(given.lessons) - set(known):
+        raise Trouble(f"There is no lesson {min(unknown)}.", f"Lessons: {' '.join(map(str, known))}")
+    for page in render(root(), given.lessons or known, root() / given.to):
+        print(f"wrote {page}")
 
 
 def _tour(given: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -17,6 +18,7 @@ from workshop.verdict import Verdict
 from workshop.workspace import Progress, root, state
 
 P = ParamSpec("P")
+TRIES = 3  # failed checks after which more help is offered
 
 
 def in_words(act: Callable[P, None]) -> Callable[P, None]:
@@ -27,6 +29,8 @@ def in_words(act: Callable[P, None]) -> Callable[P, None]:
             act(*args, **kwargs)
         except (Trouble, FcError) as trouble:
             print(f"{trouble.message}\n{trouble.cure}".rstrip())
+        except KeyboardInterrupt:
+            print("Stopped.")
     return told
 
 
@@ -53,6 +57,8 @@ def verdict(exercise: Exercise, task: Task, *, project: Path | None = None, url:
     if found.word == "PASS":
         facts["passed"] = known.get("passed", time.time())
     store.note(task.id, **facts)
+    if failed and facts["fails"] >= TRIES:
+        found = replace(found, lines=(*found.lines[:-1], ("Next", _offer(exercise, task, known["hints"]))))
     kept = store.path.parent / "details" / f"{task.id}.txt"
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(found.details(), encoding="utf-8")
@@ -139,6 +145,13 @@ def _solution(exercise: Exercise, task: Task) -> str:
     return ", ".join(f"solutions/{exercise.slug}/{file}" for file in exercise.files_of(task.id))
 
 
+def _offer(exercise: Exercise, task: Task, used: int) -> str:
+    """What to try after several failed checks: a hint, and after the last one the solution."""
+    left = len(exercise.hints[task.id]) - used
+    more = f'hint("{task.id}"), {left} left' if left > 0 else _solution(exercise, task)
+    return f'{more}; or details("{task.id}") for the frames'
+
+
 def _stamp() -> str:
     return time.strftime("%Y%m%d-%H%M%S")
 
@@ -153,7 +166,7 @@ def _apart(work: Callable[[], Verdict]) -> Verdict:
         except BaseException as error:
             box.append(error)
 
-    thread = threading.Thread(target=run, name="workshop-check")
+    thread = threading.Thread(target=run, name="workshop-check", daemon=True)
     thread.start()
     thread.join()
     if isinstance(box[0], BaseException):

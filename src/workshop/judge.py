@@ -146,6 +146,7 @@ async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | N
     if trace and not (known and trace.error.startswith("ConnectionClosed")):
         place = f"{trace.file} line {trace.line}"
         lines = [("", _code_line(target.folder / trace.file, trace.line)), *told,
+                 *([("Likely", known.likely)] if known and known.log and known.likely else []),
                  ("Look at", shown(exercise, place)), ("Next", _next(task))]
         return Verdict(task.id, "CRASHED", crash(task.id, trace.error, place), tuple(lines),
                        tuple(target.said), tuple(target.wire))

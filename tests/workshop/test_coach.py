@@ -121,3 +121,27 @@ def test_a_fault_of_ours_does_not_look_like_the_learners(project: Path, monkeypa
     assert found.first_line() == "1.1 OUR FAULT  this is a fault in the kit, not in your code"
     workshop.details("1.1")
     assert "RuntimeError: the kit is broken" in capsys.readouterr().out
+
+
+def test_after_three_failed_checks_more_help_is_offered(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "exercises/03-wss/urls.py").write_text("def to_wss(url):\n    return url\n")
+    for _ in range(3):
+        capsys.readouterr()
+        workshop.check("3.1")
+    count = len(find("3.1")[0].hints["3.1"])
+    assert f'Next     : hint("3.1"), {count} left; or details("3.1") for the' in capsys.readouterr().out
+    for _ in range(count):
+        workshop.hint("3.1")
+    capsys.readouterr()
+    workshop.check("3.1")
+    assert "Next     : solutions/03-wss/urls.py; or details" in capsys.readouterr().out
+
+
+def test_an_interrupt_is_not_a_traceback(project: Path, monkeypatch: pytest.MonkeyPatch,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(coach, "verdict", interrupted)
+    workshop.check("1.1")
+    assert capsys.readouterr().out == "Stopped.\n"
