@@ -19,7 +19,7 @@ NAMES = st.sampled_from(
     [b"connection", b"upgrade", b"x-fc-request-id", b"x-fc-other", b"te", b"host", b"cookie", b"x-mine", b"keep-alive",
      b"transfer-encoding", b"content-length", b"x-forwarded-for", b"expect", b"date", b"server", b"set-cookie"]
 )  # fmt: skip
-VALUES = st.sampled_from([b"", b"a", b"x-fc-request-id", b"x-fc-account-id, host", b"close, x-mine", b"websocket", b"9"])
+VALUES = st.sampled_from([b"", b"a", b"x-fc-request-id", b"x-fc-account-id, host", b"close, x-mine", b"websocket"])
 ANY = st.lists(st.tuples(NAMES, VALUES)).map(tuple)
 
 

@@ -287,6 +287,28 @@ def test_a_function_that_half_closes(platform: Platform) -> None:
     assert (end["why"], end["close_code"]) == ("function", 1006)
 
 
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_function_that_ends_right_after_its_101(platform: Platform, reset: bool, tls: bool) -> None:
+    """What it sent arrives, and then the end of the connection, however early that came."""
+
+    def handle(sock: socket.socket) -> None:
+        read_head(sock)
+        sock.sendall(SWITCHED + b"bye")
+        if reset:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with instance(handle) as platform.engine.port:
+        for number in range(20):
+            answer = platform.ask(UPGRADE, tls)
+            if answer.status == 101:
+                assert answer.body == b"bye" or reset
+                assert platform.engine.end(number)["close_code"] in ((1006,) if not reset else (1006, None))
+            else:  # the reset overtook the answer
+                assert reset and answer.error == "BadResponse"
+            platform.engine.end(number)
+
+
 def test_a_client_that_does_not_go_after_the_function_has_gone(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

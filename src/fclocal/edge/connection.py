@@ -26,10 +26,10 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.on_gone: Callable[[], None] | None = None
         self.ended = False  # nothing more will come
+        self.lost = False  # nothing can be sent either
         self._made = False
         self._buffer = bytearray()
         self._paused = False
-        self._lost = False
         self._discarding = False
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
@@ -102,19 +102,19 @@ class Connection(asyncio.Protocol):
     # Writing
 
     def write(self, data: bytes) -> None:
-        if not self._lost:
+        if not self.lost:
             self.transport.write(data)
 
     async def drain(self) -> None:
         """Wait until the other end has taken most of what was written. Raises ConnectionError if it is gone."""
-        if self._writer is not None and not self._lost:
+        if self._writer is not None and not self.lost:
             await self._writer
-        if self._lost:
+        if self.lost:
             raise ConnectionResetError
 
     def finish(self) -> None:
         """Close once all is sent. What still comes is thrown away, so that no reset overtakes the last answer."""
-        if self._lost or self.transport.is_closing():
+        if self.lost or self.transport.is_closing():
             return
         self._discarding, self.on_gone = True, None
         self.take()
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
         return self._made and not self._discarding and self.transport.can_write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = self.ended = True
+        self.lost = self.ended = True
         self._wake()
         if self._writer is not None and not self._writer.done():
             self._writer.set_result(None)

@@ -313,16 +313,18 @@ class Exchange:
         client.write(self._head_for_client(response, ()))
         self._status = 101
         self._tunnel = Tunnel(client.transport, upstream.transport, self._tunnel_ended, tap)
-        self._tunnel.start(client.take(), upstream.take())
+        self._tunnel.start(client.take(), upstream.take(), ended=upstream.ended, lost=upstream.lost)
         # A tunnel may last for hours and there may be thousands: keep only what its end needs.
         client.on_gone = None
         del self._client, self._request, self._upload, self._admitted, self._upstream
+        del self._peer, self._draw, self._wall
 
     def _tunnel_ended(self, tunnel: Tunnel) -> None:
         code = tunnel.close_code
         if code is None and tunnel.first == "function":
             code = 1006
         self._end("done" if tunnel.close_code is not None else tunnel.first or "client", close_code=code)
+        self._tunnel = None
 
     # Endings
 
@@ -343,7 +345,7 @@ class Exchange:
             "shutdown": FcError("ResourceThrottled", reason="the platform is shutting down"),
             "client": FcError("ClientClosedRequest"),
         }
-        return self._refuse(errors[why], why)
+        return self._refuse(errors.get(why) or FcError("InternalServerError"), why)
 
     def _refuse(self, error: FcError, why: str = "function") -> bool:
         """Answer with an error of the platform, if the client can still take one."""

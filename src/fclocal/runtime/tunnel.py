@@ -45,15 +45,23 @@ class Tunnel:
         self._inward = _Tail(self, client, inward if tap is None else _tapped(inward, tap, "in"))
         self._outward = _InstanceTail(self, instance, outward if tap is None else _tapped(outward, tap, "out"))
 
-    def start(self, early_in: bytes, early_out: bytes) -> None:
-        """Join the two; what had already come from the client (`early_in`) and the instance goes first."""
+    def start(self, early_in: bytes, early_out: bytes, *, ended: bool = False, lost: bool = False) -> None:
+        """Join the two; what had already come from the client (`early_in`) and the instance goes first.
+
+        ended, lost: the instance has already sent its last byte, or its connection is gone.
+        """
         self._client.set_protocol(self._inward)
         self._instance.set_protocol(self._outward)
         for tail, early in ((self._inward, early_in), (self._outward, early_out)):
             if early:
                 tail.data_received(early)
-        self._client.resume_reading()
-        self._instance.resume_reading()
+        for side in (self._client, self._instance):
+            if not side.is_closing():
+                side.resume_reading()
+        if lost:
+            self._outward.connection_lost(None)
+        elif ended and not self._outward.eof_received():
+            self._instance.close()
 
     def abort(self) -> None:
         """End both sides at once: what is not yet sent is dropped and no Close frame is made up."""
@@ -122,6 +130,7 @@ class Tunnel:
         if self._inward.lost and self._outward.lost:
             if self._timer is not None:
                 self._timer.cancel()
+            del self._inward.tunnel, self._outward.tunnel  # no circle: all is freed now, not by a later collection
             self._on_end(self)
         elif self._timer is None:
             self._watch(LINGER_SECONDS)
@@ -157,10 +166,10 @@ class Tunnel:
 class _Tail(asyncio.Protocol):
     """Protocol of one side: what comes in goes to the other side's `write`."""
 
-    __slots__ = ("_side", "_tunnel", "_write", "count", "lost")
+    __slots__ = ("_side", "_write", "count", "lost", "tunnel")
 
     def __init__(self, tunnel: Tunnel, side: asyncio.Transport, write: Write) -> None:
-        self._tunnel = tunnel
+        self.tunnel = tunnel
         self._side = side
         self._write = write
         self.count = 0
@@ -171,17 +180,17 @@ class _Tail(asyncio.Protocol):
         self._write(data)
 
     def pause_writing(self) -> None:
-        self._tunnel.pause(self._side)
+        self.tunnel.pause(self._side)
 
     def resume_writing(self) -> None:
-        self._tunnel.resume(self._side)
+        self.tunnel.resume(self._side)
 
     def eof_received(self) -> bool:
-        return self._tunnel.half_closed(self._side)
+        return self.tunnel.half_closed(self._side)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
-        self._tunnel.lost(self._side)
+        self.tunnel.lost(self._side)
 
 
 class _InstanceTail(_Tail):
