@@ -91,6 +91,11 @@ class Client:
         async with self.changed:
             await self.changed.wait_for(lambda: self.state == "in")
 
+    async def sees(self, name: str) -> None:
+        """Wait until somebody of that name is in the room."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: name in self.members.values())
+
     async def _send(self) -> None:
         while (self._connection and self.state == "in" and not self._held and self._next in self._outbox
                and self._next <= self.acked + self._window):

@@ -28,8 +28,8 @@ async def session(connection: ServerConnection) -> None:
         await connection.send(json.dumps({"type": "members", "members": [{"id": me, "name": name}]}))
         async for data in connection:
             said = json.loads(data)
-            broadcast(room, json.dumps({"type": "message", "by": me, "name": name, "ref": said["ref"],
-                                        "text": said["text"], "at": time.time()}))
+            broadcast(room, json.dumps({"type": "message", "text": said["text"], "name": name, "by": me,
+                                        "ref": said["ref"], "at": time.time()}))
     finally:
         room.discard(connection)
 

@@ -3,7 +3,7 @@
     client says                                      the chat says
     {"type": "join", "room": "tea", "name": "Ana",   {"type": "welcome", "room", "id", "durable", "epoch", "gone"}
      "client": "<secret>", "acked": 0,               {"type": "members", "members": [{"id", "name"}]}
-     "epoch": "", "after": ""}                       {"type": "message", "by", "name", "ref", "text", "at", "id"}
+     "epoch": "", "after": ""}                       {"type": "message", "text", "name", "by", "ref", "at", "id"}
     {"type": "say", "ref": 1, "text": "hello"}       {"type": "sent", "ref", "receivers", "missed"}
     {"type": "leave"}                                {"type": "failed", "ref", "sure": bool, "reason"}
                                                      {"type": "presence", "joined": [{"id", "name"}], "left": ["<id>"]}
@@ -110,7 +110,7 @@ def dump(type: str, **fields: Any) -> bytes:
 
 def message(by: str, name: str, say: Say) -> bytes:
     """What is stored in Redis when a member says something; members get it as it is."""
-    return dump("message", by=by, name=name, ref=say.ref, text=say.text, at=round(time.time(), 3))
+    return dump("message", text=say.text, name=name, by=by, ref=say.ref, at=round(time.time(), 3))
 
 
 def frame(payload: bytes) -> bytes:
