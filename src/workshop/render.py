@@ -40,5 +40,8 @@ def _page(source: Path) -> str:
     book = nbformat.read(source, as_version=4)
     place = {"metadata": {"path": str(source.parent), "name": source.stem}}
     NotebookClient(book, timeout=120, kernel_name="python3", resources=place).execute()
+    book.metadata.pop("widgets", None)
+    for output in (output for cell in book.cells for output in cell.get("outputs", [])):
+        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)  # a page has no kernel: as text
     html: str = HTMLExporter(embed_images=True).from_notebook_node(book, resources=place)[0]
     return html
