@@ -91,8 +91,7 @@ class Lease:
         self.timeout = admitted.timeout
         self.session_id = None if choice is None else choice.session_id
         self.response_headers: Headers = () if choice is None or choice.header is None else (choice.header,)
-        self._timers: list[asyncio.TimerHandle] = []
-        self.later(admitted.timeout, lambda: self.abort("timeout"))
+        self._timers = [asyncio.get_running_loop().call_later(admitted.timeout, self.abort, "timeout")]
         instance.aborts.add(self.abort)
 
     @property
