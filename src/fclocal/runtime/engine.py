@@ -374,8 +374,8 @@ class Engine:
     def _census(self, name: str) -> Census:
         function = self.catalogue.functions.get(name)
         return Census(
-            of_function=len(self.instances(name)),
-            of_region=len(self.instances()),
+            of_function=sum(len(pool.instances) for key, pool in self._pools.items() if key[0] == name),
+            of_region=sum(len(pool.instances) for pool in self._pools.values()),
             reserved=None if function is None else function.reserved_concurrency,
             quota=self.options.instance_quota,
             startable=int(self._startable(self.clock.now())),
