@@ -213,7 +213,10 @@ class Target:
             raise Saw(f"{function}() was still running after {seconds:g} s")
         if done.code:
             raise Saw(done.err.strip().splitlines()[-1] if done.err.strip() else f"{script} ended with {done.code}")
-        results = [Returned(**given) for given in json.loads(done.out.rpartition("\n===\n")[2])]
+        _, mark, rest = done.out.rpartition("\n===\n")
+        if not mark:
+            raise Saw(f"{function}() ended the program")
+        results = [Returned(**given) for given in json.loads(rest.partition("\n")[0])]
         for arguments, given in zip(calls, results, strict=True):
             shown = ", ".join(json.dumps(argument) for argument in arguments)
             self.record("check", "fn", "call", f"{function}({shown})")
