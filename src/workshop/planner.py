@@ -157,7 +157,8 @@ def text(plan: Plan, server: float | None = None) -> str:
     lines += ["", f"Cheapest: concurrency {best.concurrency}, {best.cost:.2f} {plan.currency} a month."]
     if server is not None:
         lines.append(against(best, server, plan))
-    return "\n".join([*lines, "A model: connections arrive evenly over day and night. Check the current price."]) + "\n"
+    return "\n".join([*lines, "A model: connections arrive evenly over day and night.",
+                      "Check the current price."]) + "\n"
 
 
 def against(best: Estimate, server: float, plan: Plan) -> str:

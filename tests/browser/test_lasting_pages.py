@@ -1,0 +1,71 @@
+"""The pages of 04-keepalive and 05-reconnect in a real Chromium: they notice, come back, and lose nothing."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from functions.standalone import Program, running
+from playwright.async_api import Page, async_playwright, expect
+
+CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+            "--disable-sync", "--no-first-run"]
+
+
+def on_page(folder: str, test: Callable[[Page, Program], Coroutine[Any, Any, None]], **env: str) -> None:
+    """Run the test on the folder's page, served by the folder's program; no script error is accepted."""
+    async def main() -> None:
+        async with asyncio.timeout(90), running(folder, **env) as program, async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+            page = await browser.new_page(locale="en-GB")
+            errors: list[str] = []
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            await page.goto(program.url.replace("ws", "http"))
+            await test(page, program)
+            assert not errors
+            await browser.close()
+    asyncio.run(main())
+
+
+async def reaches(page: Page, selector: str, number: int) -> None:
+    """Wait, 15 seconds at most, until the element shows at least `number`. (The page's policy forbids polling in it.)"""
+    async with asyncio.timeout(15):
+        while int(await page.locator(selector).inner_text()) < number:
+            await page.wait_for_timeout(50)
+
+
+def test_a_stream_survives_a_crash_without_a_gap() -> None:
+    async def test(page: Page, program: Program) -> None:
+        await expect(page.locator("#state")).to_have_text("open", timeout=15_000)
+        await expect(page.locator("#last")).not_to_have_text("0")
+        await program.kill()
+        await expect(page.locator("#state")).to_have_text("closed 1006, connecting again", timeout=15_000)
+        before = int(await page.locator("#last").inner_text())
+        await program.start()
+        await expect(page.locator("#connections")).to_have_text("2", timeout=30_000)
+        await reaches(page, "#last", before + 5)
+        assert await page.locator("#missing").inner_text() == "0"
+        assert await page.locator("#repeated").inner_text() == "0"
+    on_page("05-reconnect", test, SECONDS_PER_MESSAGE="0.05")
+
+
+def test_the_page_says_that_a_stream_is_done() -> None:
+    async def test(page: Page, program: Program) -> None:
+        await expect(page.locator("#state")).to_have_text("done", timeout=15_000)
+        assert await page.locator("#last").inner_text() == "10"
+    on_page("05-reconnect", test, SECONDS_PER_MESSAGE="0.05", LAST_MESSAGE="10")
+
+
+def test_a_silent_server_is_noticed_by_its_missing_beat() -> None:
+    async def test(page: Page, program: Program) -> None:
+        await expect(page.locator("#state")).to_have_text("open", timeout=15_000)
+        await reaches(page, "#beats", 2)
+        assert program.process
+        os.kill(program.process.pid, signal.SIGSTOP)
+        try:
+            await expect(page.locator("#state")).to_have_text("silent for 1 s: connecting again", timeout=15_000)
+        finally:
+            os.kill(program.process.pid, signal.SIGCONT)
+        await expect(page.locator("#state")).to_have_text("open", timeout=15_000)
+    on_page("04-keepalive", test, PING_SECONDS="0.5")
