@@ -1,6 +1,7 @@
 """check, hint, details, reset, progress, catch_up: what the learner types; notebook and terminal print the same."""
 
 import asyncio
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from workshop import build
 from workshop.catalog import Exercise, Task, Trouble, exercises, find, lessons
 from workshop.course import platform
 from workshop.judge import judge, shown
-from workshop.verdict import Verdict
+from workshop.verdict import WIDTH, Verdict
 from workshop.workspace import Progress, root, state
 
 P = ParamSpec("P")
@@ -85,7 +86,7 @@ def hint(task: str | float) -> None:
         return
     store.note(found.id, hints=number + 1)
     left = len(hints) - number - 1
-    print(f"Hint {number + 1} of {len(hints)}: {hints[number]}")
+    print(textwrap.fill(f"Hint {number + 1} of {len(hints)}: {hints[number]}", WIDTH))
     print(f"{left} more." if left else f"That was the last one. A solution: {_solution(exercise, found)}")
 
 

@@ -11,9 +11,8 @@ from typing import Any
 
 from fclocal.core.errors import FcError
 from workshop.catalog import Lesson, Trouble, exercises, find, lessons
+from workshop.verdict import WIDTH
 from workshop.workspace import Progress, root, state, wrong_kernel
-
-WIDTH = 76
 
 
 def lesson(number: int) -> Any:

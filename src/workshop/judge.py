@@ -145,10 +145,12 @@ async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | N
     # An exception because the connection ended is a consequence: a cause that we know goes before it.
     if trace and not (known and trace.error.startswith("ConnectionClosed")):
         place = f"{trace.file} line {trace.line}"
-        lines = [("", _code_line(target.folder / trace.file, trace.line)), *told,
+        headline = crash(task.id, trace.error, place)
+        whole = [] if headline.startswith(trace.error) else [("Error", trace.error)]
+        lines = [("", _code_line(target.folder / trace.file, trace.line)), *whole, *told,
                  *([("Likely", known.likely)] if known and known.log and known.likely else []),
                  ("Look at", shown(exercise, place)), ("Next", _next(task))]
-        return Verdict(task.id, "CRASHED", crash(task.id, trace.error, place), tuple(lines),
+        return Verdict(task.id, "CRASHED", headline, tuple(lines),
                        tuple(target.said), tuple(target.wire))
     if likely := known.likely if known else getattr(error, "cure", ""):
         told.append(("Likely", likely))
