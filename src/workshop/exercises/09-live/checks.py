@@ -1,0 +1,113 @@
+"""What the pilot must do. The alias is looked at through the official API."""
+
+import asyncio
+from typing import Any
+
+from alibabacloud_fc20230330 import models as m
+from Tea.exceptions import TeaException
+
+from workshop.checking import Mistake, Saw, Target, step
+
+FUNCTION, ALIAS = "fog-horn", "prod"
+
+
+async def versions(target: Target) -> tuple[str, str]:
+    """Two versions of the horn, low and high; the alias is the first. Their numbers."""
+    made = []
+    for tone in ("low", "high"):
+        await asyncio.to_thread(target.fc.deploy, target.folder, environmentVariables={"TONE": tone})
+        request = m.PublishFunctionVersionRequest(body=m.PublishVersionInput())
+        made.append(str(target.fc.sdk.publish_function_version(FUNCTION, request).body.version_id))
+    to: dict[str, Any] = {"version_id": made[0], "additional_version_weight": {}}
+    try:
+        target.fc.sdk.update_alias(FUNCTION, ALIAS, m.UpdateAliasRequest(body=m.UpdateAliasInput(**to)))
+    except TeaException:  # there is none yet
+        body = m.CreateAliasInput(alias_name=ALIAS, **to)
+        target.fc.sdk.create_alias(FUNCTION, m.CreateAliasRequest(body=body))
+    return made[0], made[1]
+
+
+async def pilot(target: Target, function: str, *arguments: Any) -> Any:
+    """What a function of pilot.py returns. Raises Saw with the error that it raised."""
+    at = target.fc.at
+    env = {"PILOT_KEY_ID": at.access_key_id, "PILOT_KEY_SECRET": at.access_key_secret, "PILOT_ENDPOINT": at.endpoint}
+    [got] = await target.call("pilot.py", function, [FUNCTION, *arguments], env=env)
+    if got.error:
+        # What the API refuses is an answer; any other error is a fault of the program, told with its line.
+        raise Saw(got.error.splitlines()[0], "" if "ClientException" in got.error else got.trace)
+    return got.value
+
+
+def stands(target: Target, old: str, new: str, wanted: str) -> None:
+    """Raise Saw unless the alias is as wanted: "old", "new", or "old, new 0.25"."""
+    alias = target.fc.sdk.get_alias(FUNCTION, ALIAS).body
+    names = {old: "old", new: "new"}
+    shares = (alias.additional_version_weight or {}).items()
+    seen = ", ".join([names[alias.version_id], *(f"{names[one]} {share:g}" for one, share in shares if share)])
+    if seen != wanted:
+        raise Saw(f"prod is: {seen}")
+
+
+async def settled(target: Target, served: tuple[int, int], failed: tuple[int, int], says: str, wanted: str) -> None:
+    """Begin a trial with 0.25 for the new version, let it be settled by these numbers, and look."""
+    old, new = await versions(target)
+    body = m.UpdateAliasInput(version_id=old, additional_version_weight={new: 0.25})
+    target.fc.sdk.update_alias(FUNCTION, ALIAS, m.UpdateAliasRequest(body=body))
+    counts = [dict(zip((old, new), pair, strict=True)) for pair in (served, failed)]
+    got = await pilot(target, "settle", old, new, *counts)
+    if got != says:
+        raise Saw(f"it says {got!r}")
+    stands(target, old, new, wanted)
+
+
+@step("9.1", did="the pilot lets a quarter of the ships hear the new tone", wanted="prod is: old, new 0.25", local=True)
+async def a_quarter(target: Target) -> None:
+    old, new = await versions(target)
+    await pilot(target, "try_out", new, 25)
+    stands(target, old, new, "old, new 0.25")
+
+
+@step("9.1", did="then only one in twenty", wanted="prod is: old, new 0.05", local=True)
+async def one_in_twenty(target: Target) -> None:
+    old, new = await versions(target)
+    await pilot(target, "try_out", new, 5)
+    stands(target, old, new, "old, new 0.05")
+
+
+@step("9.2", did="5 ships heard it, all 5 complain", wanted='"wait": too few; prod stays as it is', local=True)
+async def too_few(target: Target) -> None:
+    await settled(target, (100, 5), (0, 5), "wait", "old, new 0.25")
+
+
+@step("9.2", did="1 of 100 failed with the new, 4 of 400 with the old", wanted='"on", and prod is: new', local=True)
+async def good(target: Target) -> None:
+    await settled(target, (400, 100), (4, 1), "on", "new")
+
+
+@step("9.2", did="30 of 100 failed with the new, 4 of 400 with the old", wanted='"back", and prod is: old', local=True)
+async def bad(target: Target) -> None:
+    await settled(target, (400, 100), (4, 30), "back", "old")
+
+
+@step("9.2", did="5 of 100 failed with the new, 9 of 900 with the old", wanted='"back", and prod is: old', local=True)
+async def parts(target: Target) -> None:
+    await settled(target, (900, 100), (9, 5), "back", "old")
+
+
+MISTAKES = [
+    Mistake("9.1", "percent are not parts of 1", saw="ClientException.*additionalVersionWeight",
+            likely="a quarter is 0.25: the API takes 0 to 1"),
+    Mistake("9.1", "the alias is told no version", saw="ClientException",
+            likely="an update has the version_id, even if it stays as it was"),
+    Mistake("9.1", "most ships hear the new tone", saw="^prod is: new, old",
+            likely="the alias stays the old version, and the new one gets the share"),
+    Mistake("9.1", "all ships hear the new tone", saw="^prod is: new$"),
+    Mistake("9.1", "no ship hears the new tone", saw="^prod is: old$", likely="`shares` needs an entry for `new`"),
+    Mistake("9.2", "it decides too early", saw="^it says '(on|back)'", when=lambda found: "ENOUGH" not in found.code,
+            likely="below ENOUGH visits of the new version, return \"wait\""),
+    Mistake("9.2", "numbers are compared instead of parts", saw="^it says 'on'",
+            likely="divide what failed by what was served, for each version"),
+    Mistake("9.2", "the trial is settled, and the new version has a share still", saw="^prod is: old, new",
+            likely="move the alias with an empty dictionary"),
+    Mistake("9.2", "it went the wrong way", saw="^prod is:"),
+]
