@@ -106,7 +106,7 @@ def test_a_platform_that_nobody_holds_ends_by_itself(tmp_path):
                           timeout=60, check=False)
     pids = [int(pid) for pid in done.stdout.split()]
     assert done.returncode == -signal.SIGKILL and len(pids) == 2
-    gone, left = psutil.wait_procs([psutil.Process(p) for p in pids if psutil.pid_exists(p)], timeout=20)
+    _, left = psutil.wait_procs([psutil.Process(p) for p in pids if psutil.pid_exists(p)], timeout=20)
     assert not left
     assert running(tmp_path / "s") is None
 
