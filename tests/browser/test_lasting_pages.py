@@ -29,7 +29,7 @@ def on_page(folder: str, test: Callable[[Page, Program], Coroutine[Any, Any, Non
 
 
 async def reaches(page: Page, selector: str, number: int) -> None:
-    """Wait, 15 seconds at most, until the element shows at least `number`. (The page's policy forbids polling in it.)"""
+    """Wait, 15 seconds at most, until the element shows `number`; its policy forbids to poll inside the page."""
     async with asyncio.timeout(15):
         while int(await page.locator(selector).inner_text()) < number:
             await page.wait_for_timeout(50)
