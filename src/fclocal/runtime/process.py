@@ -54,10 +54,19 @@ class Process:
         self.runtime = runtime
         self.output = output
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.pipe = -1  # where its preload reports; open before it starts, or its first words would be lost
         self._launcher = launcher
         self._id = instance_id
         self._on_exit = on_exit
         self._ready = False
+
+    def open_pipe(self) -> None:
+        self.pipe = os.open(self.home / "ready", os.O_RDWR | os.O_NONBLOCK)  # RDWR: no end of file between writers
+
+    def close_pipe(self) -> None:
+        if self.pipe >= 0:
+            os.close(self.pipe)
+            self.pipe = -1
 
     def freeze(self) -> None:
         """Stop the whole tree where it stands, as the service does between requests."""
@@ -176,10 +185,15 @@ class Launcher:
             process = await asyncio.shield(begin)  # never half done
         except asyncio.CancelledError:
             with contextlib.suppress(FcError):
-                await (await begin).stop(0)
+                process = await begin
+                process.close_pipe()
+                await process.stop(0)
             raise
         try:
-            await Readiness(process, self._start_limit).wait()
+            try:
+                await Readiness(process, self._start_limit).wait()
+            finally:
+                process.close_pipe()
             if revision.config.instance_lifecycle_config.initializer is None:
                 await process.check_health()
         except BaseException:
@@ -232,6 +246,7 @@ class Launcher:
             with _exhausted():
                 await self.open()  # what a platform before us left is swept first
                 await asyncio.to_thread(_prepare, home, code_zip)
+                process.open_pipe()
                 output.open()
                 process.port = self._free_port()
                 link = await self._linked()
@@ -243,6 +258,7 @@ class Launcher:
                 raise _refusal(error, runtime) from error
         except BaseException:
             output.finish()
+            process.close_pipe()
             self.ended(instance_id, process)
             raise
         output.started()

@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 from collections.abc import Collection
-from pathlib import Path
 from typing import Protocol
 
 import psutil
@@ -29,8 +28,8 @@ _LAST_LOOK = 0.5
 class Starting(Protocol):
     """What is needed of a process."""
 
-    home: Path
     port: int
+    pipe: int  # descriptor on which the preload reports
     runtime: CustomRuntime
     output: Output
     exited: asyncio.Future[int]
@@ -52,14 +51,12 @@ class Readiness:
     async def wait(self) -> None:
         """Return when the instance's port is open to all. Raises FcError CAExited or FunctionNotStarted."""
         process = self._process
-        pipe = os.open(process.home / "ready", os.O_RDWR | os.O_NONBLOCK)  # RDWR: no end of file between writers
         process.exited.add_done_callback(lambda _: self._changed.set())
-        self._loop.add_reader(pipe, self._hear, pipe)
+        self._loop.add_reader(process.pipe, self._hear, process.pipe)
         try:
             await self._wait()
         finally:
-            self._loop.remove_reader(pipe)
-            os.close(pipe)
+            self._loop.remove_reader(process.pipe)
 
     async def _wait(self) -> None:
         process, seen = self._process, dict[Listener, bool]()
