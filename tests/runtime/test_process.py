@@ -629,3 +629,31 @@ def test_a_package_that_is_not_sound_starts_nothing(tmp_path):
             error = await it.refused({"../evil": ""})
             assert error.code == "CodeInvalid"
     asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_a_busy_platform_does_not_miss_what_the_preload_tells(run, tmp_path, monkeypatch):
+    """The function binds while the platform is busy elsewhere; its server listens below Python, so bind is all told."""
+    from fclocal.runtime.readiness import Readiness
+
+    wait = Readiness.wait
+
+    async def late(self):
+        time.sleep(0.8)  # noqa: ASYNC251 - the loop is held up, that is the point
+        await wait(self)
+
+    monkeypatch.setattr(Readiness, "wait", late)
+    server = (
+        "import os, asyncio, uvloop\n"
+        "async def main():\n"
+        "    loop = asyncio.get_running_loop()\n"
+        "    await (await loop.create_server(asyncio.Protocol, '0.0.0.0', int(os.environ['FC_SERVER_PORT'])))"
+        ".serve_forever()\n"
+        "uvloop.run(main())\n"
+    )
+
+    async def scenario():
+        async with bench(tmp_path) as it:
+            process = await it.start({"main.py": server})
+            assert process.port
+
+    run(scenario())
