@@ -3,9 +3,14 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
+from gateway_kit import Platform, platform
+
+__all__ = ["platform"]
 
 # Runs in a process of its own, where descriptors can be few without harm to the tests.
 SCRIPT = Path(__file__).with_name("few_descriptors.py")
@@ -23,3 +28,27 @@ def test_out_of_descriptors(tmp_path: Path) -> None:
     assert told["cpu"] < 0.2, f"it spins: {told}"
     assert told["others_alive"], told
     assert told["after"] == 101, told
+
+
+def test_a_port_that_closes_in_the_middle_of_a_tls_handshake(platform: Platform) -> None:
+    with platform.connect() as sock:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+        with platform.connect() as other:  # accepted after it, so the first has been seen
+            other.sendall(b"GET /a b HTTP/1.1\r\n\r\n")
+            assert other.recv(100).startswith(b"HTTP/1.1 400 ")
+        platform.run(platform.gateway.close())
+        assert sock.recv(1) == b""
+
+
+def test_broken_tls_leaves_nothing_behind(platform: Platform) -> None:
+    before = psutil.Process().num_fds()
+    for hello in (b"\x16garbage", b"\x16\x03\x01\x00\x05hello", b"\x16" + bytes(500)):
+        with platform.connect() as sock:
+            sock.sendall(hello)
+            sock.settimeout(5)
+            while sock.recv(100):
+                pass
+    until = time.monotonic() + 5
+    while psutil.Process().num_fds() > before and time.monotonic() < until:
+        time.sleep(0.01)
+    assert psutil.Process().num_fds() <= before

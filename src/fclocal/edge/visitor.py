@@ -51,12 +51,13 @@ class Visitor(Connection):
 
     def close(self) -> None:
         """Stop at once, whatever is under way."""
-        if self._task is not None:
+        if self._task is not None:  # else its TLS handshake is not complete, and cancelled by the listener
             self._task.cancel()
-        self.transport.abort()
+            self.transport.abort()
 
     async def _serve(self) -> None:
-        peer = self.transport.get_extra_info("peername")[0]
+        peername = self.transport.get_extra_info("peername")  # None when the client has already gone
+        peer = peername[0] if peername else "-"
         again, tunnelled = True, False
         try:
             while again:
