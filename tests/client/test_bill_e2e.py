@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from functions.standalone import FUNCTIONS
@@ -14,6 +17,8 @@ from fclocal import App, Platform
 from fclocal.core.billing import bill
 from fclocal.testing import wait_for
 from workshop.timeline import text
+
+Start = Callable[..., Platform]
 
 
 async def visit(app: App, arrives: float, stays: float) -> int | None:
@@ -79,7 +84,22 @@ def test_the_command_prints_the_invoice_and_its_json(fc: Platform, app: App) -> 
     assert json.loads(run("--json"))["total"] == fc.bill(app.name).data["total"]
 
 
-def test_the_bill_survives_a_restart_of_the_platform(fc: Platform, app: App, platform_factory) -> None:  # type: ignore[no-untyped-def]
+def test_what_a_killed_platform_left_open_does_not_run_on(fc: Platform, app: App, platform_factory: Start) -> None:
+    after = fc.status()["journal"]
+
+    async def killed() -> None:
+        async with connect(app.url.replace("https", "wss")) as ws:
+            await ws.recv()
+            await asyncio.to_thread(wait_for, fc, "request.begin", after=after)
+            os.kill(fc.at.pid, signal.SIGKILL)
+            await ws.wait_closed()
+
+    asyncio.run(asyncio.wait_for(killed(), 60))
+    again = platform_factory()
+    assert not any(span["running"] for span in again.bill(app.name).data["spans"])
+
+
+def test_the_bill_survives_a_restart_of_the_platform(fc: Platform, app: App, platform_factory: Start) -> None:
     before = fc.bill(app.name).data["spans"]
     fc.stop()
     again = platform_factory()

@@ -122,8 +122,8 @@ class Local:
         currency = _currency(request.query_params.get("currency", "CNY"))
 
         def compute() -> dict[str, Any]:
-            kinds = ("instance.*", "request.*")
-            found = self.journal.read(function=function, kinds=kinds)
+            # Not of this function only: what a killed platform left open ends with the platform.
+            found = self.journal.read(kinds=("platform.*", "instance.*", "request.*"))
             made = billing.bill(found, function=function, currency=currency, now=self.engine.clock.now())
             return {**made.wire(), "text": made.text()}
 
