@@ -1,0 +1,312 @@
+"""The chat functions beside python-socketio, Django Channels and Node ws: CPU per delivery and latency.
+
+    pip install -r benchmarks/requirements.txt && npm install --prefix benchmarks
+    python benchmarks/chat.py            # about six minutes; exits 1 if a limit is missed
+    python benchmarks/chat.py --quick    # one minute: shows the direction only
+
+Method: two server processes on one core, load client and one Redis (the kit's: AOF, fsync always) on the other. 200
+members in one room, half on each server; messages of 64 bytes at a steady rate, each by another member. All variants
+run at once and take turns: each round visits every variant for a slice, in rotated order, after a warm-up. Each runs at
+a rate near what it can bear, since a chat is measured when it is busy; the same rates for ours are printed too. CPU is
+nanoseconds from /proc/PID/task/*/schedstat of both servers, kernel work included, divided by messages delivered.
+Figures are medians with quartiles over the rounds; ratios are taken inside a round. Ours has all its features on
+(presence, limits, answers to the sender); the peers run the obvious code of their manuals, without any of these.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fclocal.runtime.redis_server import RedisServer
+
+HERE = Path(__file__).parent
+FUNCTIONS = HERE.parent / "functions"
+LOAD_CORE, SERVER_CORE = (sorted(os.sched_getaffinity(0)) * 2)[:2]
+MEMBERS = 200
+BYTES = 64
+HEAD = (b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13"
+        b"\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+MARK = b"@@"  # begins what we say: @@<nanoseconds>@@xxxx
+
+
+def masked(text: bytes) -> bytes:
+    """A client's text frame. A mask of zeros is a valid mask and costs the load client nothing."""
+    length = bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + len(text).to_bytes(2, "big")
+    return b"\x81" + length + b"\0\0\0\0" + text
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A variant: how to start one server, and what its clients say."""
+
+    name: str
+    command: list[str]
+    folder: Path
+    rate: int  # messages per second
+    path: bytes = b"/"
+    hello: Callable[[int], bytes] = lambda number: b""
+    say: Callable[[str, int], bytes] = lambda text, ref: text.encode()
+    members: int = MEMBERS
+
+
+def ours(name: str, folder: str, rate: int, members: int = MEMBERS) -> Kind:
+    return Kind(name, [sys.executable, "main.py"], FUNCTIONS / folder, rate, members=members,
+                hello=lambda n: json.dumps({"type": "join", "room": name, "name": f"member {n}"}).encode(),
+                say=lambda text, ref: json.dumps({"type": "say", "ref": ref, "text": text}).encode())
+
+
+def kinds(python: str, quick: bool) -> list[Kind]:
+    """All variants. Each is busy, at a rate that it can bear for long; where that is less than 400, or for the cost
+    of a member, ours also runs at that rate."""
+    peers = HERE / "chat_peers"
+    found = [
+        ours("ours", "07-chat", 400),
+        ours("ours, durable", "07-chat-durable", 400),
+        Kind("Node ws", ["node", "node_ws.js"], peers, 400),
+        Kind("python-socketio", [python, "socketio_chat.py"], peers, 100,
+             path=b"/socket.io/?EIO=4&transport=websocket", hello=lambda n: b"40",
+             say=lambda text, ref: b"42" + json.dumps(["say", text]).encode()),
+        Kind("Django Channels", [python, "channels_chat.py"], peers, 20),
+    ]
+    if not quick:
+        found += [ours("ours at 100/s", "07-chat", 100), ours("ours at 20/s", "07-chat", 20),
+                  ours("10 members", "07-chat", 20, 10), ours("2000 members", "07-chat", 20, 2000)]
+    return found
+
+
+class Member(asyncio.Protocol):
+    """One member of the load client: counts what it is told; every 20th also takes the time."""
+
+    def __init__(self, variant: "Variant", number: int) -> None:
+        self.variant, self.number, self.ref = variant, number, 0
+        self.buffer = bytearray()
+        self.open = False
+        self.clock = number % 20 == 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(HEAD % self.variant.kind.path)
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        if not self.open:
+            end = self.buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            assert self.buffer.startswith(b"HTTP/1.1 101"), bytes(self.buffer[:200])
+            del self.buffer[:end + 4]
+            self.open = True
+            self.variant.opened += 1
+            if hello := self.variant.kind.hello(self.number):
+                self.transport.write(masked(hello))
+        at, buffer, size = 0, self.buffer, len(self.buffer)
+        while size - at >= 2:
+            length, head = buffer[at + 1] & 127, 2
+            if length == 126:
+                length, head = int.from_bytes(buffer[at + 2:at + 4], "big"), 4
+            elif length == 127:
+                length, head = int.from_bytes(buffer[at + 2:at + 10], "big"), 10
+            if at + head + length > size:
+                break
+            self.frame(buffer[at] & 15, at + head, at + head + length)
+            at += head + length
+        del buffer[:at]
+
+    def frame(self, opcode: int, begin: int, end: int) -> None:
+        if opcode == 9:
+            self.transport.write(b"\x8a" + bytes([0x80 | end - begin]) + b"\0\0\0\0" + self.buffer[begin:end])
+        elif opcode == 8:
+            raise ConnectionError(bytes(self.buffer[begin:end]))
+        elif (mark := self.buffer.find(MARK, begin, end)) >= 0:
+            self.variant.delivered += 1
+            if self.clock:
+                sent = int(self.buffer[mark + 2:self.buffer.find(MARK, mark + 2)])
+                self.variant.late.append(time.perf_counter_ns() - sent)
+        elif self.buffer[begin:end] == b"2":  # engine.io's own ping
+            self.transport.write(masked(b"3"))
+
+    def say(self) -> None:
+        self.ref += 1
+        text = f"@@{time.perf_counter_ns()}@@".ljust(BYTES, "x")
+        self.transport.write(masked(self.variant.kind.say(text, self.ref)))
+
+
+@dataclass
+class Variant:
+    """A running variant and what it has measured."""
+
+    kind: Kind
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
+    opened = 0
+    delivered = 0
+    turn = 0
+    late: list[int] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)  # microseconds per delivery, by round
+    p99: list[float] = field(default_factory=list)  # milliseconds, by round
+    missed = 0
+
+    async def start(self, redis_url: str) -> None:
+        ports = [free_port(), free_port()]
+        for port in ports:
+            env = {"PATH": os.environ["PATH"], "REDIS_URL": redis_url, "FC_SERVER_PORT": str(port),
+                   "FC_INSTANCE_ID": f"c-{port}", "NODE_PATH": str(HERE / "node_modules")}
+            self.processes.append(subprocess.Popen(  # noqa: ASYNC220 - starting takes no time that matters here
+                ["taskset", "-c", str(SERVER_CORE), *self.kind.command], cwd=self.kind.folder, env=env,
+                stderr=subprocess.DEVNULL))
+        loop = asyncio.get_running_loop()
+        for number in range(self.kind.members):
+            while True:
+                try:
+                    _, member = await loop.create_connection(lambda n=number: Member(self, n), "127.0.0.1",
+                                                             ports[number % 2])
+                    break
+                except ConnectionRefusedError:
+                    assert all(process.poll() is None for process in self.processes), f"{self.kind.name} has ended"
+                    await asyncio.sleep(0.1)
+            self.members.append(member)
+            if number % 20 == 0:
+                await asyncio.sleep(0.02)
+        async with asyncio.timeout(30):
+            while self.opened < self.kind.members:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(1)
+
+    async def slice(self, seconds: float, *, measured: bool) -> None:
+        """Talk at the variant's rate; then wait until everything has arrived."""
+        self.delivered, before = 0, self.nanoseconds()
+        self.late.clear()
+        begin, said = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - begin) < seconds:
+            while said < elapsed * self.kind.rate:
+                self.members[self.turn % len(self.members)].say()
+                self.turn += 7  # coprime to 10, 200 and 2000: members take turns over both servers
+                said += 1
+            await asyncio.sleep(1 / self.kind.rate / 2)
+        wanted, deadline = said * len(self.members), time.perf_counter() + 10
+        while self.delivered < wanted and time.perf_counter() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        if measured:
+            self.missed += wanted - self.delivered
+            self.cpu.append((self.nanoseconds() - before) / max(1, self.delivered) / 1000)
+            self.p99.append(statistics.quantiles(self.late, n=100)[98] / 1e6)
+
+    def nanoseconds(self) -> int:
+        return sum(int((task / "schedstat").read_text().split()[0]) for process in self.processes
+                   for task in Path(f"/proc/{process.pid}/task").iterdir())
+
+    def stop(self) -> None:
+        for member in self.members:
+            member.transport.abort()
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def state() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def spread(values: list[float], unit: str = "") -> str:
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:8.2f}{unit}  ({low:.2f} to {high:.2f})"
+
+
+async def measure(args: argparse.Namespace) -> list[Variant]:
+    """All variants at once, taking turns."""
+    wanted = [kind for kind in kinds(args.python, args.quick) if not args.only or kind.name in args.only]
+    variants = [Variant(kind) for kind in wanted]
+    with state() as folder:
+        server = RedisServer(folder)
+        url = await server.start()
+        try:
+            for variant in variants:
+                await variant.start(url)
+                await variant.slice(args.seconds, measured=False)
+                print(f"{variant.kind.name}: {len(variant.members)} members", flush=True)
+            for turn in range(args.rounds):
+                for number in range(len(variants)):
+                    await variants[(turn + number) % len(variants)].slice(args.seconds, measured=True)
+        finally:
+            for variant in variants:
+                variant.stop()
+            await server.stop()
+    return variants
+
+
+def report(variants: list[Variant]) -> int:
+    """Print the table; 1 if a promise is broken."""
+    found = {variant.kind.name: variant for variant in variants}
+    print(f"\n{'':<20}{'msg/s':>6}  {'CPU per delivery, us':<28}{'p99, ms':<28}undelivered")
+    for name, variant in found.items():
+        print(f"{name:<20}{variant.kind.rate:>6}  {spread(variant.cpu):<28}{spread(variant.p99):<28}{variant.missed}")
+    print()
+
+    def ratios(name: str, other: str) -> list[float]:
+        if name not in found or other not in found:
+            return []
+        return [theirs / mine for theirs, mine in zip(found[name].cpu, found[other].cpu, strict=True)]
+
+    broken = 0
+    for name, limit in (("Node ws", 1.0), ("python-socketio", 6.0), ("Django Channels", 20.0)):
+        if values := ratios(name, "ours"):
+            broken += (bad := statistics.median(values) < limit)
+            print(f"{name} / ours, both busy: {spread(values)}, promised >= {limit:g}{'  MISSED' if bad else ''}")
+    for name, other in (("python-socketio", "ours at 100/s"), ("Django Channels", "ours at 20/s")):
+        if values := ratios(name, other):
+            print(f"{name} / {other}, same rate: {spread(values)} (one system call per delivery is in both)")
+    if values := ratios("ours, durable", "ours"):
+        broken += (bad := statistics.median(values) > 2)
+        print(f"ours, durable / ours: {spread(values)}, promised <= 2{'  MISSED' if bad else ''}")
+    if "2000 members" in found and "10 members" in found and "ours at 20/s" in found:
+        few, some, many = [[cost * found[name].kind.members for cost in found[name].cpu]
+                           for name in ("10 members", "ours at 20/s", "2000 members")]
+        values = [((c - b) / 1800) / ((b - a) / 190) for a, b, c in zip(few, some, many, strict=True)]
+        broken += (bad := statistics.median(values) > 1.25)
+        print(f"one more member, from 200 to 2000 / from 10 to 200: {spread(values)}, promised <= 1.25"
+              f"{'  MISSED' if bad else ''}")
+    return 1 if broken else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, fewer variants")
+    parser.add_argument("--rounds", type=int, help="default: 15, quick: 4")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a slice")
+    parser.add_argument("--python", default=sys.executable, help="the Python that has the peers' packages")
+    parser.add_argument("--only", action="append", help="only the variant of this name; may be repeated")
+    args = parser.parse_args()
+    args.rounds = args.rounds or (4 if args.quick else 15)
+    os.sched_setaffinity(0, {LOAD_CORE})
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return report(asyncio.run(measure(args)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
