@@ -124,7 +124,8 @@ def test_every_library_we_import_is_one_we_ask_for() -> None:
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     asked = {plain(re.split(r"[\[<>=; ]", line)[0]) for line in lines if line[:1].isalpha()}
     # What "jupyter", the official SDK and PyJWT[crypto] stand for, and what fclocal/testing.py is for.
-    asked |= {"ipython", "ipykernel", "jupyter-client", "nbformat", "nbconvert", "traitlets", "pytest"}
+    asked |= {"ipython", "ipykernel", "jupyter-client", "nbclient", "nbformat", "nbconvert", "traitlets",
+              "pytest"}
     asked |= {"alibabacloud-tea", "alibabacloud-tea-openapi", "alibabacloud-tea-util", "darabonba-core", "cryptography"}
     owners = importlib.metadata.packages_distributions()
     uses = {(name, module.split(".")[0]) for name in MODULES for module in imports(name)}

@@ -77,8 +77,8 @@ def page(connection: ServerConnection, request: Request) -> Response | None:
 # region keepalive
 async def main() -> None:
     awake = asyncio.create_task(count_awake())
-    # A ping in every interval; a peer whose pong is not there one interval later is closed with 1011. It will not answer
-    # the Close either, so do not wait for that as long as the library would (10 seconds).
+    # A ping in every interval; a peer whose pong is not there one interval later is closed with 1011. It will not
+    # answer the Close either, so do not wait for that as long as the library would (10 seconds).
     async with serve(session, "0.0.0.0", PORT, process_request=page,
                      ping_interval=INTERVAL, ping_timeout=INTERVAL, close_timeout=1) as server:
         print(f"listening on 0.0.0.0:{PORT}, a ping every {INTERVAL:g} s", flush=True)
