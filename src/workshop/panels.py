@@ -70,7 +70,7 @@ class Console:
         self._news.set()
         self.observer.close()
         self.probe.end()
-        self.widget.close_all()
+        _close(self.widget)
 
     def _seen(self, record: Record) -> None:
         if record.function == self.form.function:
@@ -197,6 +197,12 @@ def _button(text: str, act: Callable[[], None], style: str = "") -> w.Button:
     button = w.Button(description=text, button_style=style)
     button.on_click(lambda _: act())
     return button
+
+
+def _close(widget: w.Widget) -> None:
+    for child in getattr(widget, "children", ()):
+        _close(child)
+    widget.close()
 
 
 def _pre(text: str) -> str:

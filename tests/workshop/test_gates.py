@@ -124,7 +124,8 @@ def test_nothing_gives_the_solution_away(exercise: Exercise) -> None:
     # What every program of the lessons has is what the lessons teach.
     taught = "\n".join(path.read_text("utf-8") for path in (ROOT / "functions").glob("*/*.py"))
     secret = {line for line in secret if line not in taught}
-    shown = {f"exercises/{path}": text for other in exercises().values() for path, text in other.stub.items()}
+    shown = {f"exercises/{other.slug}/{path}": text for other in exercises().values()
+             if other.number <= exercise.number for path, text in other.stub.items()}
     shown["hints.md"] = (exercise.folder / "hints.md").read_text("utf-8")
     for path in (ROOT / "notebooks").glob(f"{exercise.slug[:2]}-*.ipynb"):
         book = nbformat.read(path, as_version=4)
