@@ -151,6 +151,15 @@ def test_minimum_instances_hibernate_between_requests():
     assert not any("release" in unit for unit in made)
 
 
+def test_a_minimum_instance_that_nobody_calls_is_billed_too():
+    story = Story()
+    story.start(0, why="minimum", seconds=0.0)
+    text = bill(story.records, now=START + 100).text()
+    assert "No request reached an instance.\n" in text
+    assert "GB-seconds, minimum instances hibernating         50.000" in text
+    assert "nothing is billed" in bill([]).text()
+
+
 @pytest.mark.parity("bill.tiers")
 def test_tiers_are_reached_by_what_the_month_has_behind_it():
     prices = tariff("CNY", 1_795_000_000)

@@ -52,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--no-freeze", action="store_true", help="let instances run between requests")
     start.add_argument("--idle-release", type=float, metavar="S", help="release an instance S seconds after its last")
     start.add_argument("--instance-quota", type=int, metavar="N", help="at most N instances in all (429 beyond)")
+    start.add_argument("--scale-burst", type=int, metavar="N", help="at most N instances started at once")
+    start.add_argument("--scale-per-minute", type=float, metavar="N", help="... and N more per minute (429 beyond)")
     start.add_argument("--propagation", type=float, metavar="S", help="a new trigger answers only after S seconds")
     start.add_argument("--start-limit", type=float, metavar="S", help="seconds a function may take to listen")
     _json(command("status", _status, "say what runs where"))
@@ -120,7 +122,7 @@ def _table(*columns: str) -> Table:
 
 def _start(given: Arguments) -> None:
     options: dict[str, Any] = {"freeze": False} if given.no_freeze else {}
-    for name in ("idle_release", "instance_quota", "propagation", "start_limit"):
+    for name in ("idle_release", "instance_quota", "scale_burst", "scale_per_minute", "propagation", "start_limit"):
         if (value := getattr(given, name)) is not None:
             options[name] = value
     where = state_dir(given.state)

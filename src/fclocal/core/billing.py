@@ -82,7 +82,8 @@ class Bill:
 
     def text(self) -> str:
         """The bill as an invoice, plain ASCII, at most 76 columns."""
-        parts = [_head(self), _spans(self.spans), _units(self) if self.hours else [], _money(self), _remarks(self)]
+        parts = [_head(self), _spans(self.spans) if self.spans else [_nothing(self)],
+                 _units(self) if self.hours else [], _money(self), _remarks(self)]
         return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
     def wire(self) -> dict[str, Any]:
@@ -218,9 +219,11 @@ def _head(bill: Bill) -> list[str]:
     return lines
 
 
+def _nothing(bill: Bill) -> str:
+    return "No request reached an instance" + (": nothing was served, nothing is billed." if not bill.hours else ".")
+
+
 def _spans(spans: Sequence[Span]) -> list[str]:
-    if not spans:
-        return ["No request reached an instance: nothing was served, nothing is billed."]
     lines = [f"{'instance':<24}{'first in':<15}{'last out':<15}{'billed (s)':>12}{'requests':>10}"]
     for span in spans[:SHOWN_SPANS]:
         end = "still running" if span.running else _clock(span.end)
