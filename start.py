@@ -8,6 +8,7 @@ Uses the standard library only and nothing that an older Python could not read, 
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -144,7 +145,11 @@ def install(*locks):
 
 
 def missing_programs():
-    return [row for row in PROGRAMS if not any(shutil.which(name, path=system_path()) for name in row[0])]
+    rows = [row for row in PROGRAMS if not any(shutil.which(name, path=system_path()) for name in row[0])]
+    # Debian packs the part of Python that makes .venv separately.
+    if not PYTHON.exists() and importlib.util.find_spec("ensurepip") is None:
+        rows.append((("python3-venv",), ("python3-venv",), "python"))
+    return rows
 
 
 def system_path():
@@ -176,6 +181,7 @@ def install_programs():
     say(f"Installing with apt-get: {' '.join(apt_names)}")
     apt_get(prefix, "update")
     apt_get(prefix, "install", "-y", "--no-install-recommends", *apt_names)
+    importlib.invalidate_caches()
     missing = missing_programs()
     if missing:
         raise Stop("apt-get did not bring: " + ", ".join(row[0][0] for row in missing))

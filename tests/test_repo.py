@@ -22,9 +22,14 @@ LOCKS = ("requirements.lock", "requirements-test.lock")
 
 
 def committed() -> list[Path]:
-    """Every file under version control."""
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [ROOT / name for name in names.split("\0") if name and (ROOT / name).is_file()]
+    """Every file under version control; without git (a downloaded zip) every file that .gitignore does not name."""
+    if (ROOT / ".git").exists():
+        names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        return [ROOT / name for name in names.split("\0") if name and (ROOT / name).is_file()]
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text("utf-8").splitlines()}
+    found = (path for path in ROOT.rglob("*") if path.is_file())
+    return [path for path in found if not any(Path(part).match(name) for part in path.relative_to(ROOT).parts
+                                              for name in ignored)]
 
 
 def words(path: Path) -> str | None:
@@ -209,6 +214,16 @@ def test_start_names_the_packages_where_it_may_not_install_them(
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(Exception, match="brew install redis && brew install --cask chromium"):
         kit["install_programs"]()
+
+
+def test_start_brings_the_venv_module_of_a_bare_debian(
+    kit: dict[str, Any], bare_system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setitem(sys.modules, "ensurepip", None)
+    with pytest.raises(Exception, match="apt-get did not bring: python3-venv"):  # this apt-get only pretends
+        kit["install_programs"]()
+    assert "python3-venv" in (bare_system / "calls").read_text("utf-8")
 
 
 def test_start_says_when_apt_fails(
