@@ -12,9 +12,9 @@ FUNCTION, ALIAS = "fog-horn", "prod"
 
 
 async def versions(target: Target) -> tuple[str, str]:
-    """Two versions of the horn, low and high; the alias is the first. Their numbers."""
-    made = []
-    for tone in ("low", "high"):
+    """Two versions of the horn (of an earlier check, or new); the alias is the first. Their numbers."""
+    made = published(target)
+    for tone in ("low", "high")[len(made):]:
         await asyncio.to_thread(target.fc.deploy, target.folder, environmentVariables={"TONE": tone})
         request = m.PublishFunctionVersionRequest(body=m.PublishVersionInput())
         made.append(str(target.fc.sdk.publish_function_version(FUNCTION, request).body.version_id))
@@ -25,6 +25,15 @@ async def versions(target: Target) -> tuple[str, str]:
         body = m.CreateAliasInput(alias_name=ALIAS, **to)
         target.fc.sdk.create_alias(FUNCTION, m.CreateAliasRequest(body=body))
     return made[0], made[1]
+
+
+def published(target: Target) -> list[str]:
+    """The first versions of the horn, two at most."""
+    try:
+        listed = target.fc.sdk.list_function_versions(FUNCTION, m.ListFunctionVersionsRequest(direction="FORWARD"))
+    except TeaException:  # it is not deployed yet
+        return []
+    return [str(one.version_id) for one in listed.body.versions or []][:2]
 
 
 async def pilot(target: Target, function: str, *arguments: Any) -> Any:
@@ -84,13 +93,8 @@ async def good(target: Target) -> None:
     await settled(target, (400, 100), (4, 1), "on", "new")
 
 
-@step("9.2", did="30 of 100 failed with the new, 4 of 400 with the old", wanted='"back", and prod is: old', local=True)
-async def bad(target: Target) -> None:
-    await settled(target, (400, 100), (4, 30), "back", "old")
-
-
 @step("9.2", did="5 of 100 failed with the new, 9 of 900 with the old", wanted='"back", and prod is: old', local=True)
-async def parts(target: Target) -> None:
+async def bad(target: Target) -> None:
     await settled(target, (900, 100), (9, 5), "back", "old")
 
 
