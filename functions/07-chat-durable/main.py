@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import time
 import uuid
 
@@ -25,6 +26,7 @@ from redis_room import RedisRoom
 from room import Room
 
 PORT = int(os.environ.get("FC_SERVER_PORT", "9000"))
+PING = float(os.environ.get("PING_SECONDS", "20"))  # a member that is silent for two of these is gone
 INSTANCE = os.environ.get("FC_INSTANCE_ID") or uuid.uuid4().hex
 
 
@@ -83,6 +85,8 @@ class Chat:
 
 async def main() -> None:
     """Serve until told to stop. Open connections are closed with 1001 then."""
+    if "REDIS_URL" not in os.environ:
+        sys.exit("REDIS_URL is not set; it looks like redis://HOST:6379/0")
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
@@ -91,7 +95,7 @@ async def main() -> None:
                            retry=Retry(NoBackoff(), 0), max_connections=2000, protocol=2)
     # Frames are written past the library (member.py), so it must not compress them.
     async with redis, serve(Chat(redis).session, "0.0.0.0", PORT, process_request=pages.page, compression=None,
-                            max_size=protocol.MESSAGE_BYTES, ping_interval=20, ping_timeout=20, close_timeout=2):
+                            max_size=protocol.MESSAGE_BYTES, ping_interval=PING, ping_timeout=PING, close_timeout=2):
         logging.info("instance %s listens on port %d", INSTANCE, PORT)
         await stop.wait()
 

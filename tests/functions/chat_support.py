@@ -27,8 +27,8 @@ Client = _module.Client
 class Instance:
     """One process of a chat function, as the platform would start it, on a port of its own."""
 
-    def __init__(self, folder: str, redis_url: str) -> None:
-        self.folder, self.redis_url, self.port = folder, redis_url, 0
+    def __init__(self, folder: str, redis_url: str, env: dict[str, str] | None = None) -> None:
+        self.folder, self.redis_url, self.port, self.env = folder, redis_url, 0, env or {}
         self.process: asyncio.subprocess.Process | None = None
         self._log: asyncio.Task[None] | None = None
         self.lines: list[str] = []
@@ -48,7 +48,7 @@ class Instance:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "main.py", cwd=FUNCTIONS / self.folder, stderr=asyncio.subprocess.PIPE,
             env={"PATH": os.environ["PATH"], "FC_SERVER_PORT": str(self.port), "REDIS_URL": self.redis_url,
-                 "FC_INSTANCE_ID": f"c-{free_port()}"})
+                 "FC_INSTANCE_ID": f"c-{free_port()}", **self.env})
         listening = asyncio.Event()
         self._log = asyncio.create_task(self._read(listening))
         async with asyncio.timeout(20):
@@ -91,9 +91,9 @@ async def redis_server(tmp_path: Path) -> AsyncIterator[RedisServer]:
 
 
 @asynccontextmanager
-async def instances(folder: str, redis_url: str, count: int = 2) -> AsyncIterator[list[Instance]]:
+async def instances(folder: str, redis_url: str, count: int = 2, **env: str) -> AsyncIterator[list[Instance]]:
     """`count` instances of a chat function; none is left afterwards and none logged an error."""
-    started = [Instance(folder, redis_url) for _ in range(count)]
+    started = [Instance(folder, redis_url, env) for _ in range(count)]
     try:
         await asyncio.gather(*(instance.start() for instance in started))
         yield started

@@ -108,6 +108,58 @@ def test_whoever_breaks_a_limit_is_closed_with_a_reason(folder: str, tmp_path: P
 
 
 @BOTH
+def test_a_member_that_vanished_is_noticed_by_pings(folder: str, tmp_path: Path) -> None:
+    """Half-open: the connection stands, and nobody answers any more, as behind a NAT that forgot it."""
+    async def main() -> None:
+        async with (redis_server(tmp_path) as redis, instances(folder, redis.url, PING_SECONDS="0.5") as (one, two),
+                    clients([one.url]) as [ana]):
+            gone = await join(two.url, name="gone")
+            await heard(gone, "members")
+            await until(lambda: "gone" in ana.members.values())
+            gone.transport.pause_reading()
+            begun = asyncio.get_running_loop().time()
+            await until(lambda: "gone" not in ana.members.values(), 15)
+            assert asyncio.get_running_loop().time() - begun < 2 * 0.5 + 2 + 2 + 1  # pings, close, presence, a moment
+            gone.transport.abort()
+    run(main())
+
+
+@BOTH
+def test_an_instance_that_is_told_to_stop_says_goodbye(folder: str, tmp_path: Path) -> None:
+    """SIGTERM: its members are closed with 1001 and are gone at once; whoever connects again goes on."""
+    async def main() -> None:
+        async with (redis_server(tmp_path) as redis, instances(folder, redis.url) as (one, two),
+                    clients([one.url, two.url]) as (ana, bo)):
+            stays = await join(two.url, name="stays")
+            await heard(stays, "members")
+            await until(lambda: len(ana.members) == 3)
+            await ana.say("p0 1")
+            await until(lambda: len(bo.messages) == 1)
+            begun = asyncio.get_running_loop().time()
+            await two.kill(signal.SIGTERM)
+            assert asyncio.get_running_loop().time() - begun < 5
+            with pytest.raises(ConnectionClosed) as closed:
+                while True:
+                    await stays.recv()
+            assert closed.value.rcvd and closed.value.rcvd.code == 1001
+            await until(lambda: len(ana.members) == 1)
+            await two.start()
+            await until(lambda: bo.connections == 2 and bo.state == "in")
+            await ana.say("p0 2")
+            await until(lambda: [message["text"] for message in bo.messages] == ["p0 1", "p0 2"])
+    run(main())
+
+
+def test_without_redis_url_one_line_says_so() -> None:
+    import subprocess
+    import sys
+
+    told = subprocess.run([sys.executable, "main.py"], cwd=FUNCTIONS / "07-chat", env={"PATH": os.environ["PATH"]},
+                          capture_output=True, text=True, timeout=20)
+    assert told.returncode and told.stderr == "REDIS_URL is not set; it looks like redis://HOST:6379/0\n"
+
+
+@BOTH
 def test_a_slow_member_holds_up_nobody(folder: str, tmp_path: Path) -> None:
     """One member reads nothing: it is closed when it is 1 MiB behind; the others hear everything meanwhile."""
     async def main() -> None:

@@ -108,6 +108,16 @@ def test_it_dies_with_whoever_started_it(tmp_path):
     assert not redis.is_running()
 
 
+@pytest.mark.parity("instance.orphans")
+def test_it_dies_with_the_platform(fc: Platform) -> None:
+    fc.redis()
+    platform = psutil.Process(fc.status()["pid"])
+    (redis,) = [child for child in platform.children(recursive=True) if "redis" in child.name()]
+    platform.kill()
+    psutil.wait_procs([redis], timeout=2)
+    assert not redis.is_running()
+
+
 @pytest.mark.parity("redis.url", "redis.kit")
 def test_a_function_that_declares_redis_url_gets_the_kits(fc: Platform, tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("""
