@@ -1,13 +1,19 @@
 """Plain HTTP through the gateway: framing, keep-alive, streaming, headers, errors."""
 
 import asyncio
+import errno
 import json
 import socket
 import struct
 import threading
+from types import SimpleNamespace
 
 import pytest
 from gateway_kit import Answer, FcError, Platform, answering, instance, platform, read_head
+
+from fclocal.core import limits
+from fclocal.core.request import Entry
+from fclocal.edge import exchange
 
 __all__ = ["platform"]
 
@@ -40,16 +46,12 @@ def test_both_loopback_addresses(platform: Platform) -> None:
 
 
 def test_a_taken_port_moves_to_the_next(platform: Platform) -> None:
-    from fclocal.core.request import Entry
-
     other = Entry("trigger", "other", "http")
     assert platform.run(platform.gateway.open(other, platform.port)) > platform.port
     platform.run(platform.gateway.close(other))
 
 
 def test_a_closed_port_is_free_at_once(platform: Platform) -> None:
-    from fclocal.core.request import Entry
-
     other = Entry("trigger", "other", "http")
     port = platform.run(platform.gateway.open(other, platform.port + 1))
     with socket.create_connection(("127.0.0.1", port)) as sock:
@@ -433,3 +435,40 @@ def test_a_function_may_answer_before_it_has_read_the_body(platform: Platform) -
         sock.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n" + b"x" * 100_000)
         answer = Answer.read(sock)
     assert (answer.status, answer.body) == (413, b"no")
+
+
+def test_a_client_that_takes_nothing_of_an_answer_is_cut(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STALL_SECONDS", 0.3)
+
+    def flood(sock: socket.socket) -> None:
+        read_head(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            sock.sendall(bytes(1 << 16))
+
+    with instance(flood) as platform.engine.port, platform.connect() as sock:
+        sock.sendall(GET + CLOSE)
+        read_head(sock)
+        assert platform.engine.end()["why"] == "client"
+
+
+def test_a_body_that_the_verdict_needs_must_come_in_time(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.3)
+    platform.engine.wants_body = True
+    answer = platform.ask(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n" + CLOSE + b"token")
+    assert (answer.status, answer.error) == (408, "RequestTimeout")
+
+
+def test_out_of_local_ports(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system has no address left for one more connection to the function (F20): 503, and later it goes on."""
+
+    class NoPorts:
+        async def create_connection(self, *_: object) -> None:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+
+    with instance(answering(OK)) as platform.engine.port:
+        with monkeypatch.context() as patch:
+            patch.setattr(exchange, "asyncio", SimpleNamespace(**{**vars(asyncio), "get_running_loop": NoPorts}))
+            answer = platform.ask(GET + CLOSE)
+        assert (answer.status, answer.error) == (503, "ResourceThrottled")
+        assert platform.ask(GET + CLOSE).status == 200

@@ -196,9 +196,7 @@ class Exchange:
             qualifier=admitted.qualifier,
             control_path="/http-invoke",
         )
-        passed = headers.to_instance(
-            head, (*common, *framing), client=self._peer, websocket=self._request.websocket
-        )
+        passed = headers.to_instance(head, (*common, *framing), client=self._peer, websocket=self._request.websocket)
         return http1.encode_head(f"{head.method} {head.target} HTTP/1.1", passed)
 
     async def _whole_body(self) -> bytes:
