@@ -164,11 +164,11 @@ class _Canvas:
     def finish(self) -> str:
         drawn, height = self.scene, self.y + 34
         grid = []
-        for at in _ticks(drawn):
+        for at, name in _ticks(drawn):
             x = self.x(at)
             grid.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 8}" y2="{self.y:.1f}"/>'
                         f'<text class="dim" x="{x:.1f}" y="{TOP - 14}" text-anchor="middle">'
-                        f"{at - drawn.begin:.6g} s</text>")
+                        f"{name} s</text>")
         x, legend = 10.0, []
         for kind, words in LEGEND:
             legend.append(f'<rect class="{kind}" x="{x:.0f}" y="{self.y + 10:.1f}" width="16" height="11"/>'
@@ -177,7 +177,8 @@ class _Canvas:
         ident = f"timeline-{crc32(chr(10).join(self.parts).encode()):08x}"
         heading = f"{drawn.function}, {drawn.end - drawn.begin:.1f} s from {_clock(drawn.begin)} UTC"
         return (f'<svg xmlns="http://www.w3.org/2000/svg" class="{ident}" viewBox="0 0 {self.width} {height:.0f}" '
-                f'width="{self.width}" height="{height:.0f}" role="img" aria-labelledby="{ident}-t {ident}-d" '
+                f'width="{self.width}" height="{height:.0f}" style="max-width:100%;height:auto" '
+                f'role="img" aria-labelledby="{ident}-t {ident}-d" '
                 f'font-family="system-ui, sans-serif" font-size="12">\n'
                 f'<title id="{ident}-t">Instance timeline of {escape(heading)}</title>\n'
                 f'<desc id="{ident}-d">{escape(drawn.summary())}</desc>\n<style>{STYLE.replace("{i}", ident)}</style>\n'
@@ -205,10 +206,11 @@ def _length(begin: float, end: float | None) -> str:
     return "not over yet" if end is None else f"{end - begin:.3f} s"
 
 
-def _ticks(drawn: Scene) -> list[float]:
+def _ticks(drawn: Scene) -> list[tuple[float, str]]:
+    """Round moments and how many seconds after the beginning they are, ten or so."""
     length = drawn.end - drawn.begin
     step = next((step for step in STEPS if length / step <= 10), STEPS[-1])
-    return [drawn.begin + number * step for number in range(int(length / step) + 1)]
+    return [(drawn.begin + number * step, f"{number * step:.6g}") for number in range(int(length / step) + 1)]
 
 
 def _named_moments(drawn: Scene, spans: list[Span],
@@ -266,8 +268,8 @@ def _text(drawn: Scene) -> Iterator[str]:
 
     ruler = [" "] * (COLUMNS + 8)
     last = -2
-    for at in _ticks(drawn):
-        name, start = f"{at - drawn.begin:.6g}s", column(at)
+    for at, words in _ticks(drawn):
+        name, start = f"{words}s", column(at)
         if start > last + 1 and start + len(name) <= COLUMNS:
             ruler[start:start + len(name)] = name
             last = start + len(name)
