@@ -142,6 +142,7 @@ def read_request(raw: bytes) -> Request:
         pass  # the client asks to switch; it is not parsed any further
     except httptools.HttpParserError as error:
         raise FcError("InvalidArgument", reason=f"the request is not valid HTTP: {error}") from None
+    _require(events.in_body, "the request is not valid HTTP: its head is incomplete")
     limits.check_request_head(len(events.target), len(raw) - raw.find(b"\r\n") - len(END))
     version = parser.get_http_version()
     _require(version in ("1.0", "1.1"), "the HTTP version must be 1.0 or 1.1")
@@ -183,6 +184,8 @@ def read_response(raw: bytes, method: str) -> Response:
         pass
     except httptools.HttpParserError as error:
         raise FcError("BadResponse", reason=f"the function's answer is not valid HTTP: {error}") from None
+    if not events.in_body:
+        raise FcError("BadResponse", reason="the function's answer is not valid HTTP: its head is incomplete")
     if len(raw) - raw.find(b"\r\n") - len(END) > limits.RESPONSE_HEADERS:
         raise FcError("BadResponse", reason=f"the response headers exceed {limits.RESPONSE_HEADERS} bytes")
     status = parser.get_status_code()
