@@ -285,6 +285,16 @@ def test_the_order_of_records_is_irrelevant(intervals, instances, random):
     assert bill(shuffled).wire() == bill(records).wire()
 
 
+@given(st.integers(-20_000, 20_000), st.integers(0, 10_000_000))
+def test_an_hour_that_ends_in_between_changes_no_amount(offset, length):
+    begin = HOUR_START + 3600 + offset / 1000
+    story = Story()
+    story.start(begin, cpu=1.0, memory=1024)
+    story.connections([(begin, begin + length / 1000)])
+    units = amounts(story)
+    assert units["vCPU-seconds, serving requests"] == units["GB-seconds, serving requests"] == length / 1000
+
+
 @given(INTERVALS, st.data())
 def test_splitting_a_connection_never_makes_it_cheaper(intervals, data):
     which = data.draw(st.integers(0, len(intervals) - 1))

@@ -85,9 +85,11 @@ def test_the_model_of_a_few_visits():
 def test_measured_seconds_lie_on_the_curve(fc: Platform):
     made = asyncio.run(replay(fc, "functions/06-billing", visits=6, seconds=0.8, concurrencies=(2, 6)))
     for concurrency, model, measured in made.points:
-        # Each connection is a little longer than asked: its handshake and its goodbye.
-        assert model - 0.05 <= measured <= model * 1.1 + 0.3, concurrency
-    assert "6 visits" in str(made)
+        # Handshakes and goodbyes take their time, and shift who overlaps with whom.
+        assert abs(measured - model) <= 0.15 * model + 0.2, concurrency
+    assert "6 visits" in str(made) and len(made.curve) == 6
+    crosses = [e for e in ET.fromstring(made._repr_svg_()).iter() if e.get("class") == "m"]
+    assert len(crosses) == 2
 
 
 def test_a_plan_is_data():
