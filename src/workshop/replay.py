@@ -50,10 +50,11 @@ class Replay:
                          f'<text class="d" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{concurrency}</text>')
         parts.append(f'<text class="d" x="{left - 6}" y="{place(1, most / 1.1)[1] + 4:.1f}" text-anchor="end">'
                      f"{most / 1.1:.1f} s</text>"
-                     f'<text class="i" x="{left}" y="18">Billed seconds by instanceConcurrency: the line is the model, '
-                     f'the crosses are measured</text>')
+                     f'<text class="i" x="{left}" y="18">Billed seconds by instanceConcurrency: '
+                     "model (line), measured (crosses)</text>")
         return (f'<svg xmlns="http://www.w3.org/2000/svg" class="replay" viewBox="0 0 {width} {height}" '
-                f'width="{width}" height="{height}" style="max-width:100%;height:auto" role="img" aria-label="{escape(str(self))}" '
+                f'width="{width}" height="{height}" style="max-width:100%;height:auto" role="img" '
+                f'aria-label="{escape(str(self))}" '
                 f'font-family="system-ui, sans-serif" font-size="12"><style>{STYLE.replace(".plan", ".replay")}'
                 ".replay .m{fill:none;stroke:#b4235a;stroke-width:2}</style>"
                 f'<rect class="b" width="{width}" height="{height}"/>{"".join(parts)}</svg>')
