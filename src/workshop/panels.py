@@ -15,7 +15,6 @@ from workshop.urls import to_wss
 
 PAUSE = 0.25  # seconds between two redraws: a burst of records is drawn once
 WIDE, FIELD = {"width": "99%"}, {"width": "420px"}
-FITTED = "<style>.workshop-timeline svg{max-width:100%;height:auto}</style>"
 LABEL = {"description_width": "170px"}
 
 
@@ -107,8 +106,7 @@ class Console:
         name = self.form.function
         self.test.refresh()
         busy = self.observer.busy(name)
-        picture = self.observer.svg(name, time.time() if busy else None)
-        self.timeline.value = f'{FITTED}<div class="workshop-timeline">{picture}</div>'
+        self.timeline.value = self.observer.svg(name, time.time() if busy else None)
         self.logs.value = _pre(self.observer.logs(name))
         self.bill.value = _pre(self._bill_text())
 

@@ -201,8 +201,8 @@ def svg(plan: Plan, server: float | None = None) -> str:
     parts += [f'<text x="{left - 8}" y="{y(most / 1.1) + 4:.1f}" class="d" text-anchor="end">{most / 1.1:.2f}</text>',
               f'<text x="{left - 8}" y="{bottom + 4}" class="d" text-anchor="end">0</text>',
               f'<text x="{width / 2:.0f}" y="{height - 12}" class="d" text-anchor="middle">instanceConcurrency</text>']
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" class="plan" viewBox="0 0 {width} {height}" width="{width}" '
-            f'height="{height}" style="max-width:100%;height:auto" role="img" '
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" class="plan" viewBox="0 0 {width} {height}" width="100%" '
+            f'style="max-width:{width}px" role="img" '
             f'aria-label="{escape(title)}. {escape(words)}" font-family="system-ui, sans-serif" font-size="12">'
             f'<style>{STYLE}</style>'
             f'<rect class="b" width="{width}" height="{height}"/>' + "".join(parts) + "</svg>")

@@ -99,7 +99,7 @@ class Storm:
                          f"{longest * STEP:.1f} s</text>")
         total = len(self.waves) * (height + gap) + 40
         return (f'<svg xmlns="http://www.w3.org/2000/svg" class="storm" viewBox="0 0 {width} {total}" '
-                f'width="{width}" height="{total}" style="max-width:100%;height:auto" role="img" '
+                f'width="100%" style="max-width:{width}px" role="img" '
                 f'aria-label="{escape(str(self))}" font-family="system-ui, sans-serif" font-size="12"><style>'
                 ".storm .b{fill:#fff}.storm .i{fill:#1b1f24}.storm .d{fill:#59636e}.storm .g{stroke:#8c959f}"
                 ".storm .y{fill:#2f6fbf}.storm .n{fill:#b4235a}@media(prefers-color-scheme:dark){"

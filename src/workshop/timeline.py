@@ -176,8 +176,9 @@ class _Canvas:
             x += 46 + 6.4 * len(words)
         ident = f"timeline-{crc32(chr(10).join(self.parts).encode()):08x}"
         heading = f"{drawn.function}, {drawn.end - drawn.begin:.1f} s from {_clock(drawn.begin)} UTC"
+        # JupyterLab shows it as an <img>: only a relative width fits a narrow column.
         return (f'<svg xmlns="http://www.w3.org/2000/svg" class="{ident}" viewBox="0 0 {self.width} {height:.0f}" '
-                f'width="{self.width}" height="{height:.0f}" style="max-width:100%;height:auto" '
+                f'width="100%" style="max-width:{self.width}px" '
                 f'role="img" aria-labelledby="{ident}-t {ident}-d" '
                 f'font-family="system-ui, sans-serif" font-size="12">\n'
                 f'<title id="{ident}-t">Instance timeline of {escape(heading)}</title>\n'
