@@ -53,7 +53,7 @@ class Replay:
                      f'<text class="i" x="{left}" y="18">Billed seconds by instanceConcurrency: '
                      "model (line), measured (crosses)</text>")
         return (f'<svg xmlns="http://www.w3.org/2000/svg" class="replay" viewBox="0 0 {width} {height}" '
-                f'width="{width}" height="{height}" style="max-width:100%;height:auto" role="img" '
+                f'width="100%" style="max-width:{width}px" role="img" '
                 f'aria-label="{escape(str(self))}" '
                 f'font-family="system-ui, sans-serif" font-size="12"><style>{STYLE.replace(".plan", ".replay")}'
                 ".replay .m{fill:none;stroke:#b4235a;stroke-width:2}</style>"
