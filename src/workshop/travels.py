@@ -89,7 +89,8 @@ def svg(frames: Iterable[Record]) -> str:
         parts.append(f'<circle class="said" cx="{x0:.1f}" cy="{y0}" r="7"><title>said</title></circle>')
     height = TOP + LANE * len(lanes) + 10
     return (f'<svg xmlns="http://www.w3.org/2000/svg" class="travels" role="img" width="100%" '
-            f'style="max-width:{WIDTH}px" viewBox="0 0 {WIDTH} {height}" font-family="system-ui,sans-serif" font-size="13"><title>'
+            f'style="max-width:{WIDTH}px" viewBox="0 0 {WIDTH} {height}" '
+            f'font-family="system-ui,sans-serif" font-size="13"><title>'
             f"{len(told)} messages over {len(lanes)} instances</title><style>{STYLE}</style>{''.join(parts)}</svg>")
 
 
