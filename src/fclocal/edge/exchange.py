@@ -10,7 +10,6 @@ import errno
 import json
 import logging
 from http import HTTPStatus
-from typing import Protocol
 
 from fclocal.core import headers, limits
 from fclocal.core.admission import Admission
@@ -18,42 +17,10 @@ from fclocal.core.errors import FcError
 from fclocal.core.request import Entry, RequestHead
 from fclocal.edge import http1
 from fclocal.edge.connection import Connection, HeadTooLong
-from fclocal.runtime.tunnel import Tap, Tunnel
+from fclocal.edge.contract import Engine, Lease
+from fclocal.runtime.tunnel import Tunnel
 
 log = logging.getLogger("fclocal.gateway")
-
-
-class Lease(Protocol):
-    """What the gateway needs of runtime.engine.Lease."""
-
-    host: str
-    response_headers: headers.Headers  # the platform's own to the client: session affinity
-
-    @property
-    def port(self) -> int: ...
-    def tap(self, extensions: bytes) -> Tap | None: ...
-    def end(self, *, status: int, close_code: int | None, why: str, bytes_in: int, bytes_out: int) -> None: ...
-
-
-class Engine(Protocol):
-    """What the gateway needs of runtime.engine.Engine."""
-
-    def needs_body(self, entry: Entry, head: RequestHead) -> bool: ...
-    def admit(
-        self, entry: Entry, head: RequestHead, *, body: bytes = b"", request_id: str, draw: float
-    ) -> Admission: ...
-    def reject(self, entry: Entry, head: RequestHead, error: FcError, *, request_id: str) -> None: ...
-    async def lease(
-        self, admitted: Admission, *, protocol: str, client: str, on_abort: "Abort", on_silence: "Silence"
-    ) -> Lease: ...
-
-
-class Abort(Protocol):
-    def __call__(self, why: str, /) -> None: ...
-
-
-class Silence(Protocol):
-    def __call__(self) -> None: ...
 
 
 class Exchange:

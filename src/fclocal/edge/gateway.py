@@ -5,7 +5,7 @@ import errno
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.request import Entry
-from fclocal.edge.exchange import Engine
+from fclocal.edge.contract import Engine
 from fclocal.edge.listener import Listener
 from fclocal.runtime.certificates import Certificates
 

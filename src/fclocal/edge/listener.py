@@ -11,7 +11,7 @@ from fclocal.core import limits
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.request import Entry
-from fclocal.edge.exchange import Engine
+from fclocal.edge.contract import Engine
 from fclocal.edge.visitor import Visitor
 
 _ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))

@@ -12,7 +12,8 @@ from fclocal.core.errors import FcError
 from fclocal.core.request import Entry, RequestHead
 from fclocal.edge import http1
 from fclocal.edge.connection import Connection, HeadTooLong
-from fclocal.edge.exchange import Engine, Exchange, error_answer
+from fclocal.edge.contract import Engine
+from fclocal.edge.exchange import Exchange, error_answer
 
 _UNREAD = RequestHead("-", "-")  # stands in the journal for a head that could not be read
 
