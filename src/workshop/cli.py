@@ -2,11 +2,12 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 
 from fclocal.core.errors import FcError
 from workshop import build, coach
-from workshop.catalog import Trouble, find, lessons
+from workshop.catalog import Trouble, exercises, find, lessons
 from workshop.workspace import root
 
 
@@ -57,6 +58,9 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _build(given: argparse.Namespace) -> None:
+    for exercise in exercises().values():
+        if saved := build.keep(root(), exercise, time.strftime("%Y%m%d-%H%M%S")):
+            print(f"kept {saved.relative_to(root()).as_posix()}")
     changed = build.write(root())
     print("\n".join(f"wrote {path}" for path in changed) or "exercises/ and solutions/ are up to date")
 

@@ -1,6 +1,7 @@
 """What the learner types: hints one at a time, progress that survives, reset that keeps, catching up."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,15 @@ def test_reset_keeps_a_copy(project: Path, capsys: pytest.CaptureFixture[str]) -
 def test_reset_of_an_untouched_exercise_keeps_nothing(project: Path) -> None:
     workshop.reset("1.1")
     assert not (project / "exercises" / "mine").exists()
+
+
+@pytest.mark.parametrize("again", [lambda: workshop.reset("1.1"), lambda: main(["build"])])
+def test_a_file_of_the_learners_own_is_kept_too(project: Path, again: Callable[[], None]) -> None:
+    (project / "exercises/01-echo/answers.py").write_text("mine = 1\n")
+    again()
+    assert not (project / "exercises/01-echo/answers.py").exists()
+    [kept] = (project / "exercises" / "mine").iterdir()
+    assert (kept / "answers.py").read_text() == "mine = 1\n"
 
 
 def test_catch_up_solves_what_comes_before_and_nothing_else(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
