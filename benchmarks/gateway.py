@@ -35,6 +35,7 @@ from gateway_load import LOAD_CORE, Gateway, Load
 import fclocal
 
 HERE = Path(__file__).parent
+PARTS = ["relay", "opens", "idle"]
 IDLE = 9000
 # What was promised, as CPU of ours divided by CPU of nginx: (TLS, size up to, limit).
 LIMITS = ((False, 1024, 1.2), (False, 1 << 20, 0.5), (True, 1024, 1.4), (True, 1 << 20, 0.7))
@@ -280,11 +281,13 @@ async def run(parts: list[str], quick: bool) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=["relay", "opens", "idle"], choices=["relay", "opens", "idle", []])
+    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS), help="all of them if none is given")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
+    if wrong := set(given.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(wrong))}")
     limit_nofile()
-    missed = uvloop.run(run(given.parts or ["relay", "opens", "idle"], given.quick))
+    missed = uvloop.run(run(given.parts or PARTS, given.quick))
     print("\nAll limits kept." if not missed else "\nLimits missed:\n  " + "\n  ".join(missed))
     return 1 if missed else 0
 
