@@ -76,10 +76,9 @@ def _differs(path: Path, text: str) -> bool:
 def keep(project: Path, exercise: Exercise, stamp: str) -> Path | None:
     """Copy the learner's folder to exercises/mine/; None if it holds nothing of the learner's (or is missing)."""
     folder = project / "exercises" / exercise.slug
-    texts = {f"exercises/{exercise.slug}/{path}": text for path, text in exercise.stub.items()}
-    edited = any((project / path).is_file() and _differs(project / path, text) for path, text in texts.items())
+    there = {path: (folder / path).read_text(encoding="utf-8") for path in exercise.sources if (folder / path).is_file()}
     added = any(path.startswith("exercises/") for path in stray(project, [exercise]))
-    if not folder.is_dir() or not (edited or added):
+    if not added and (there.items() <= exercise.stub.items() or there.items() <= exercise.solution.items()):
         return None
     target = project / "exercises" / "mine" / f"{exercise.slug}-{stamp}"
     shutil.copytree(folder, target, ignore=shutil.ignore_patterns("__pycache__", "node_modules"), dirs_exist_ok=True)

@@ -1,6 +1,7 @@
 """What the learner types: hints one at a time, progress that survives, reset that keeps, catching up."""
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,6 +82,27 @@ def test_catch_up_solves_what_comes_before_and_nothing_else(project: Path, capsy
     assert mine.read_text() == every["01-echo"].solution["main.py"]
     assert (project / "exercises" / "02-trigger" / "s.yaml").read_text() == every["02-trigger"].stub["s.yaml"]
     assert "your files are in exercises/mine/01-echo-" in capsys.readouterr().out
+
+
+def test_catching_up_twice_keeps_nothing_the_second_time(project: Path) -> None:
+    workshop.catch_up(3)
+    workshop.catch_up(4)
+    assert not (project / "exercises" / "mine").exists()
+
+
+def test_two_kernels_may_note_at_once(project: Path) -> None:
+    path = project / ".fclocal" / "progress.json"
+
+    def note(kernel: int) -> None:
+        for number in range(25):
+            Progress(path).note(f"{kernel}.{number}", tries=1)
+
+    threads = [threading.Thread(target=note, args=(kernel,)) for kernel in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(Progress(path).read()["tasks"]) == 50
 
 
 def test_progress_survives_and_a_pass_stays(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
