@@ -70,13 +70,17 @@ def stray(project: Path, chosen: Iterable[Exercise]) -> list[str]:
 
 
 def _differs(path: Path, text: str) -> bool:
-    return not path.is_file() or path.read_text(encoding="utf-8") != text
+    return not path.is_file() or _text(path) != text
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def keep(project: Path, exercise: Exercise, stamp: str) -> Path | None:
     """Copy the learner's folder to exercises/mine/; None if it holds nothing of the learner's (or is missing)."""
     folder = project / "exercises" / exercise.slug
-    there = {path: (folder / path).read_text(encoding="utf-8") for path in exercise.sources if (folder / path).is_file()}
+    there = {path: _text(folder / path) for path in exercise.sources if (folder / path).is_file()}
     added = any(path.startswith("exercises/") for path in stray(project, [exercise]))
     if not added and (there.items() <= exercise.stub.items() or there.items() <= exercise.solution.items()):
         return None

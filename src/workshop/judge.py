@@ -119,9 +119,9 @@ def _not_started(exercise: Exercise, task: Task, folder: Path) -> Verdict | None
     files = exercise.files_of(task.id)
     for file in files:
         path = folder / file
-        if not path.is_file() or not marks.untouched(path.read_text("utf-8"), exercise.stub[file], task.id):
+        if not path.is_file() or not marks.untouched(_text(path), exercise.stub[file], task.id):
             return None
-    at = marks.region((folder / files[0]).read_text("utf-8"), task.id)
+    at = marks.region(_text(folder / files[0]), task.id)
     where = (("Open", shown(exercise, files[0])), ("Look for", f'"TODO {task.id}" (line {at[0]})')) if at else (
         ("Open", shown(exercise, files[0].rpartition("/")[0])),)
     return Verdict(task.id, "NOT STARTED", task.title,
@@ -185,20 +185,24 @@ def _programs(exercise: Exercise, folder: Path) -> set[str]:
 def _place(exercise: Exercise, task: Task, folder: Path) -> str:
     file = exercise.files_of(task.id)[0]
     path = folder / file
-    if found := marks.region(path.read_text(encoding="utf-8"), task.id) if path.is_file() else None:
+    if found := marks.region(_text(path), task.id) if path.is_file() else None:
         return f"{shown(exercise, file)} line {found[0]}"
     return shown(exercise, file.rpartition("/")[0])
 
 
 def _region(path: Path, task: str) -> str:
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = _text(path) if path.is_file() else ""
     found = marks.region(text, task)
     return "\n".join(found[1]) if found else text
 
 
 def _code_line(path: Path, number: int) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = _text(path).splitlines() if path.is_file() else []
     return f"{number} | {lines[number - 1].strip()}" if 0 < number <= len(lines) else ""
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _next(task: Task) -> str:

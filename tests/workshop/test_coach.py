@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import workshop
+from fclocal.client.platform import Platform
 from workshop import build, coach
 from workshop.catalog import exercises, find
 from workshop.cli import main
@@ -140,6 +141,18 @@ def test_a_missing_file_is_not_a_crash(project: Path, capsys: pytest.CaptureFixt
     shutil.rmtree(project / "exercises" / "01-echo")
     workshop.check("1.1")
     assert 'reset("1.1") makes it anew' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("task", "file"), [("1.1", "01-echo/main.py"), ("2.2", "02-trigger/s.yaml")])
+def test_a_file_that_is_no_text_is_not_a_traceback(project: Path, platform_factory: Callable[..., Platform], task: str,
+                                                   file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with (project / "exercises" / file).open("ab") as learners:
+        learners.write(b"# caf\xe9\n")
+    exercise, found = find(task)
+    print(coach.verdict(exercise, found, fc=platform_factory).text())
+    assert capsys.readouterr().out.split()[:2] in (["1.1", "CRASHED"], ["2.2", "NOT"])
+    workshop.reset(task)
+    assert b"caf" not in (project / "exercises" / file).read_bytes()
 
 
 def test_a_fault_of_ours_does_not_look_like_the_learners(project: Path, monkeypatch: pytest.MonkeyPatch,
