@@ -12,11 +12,10 @@ import pytest
 from alibabacloud_fc20230330 import models
 from alibabacloud_fc20230330.client import Client
 from alibabacloud_tea_openapi.models import Config
-from websockets.sync.client import connect
 
 from fclocal.client.deploy import deploy, pack, parse_override, remove
 from fclocal.core.errors import FcError
-from fclocal.testing import wait_for
+from fclocal.testing import connect, wait_for
 
 S_YAML = """\
 edition: 3.0.0

@@ -10,11 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 from websockets.exceptions import ConnectionClosedError
-from websockets.sync.client import connect
 
 import fclocal
 from fclocal.client.state import running
-from fclocal.testing import wait_for
+from fclocal.testing import connect, wait_for
 
 ROOT = Path(__file__).parents[2]
 ECHO = ROOT / "functions" / "01-echo"
@@ -97,7 +96,7 @@ def test_a_platform_that_nobody_holds_ends_by_itself(tmp_path):
         "import fclocal, os, sys\n"
         "fc = fclocal.start(sys.argv[1])\n"
         "app = fc.deploy(sys.argv[2])\n"
-        "from websockets.sync.client import connect\n"
+        "from fclocal.testing import connect\n"
         "ws = connect(app.url.replace('https', 'wss'))\n"
         "print(fc.at.pid, fc.instances()[0]['pid'], flush=True)\n"
         "os.kill(os.getpid(), 9)\n"  # as a kernel that is killed

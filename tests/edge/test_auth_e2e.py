@@ -21,11 +21,11 @@ from darabonba.request import DaraRequest
 from jwt.algorithms import RSAAlgorithm
 from service_kit import ROOT, Answer, beside_ws, call, kinds_since, last, platform, records_since, set_trigger
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 import fclocal
 from fclocal import Platform
 from fclocal.core import acs3
+from fclocal.testing import connect
 
 FOLDER = ROOT / "functions" / "02-trigger"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)

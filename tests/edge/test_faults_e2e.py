@@ -10,10 +10,9 @@ import redis
 from alibabacloud_fc20230330 import models as m
 from service_kit import ROOT, call, kinds_since, last, platform, records_since, until
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
-from websockets.sync.client import connect
 
 from fclocal import Platform
-from fclocal.testing import wait_for
+from fclocal.testing import connect, wait_for
 
 ECHO, SHOW = ROOT / "functions" / "01-echo", ROOT / "functions" / "02-trigger"
 

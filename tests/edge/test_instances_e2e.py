@@ -8,9 +8,8 @@ import pytest
 import requests
 from alibabacloud_fc20230330 import models
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
-from fclocal.testing import wait_for
+from fclocal.testing import connect, wait_for
 
 # One function for all: what it does is asked of it in the path.
 PROGRAM = '''

@@ -23,9 +23,9 @@ from service_kit import (
     until,
 )
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 from fclocal import Platform
+from fclocal.testing import connect
 
 FOLDER = ROOT / "functions" / "02-trigger"
 OFF = "access denied due to function internet URL is disable"

@@ -140,7 +140,7 @@ def test_a_python_folder_serves_with_its_own_requirements_only(folder: Path, sta
 @pytest.mark.parametrize("folder", NODE, ids=named)
 def test_a_node_folder_serves_when_deployed_alone(folder: Path, tmp_path: Path, fc: Platform) -> None:
     """Its port is written out in its code, so it runs on fclocal, which gives each instance a port of its own."""
-    from websockets.sync.client import connect
+    from fclocal.testing import connect
 
     copy = tmp_path / folder.name
     shutil.copytree(folder, copy)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
-from websockets.sync.client import connect
 
 from fclocal import Platform
+from fclocal.testing import connect
 
 FOLDER = Path(__file__).parents[2] / "functions" / "08-errors"
 BOOTSTRAP = "      customRuntimeConfig:\n        command: [python3, main.py]\n      triggers:\n"

@@ -7,9 +7,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from websockets.sync.client import connect
-
 from fclocal.client.platform import Platform
+from fclocal.testing import connect
 
 FOLDER = Path(__file__).parents[2] / "functions" / "09-live"
 

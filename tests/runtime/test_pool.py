@@ -61,7 +61,7 @@ class Bench:
         return self.processes[-1]
 
     async def before_stop(self, instance):
-        self.processes[0].did.append("pre-stop")
+        instance.process.did.append("pre-stop")
 
     def kinds(self):
         return [r.kind for r in self.journal.read()]
@@ -267,5 +267,30 @@ def test_a_start_under_way_is_cancelled_by_close_and_who_waits_is_told(tmp_path)
         with pytest.raises(FcError) as caught:
             await seat
         assert caught.value.code == "ResourceThrottled" and not bench.pool.instances
+
+    run(story())
+
+
+def test_a_start_that_succeeds_while_it_is_stopped_is_stopped(tmp_path):
+    async def story():
+        bench = Bench(tmp_path)
+        process = Pretended(1)
+        begun = asyncio.Event()
+
+        async def too_late_to_cancel(instance):
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                return process
+
+        bench.pool._launch = too_late_to_cancel
+        seat = asyncio.ensure_future(bench.pool.seat())
+        await begun.wait()
+        await bench.pool.close()
+        with pytest.raises(FcError):
+            await seat
+        assert "stop" in process.did and not bench.pool.instances
+        assert "instance.ready" not in bench.kinds()
 
     run(story())

@@ -130,7 +130,7 @@ def test_it_is_plain_and_narrow(folder: Path) -> None:
 
 def test_a_packed_folder_serves_from_its_own_packages(fc: Platform, monkeypatch: pytest.MonkeyPatch,
                                                       tmp_path: Path) -> None:
-    from websockets.sync.client import connect
+    from fclocal.testing import connect
 
     monkeypatch.setenv("FCLOCAL_STATE", str(tmp_path))
     folder = packed("functions/09-live")

@@ -223,6 +223,8 @@ class Pool:
             self._failed(instance, FcError("InternalServerError"))
             raise
         instance.process = process
+        if instance.state is State.STOPPING:
+            return  # told to stop while it started: the stop waits for this, and ends the process
         if instance.exit_code is not None:  # it listened, and died before anybody was served
             reason = f"Function instance exited unexpectedly(code {instance.exit_code})"
             self._failed(instance, FcError("CAExited", reason=reason))
