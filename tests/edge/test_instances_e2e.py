@@ -316,6 +316,16 @@ def test_a_silent_connection_stays_open_and_carries_nothing(fc, probe):
                 ws.recv(timeout=0.5)
 
 
+def test_messages_cost_the_journal_nothing(fc, probe):
+    app = fc.deploy(probe)
+    with dial(app) as ws:
+        ask(ws, "who")
+        before = fc.status()["journal"]
+        for _ in range(500):
+            ask(ws, "who")
+        assert fc.status()["journal"] == before
+
+
 @pytest.mark.parity("fault.reject", "fault.connections")
 def test_rejections_count_down_and_a_slow_start_is_slow(fc, probe):
     app = fc.deploy(probe)

@@ -15,14 +15,14 @@ import signal
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from fclocal.core.errors import FcError
+
+if TYPE_CHECKING:  # imported on first use: few functions want Redis, and it costs a tenth of the platform's start
+    from redis.asyncio import Redis
 
 READY_LIMIT = 10.0  # seconds; a large append-only file takes a while to load
 STOP_LIMIT = 5.0  # seconds
@@ -98,6 +98,8 @@ class RedisServer:
     async def pause(self, seconds: float) -> None:
         """Have Redis answer nobody for `seconds`; its connections stay open."""
         if not self._pid:
+            from redis.asyncio import Redis
+
             async with Redis.from_url(self.url) as client:
                 await client.client_pause(round(seconds * 1000))
             return await asyncio.sleep(seconds)
@@ -138,6 +140,8 @@ class RedisServer:
             env={"PATH": os.defpath})
         assert self._guard.stdout
         self._pid = int(await self._guard.stdout.readline())
+        from redis.exceptions import RedisError
+
         try:
             async with asyncio.timeout(READY_LIMIT), self._client() as client:
                 while _alive(self._pid):
@@ -150,7 +154,11 @@ class RedisServer:
         await self.stop()
         return False
 
-    def _client(self) -> Redis:
+    def _client(self) -> "Redis":
+        from redis.asyncio import Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
         return Redis(host="127.0.0.1", port=self._port, password=self._password, retry=Retry(NoBackoff(), 0))
 
 
