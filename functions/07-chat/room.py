@@ -15,7 +15,6 @@ from member import Member
 
 OUTBOX = 1000  # messages that may wait for Redis
 JOIN = 5.0  # seconds a join may take
-GATHER = 0.01  # seconds; nobody sees them, and in a busy room they save most of the writes, which cost most of the CPU
 Trouble = (RedisError, OSError, TimeoutError)  # what Redis may do to us
 
 
@@ -82,9 +81,9 @@ class Room:
         self._said.set()
 
     def deliver(self, frame: bytes) -> None:
-        """Give a frame to every member. What comes within GATHER seconds goes out in one write per member."""
+        """Give a frame to every member. All frames of one turn of the event loop go out in one write."""
         if not self._frames:
-            asyncio.get_running_loop().call_later(GATHER, self.flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         self._frames.append(frame)
 
     def flush(self) -> None:
