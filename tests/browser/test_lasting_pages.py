@@ -43,7 +43,7 @@ def test_a_stream_survives_a_crash_without_a_gap() -> None:
         await expect(page.locator("#state")).to_have_text("closed 1006, connecting again", timeout=15_000)
         before = int(await page.locator("#last").inner_text())
         await program.start()
-        await expect(page.locator("#connections")).to_have_text("2", timeout=30_000)
+        await expect(page.locator("#connections")).to_have_text("2", timeout=75_000)
         await reaches(page, "#last", before + 5)
         assert await page.locator("#missing").inner_text() == "0"
         assert await page.locator("#repeated").inner_text() == "0"
