@@ -35,21 +35,6 @@ async def reaches(page: Page, selector: str, number: int) -> None:
             await page.wait_for_timeout(50)
 
 
-def test_a_stream_survives_a_crash_without_a_gap() -> None:
-    async def test(page: Page, program: Program) -> None:
-        await expect(page.locator("#state")).to_have_text("open", timeout=15_000)
-        await expect(page.locator("#last")).not_to_have_text("0")
-        await program.kill()
-        await expect(page.locator("#state")).to_have_text("closed 1006, connecting again", timeout=15_000)
-        before = int(await page.locator("#last").inner_text())
-        await program.start()
-        await expect(page.locator("#connections")).to_have_text("2", timeout=75_000)
-        await reaches(page, "#last", before + 5)
-        assert await page.locator("#missing").inner_text() == "0"
-        assert await page.locator("#repeated").inner_text() == "0"
-    on_page("05-reconnect", test, SECONDS_PER_MESSAGE="0.05")
-
-
 def test_the_page_says_that_a_stream_is_done() -> None:
     async def test(page: Page, program: Program) -> None:
         await expect(page.locator("#state")).to_have_text("done", timeout=15_000)
