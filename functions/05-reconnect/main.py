@@ -63,7 +63,7 @@ def page(connection: ServerConnection, request: Request) -> Response | None:
     status = http.HTTPStatus.OK if kind else http.HTTPStatus.NOT_FOUND
     return Response(status.value, status.phrase, Headers({
         "Content-Type": kind or "text/plain", "Content-Length": str(len(body)), "Cache-Control": "no-store",
-        "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:"}), body)
+        "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:"}), body)
 
 
 async def main() -> None:

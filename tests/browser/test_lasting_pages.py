@@ -21,6 +21,7 @@ def on_page(folder: str, test: Callable[[Page, Program], Coroutine[Any, Any, Non
             page = await browser.new_page(locale="en-GB")
             errors: list[str] = []
             page.on("pageerror", lambda error: errors.append(str(error)))
+            await page.clock.install()
             await page.goto(program.url.replace("ws", "http"))
             await test(page, program)
             assert not errors
@@ -33,6 +34,39 @@ async def reaches(page: Page, selector: str, number: int) -> None:
     async with asyncio.timeout(15):
         while int(await page.locator(selector).inner_text()) < number:
             await page.wait_for_timeout(50)
+
+
+def test_a_stream_survives_a_crash_and_refused_attempts_without_a_gap() -> None:
+    async def test(page: Page, program: Program) -> None:
+        await expect(page.locator("#state")).to_have_text("open", timeout=15_000)
+        await reaches(page, "#last", 1)
+        await program.kill()
+        cuts = page.locator("#log li", has_text="closed 1006, connecting again")
+        await expect(cuts).to_have_count(3, timeout=30_000)  # the crash itself, then two attempts that nobody answered
+        before = int(await page.locator("#last").inner_text())
+        await program.start()
+        await expect(page.locator("#connections")).to_have_text("2", timeout=60_000)
+        await reaches(page, "#last", before + 5)
+        assert await page.locator("#missing").inner_text() == "0"
+        assert await page.locator("#repeated").inner_text() == "0"
+    on_page("05-reconnect", test, SECONDS_PER_MESSAGE="0.05")
+
+
+def test_a_page_that_gave_up_asks_and_goes_on_where_it_stopped() -> None:
+    async def test(page: Page, program: Program) -> None:
+        await expect(page.locator("#state")).to_have_text("open", timeout=15_000)
+        await reaches(page, "#last", 1)
+        await program.kill()
+        await expect(page.locator("#state")).to_have_text("closed 1006, connecting again", timeout=15_000)
+        before = int(await page.locator("#last").inner_text())
+        async with asyncio.timeout(60):
+            while await page.locator("#state").inner_text() != "gave up (1006)":
+                await page.clock.run_for(1000)
+        await program.start()
+        await page.get_by_role("button").click()
+        await reaches(page, "#last", before + 5)
+        assert await page.locator("#missing").inner_text() == "0"
+    on_page("05-reconnect", test, SECONDS_PER_MESSAGE="0.05")
 
 
 def test_the_page_says_that_a_stream_is_done() -> None:

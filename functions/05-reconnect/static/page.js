@@ -15,10 +15,20 @@ function state(text) {
   element("log").append(item);
 }
 
+function show() {
+  for (const [name, value] of Object.entries(count)) element(name).textContent = value;
+}
+
+// The code that a cut had. When an attempt fails, the library makes up an event of its own that says 1000, "done";
+// only the browser's own events tell the truth.
+function closeCode(event) {
+  return event instanceof CloseEvent ? event.code : 1006;
+}
+
 function start() {
   const address = () => `${location.origin.replace(/^http/, "ws")}/?after=${count.last}`;
   const socket = new ReconnectingWebSocket(address, [], {
-    minReconnectionDelay: 1000 * Math.random(),          // each page draws its own: no storm after a cut
+    minReconnectionDelay: 500 + 1000 * Math.random(),    // each page draws its own: no storm after a cut
     reconnectionDelayGrowFactor: 1.5 + Math.random(),
     maxReconnectionDelay: 30000,
     connectionTimeout: 10000,
@@ -29,6 +39,7 @@ function start() {
 
   socket.addEventListener("open", () => {
     count.connections += 1;
+    show();
     state("open");
   });
   socket.addEventListener("message", (event) => {
@@ -36,15 +47,16 @@ function start() {
     if (id <= count.last) count.repeated += 1;
     if (id > count.last + 1) count.missing += id - count.last - 1;
     count.last = Math.max(count.last, id);
-    for (const [name, value] of Object.entries(count)) element(name).textContent = value;
+    show();
   });
   socket.addEventListener("close", (event) => {
-    if (NEVER.includes(event.code) || socket.retryCount >= ATTEMPTS) {
+    const code = closeCode(event);
+    if (NEVER.includes(code) || socket.retryCount >= ATTEMPTS) {
       socket.close();
-      state(event.code === 1000 ? "done" : `gave up (${event.code})`);
-      element("again").hidden = event.code === 1000;
+      state(code === 1000 ? "done" : `gave up (${code})`);
+      element("again").hidden = code === 1000;
     } else {
-      state(`closed ${event.code}, connecting again`);
+      state(`closed ${code}, connecting again`);
     }
   });
 }
