@@ -196,6 +196,7 @@ def test_durable_history_and_resume(tmp_path: Path) -> None:
                 for number in range(1, 61):
                     await ana.say(f"p0 {number}")
                 await asyncio.wait_for(ana.confirmed(), 20)
+                await until(lambda: len(ana.messages) == 60)  # "sent" says that it is kept, not that it has come back
             fresh = await join(two.url, name="Bo")
             welcome = await heard(fresh, "welcome")
             assert welcome["durable"] and not welcome["gone"]
