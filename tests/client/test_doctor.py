@@ -22,7 +22,8 @@ def test_a_machine_that_runs_these_tests_is_ready() -> None:
     assert "Ready: nothing has to be fixed." in doctor.text(found)
 
 
-def test_what_only_a_part_of_the_kit_needs_is_optional_and_has_a_cure() -> None:
+def test_what_only_a_part_of_the_kit_needs_is_optional_and_has_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fclocal.runtime.redis_server.WHEELS", {})  # the tests' own Valkey
     found = by_name({"PATH": ""})
     for name in ("Redis", "Node.js", "Browser"):
         if name == "Browser" and any(Path(path).exists() for path in doctor.MAC_BROWSERS):

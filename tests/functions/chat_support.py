@@ -80,9 +80,9 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def redis_server(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    """The kit's Redis, with its data in `tmp_path`."""
-    server = RedisServer(tmp_path, {"PATH": os.environ["PATH"]})
+async def redis_server(tmp_path: Path, path: str = os.environ["PATH"]) -> AsyncIterator[RedisServer]:
+    """The kit's Redis, with its data in `tmp_path`. An empty `path` has it take the Valkey of the wheel."""
+    server = RedisServer(tmp_path, {"PATH": path})
     await server.start()
     try:
         yield server

