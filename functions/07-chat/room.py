@@ -15,7 +15,7 @@ from member import Member
 
 OUTBOX = 1000  # messages that may wait for Redis
 JOIN = 5.0  # seconds a join may take
-GATHER = 0.015  # seconds between two writes to a member; writing costs most of a busy room's CPU
+GATHER = 0.02  # seconds between two writes to a member; writing costs most of a busy room's CPU
 Trouble = (RedisError, OSError, TimeoutError)  # what Redis may do to us
 
 

@@ -93,6 +93,13 @@ def test_its_links_lead_somewhere(notebook: Notebook, path: Path) -> None:
             assert (path.parent / target.split("#")[0]).exists(), target
 
 
+def test_a_link_to_a_lesson_has_its_title(notebook: Notebook, path: Path) -> None:
+    for _, words, target in LINK.findall(prose(notebook)):
+        if target.endswith(".ipynb") and words != f"lesson {int(target[:2])}":
+            other = json.loads((path.parent / target).read_text("utf-8"))
+            assert source(other["cells"][0]).startswith(f"# {words}\n"), f"{words}: {target}"
+
+
 def test_no_port_is_written_out(notebook: Notebook) -> None:
     """Ports differ from machine to machine; a cell takes the URL from what was deployed."""
     for cell in cells(notebook, "code"):
