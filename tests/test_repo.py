@@ -240,4 +240,5 @@ def test_the_table_of_lessons_says_what_the_lessons_say() -> None:
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         facts = tomllib.loads((ROOT / "src" / "workshop" / "lessons" / f"{path.stem}.toml").read_text("utf-8"))
         row = f"| {int(path.stem[:2])} | [{facts['title']}](notebooks/{path.name}) "
+        assert facts["teach"] <= 20 and facts["teach"] + facts["do"] <= 45, f"{path.name} is longer than a lesson"
         assert f"{row}| {facts['teach']} min | {facts['do']} min |" in table, f"README.md lacks: {row}"
