@@ -98,6 +98,32 @@ def test_a_function_that_floods_its_client_is_held_back(fc, tmp_path):
     asyncio.run(asyncio.wait_for(story(), 60))
 
 
+@pytest.mark.parity("gateway.stop-1001", "api.ports-stable")
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 1001), (signal.SIGKILL, 1006)])
+def test_a_platform_that_ends_tells_its_clients_if_it_can_and_comes_back_on_its_ports(platform_factory, number, code):
+    fc = platform_factory()
+    app = fc.deploy(ECHO, instanceConcurrency=100)
+    urls = [url(app), app.url.replace("https", "ws")]
+
+    async def held():
+        found = await asyncio.gather(*(connect(urls[n % 2], open_timeout=30).__aenter__() for n in range(200)))
+        for ws in found:
+            await ws.send("x")
+            assert await ws.recv() == "x"
+        return found
+
+    async def story():
+        clients, began = await held(), time.monotonic()
+        os.kill(fc.at.pid, number)
+        await asyncio.gather(*(ws.wait_closed() for ws in clients))
+        assert {ws.close_code for ws in clients} == {code} and time.monotonic() - began < 10
+        again = await asyncio.to_thread(platform_factory)  # the same state directory
+        assert again.at.pid != fc.at.pid
+        await asyncio.gather(*(ws.close() for ws in await held()))
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
 def test_ctrl_c_ends_a_platform_in_the_foreground_and_all_it_runs(platform_factory):
     fc = platform_factory()
     app = fc.deploy(ECHO)

@@ -101,8 +101,11 @@ class Exchange:
             return
         if self._tunnel is not None:
             self._why = why
-            self._end(why, close_code=1006)
-            self._tunnel.abort()
+            if why == "shutdown":
+                self._tunnel.leave()
+            else:
+                self._tunnel.abort()
+            self._end(why, close_code=1001 if why == "shutdown" else 1006)
         elif self._task is not None:
             self._why = why
             self._task.cancel()

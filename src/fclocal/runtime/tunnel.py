@@ -3,7 +3,7 @@
 No frame is parsed. What one side sends is handed to the other side's transport in the same callback; when that
 has more than its high-water mark to write, reading from the first side stops, so a connection holds at most a few
 hundred KiB each way. A half-close is passed on as a half-close. `abort` ends both sides with nothing more said, so a
-WebSocket client sees close code 1006.
+WebSocket client sees close code 1006; after `leave` it sees 1001.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from fclocal.core.limits import LINGER_SECONDS, STALL_SECONDS
 
 Write = Callable[[bytes], None]
 _CLOSE_FRAME = 127  # longest unmasked Close frame: 2 bytes of head, 125 of body
+_GOING_AWAY = b"\x88\x02\x03\xe9"  # a Close frame with 1001
 
 
 class Tap(Protocol):
@@ -67,6 +68,16 @@ class Tunnel:
         """End both sides at once: what is not yet sent is dropped and no Close frame is made up."""
         self._client.abort()
         self._instance.abort()
+
+    def leave(self) -> None:
+        """End both sides; the client is told that the server goes away (RFC 6455, 7.4.1).
+
+        If the function was in the middle of a frame the client takes this for a part of it, and sees 1006 after all.
+        """
+        if self._silent:
+            return self.abort()
+        self._outward.data_received(_GOING_AWAY)
+        self._instance.abort()  # what waits for the client is still sent, within LINGER_SECONDS
 
     def silence(self) -> None:
         """Forward nothing from now on, but keep both sides open, as a dead link would."""
