@@ -24,7 +24,7 @@ from fclocal.core.errors import FcError
 from fclocal.runtime.redis_server import find_program
 
 WIDTH = 76
-FIRST_PORT, PORTS = 9443, 20
+FIRST_PORT, PORTS = 9443, 1000  # a room of learners on one machine takes some hundred
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAC_BROWSERS = tuple(f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Google Chrome", "Chromium"))
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
