@@ -7,6 +7,7 @@ Both are pure functions. A lane shows the cold start, connections as bars with t
 freezes, faults and, below, what is billed, with T1 to T4 where connections overlap.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -93,16 +94,20 @@ class _Canvas:
         for begin, end in lane.frozen:
             end = lane.stopped if end is None else end
             self.rect("frz", begin, end, top + 7, row * lane.rows - 3, f"frozen from {self.seconds(begin)}", ' rx="3"')
-            if self.x(self.scene.end if end is None else end) - self.x(begin) > 48 and row >= 14:
-                self.write("dim", self.x(begin) + 6, top + 20, "frozen")
-        for bar in lane.bars:
-            self.bar(bar, top + 7 + row * bar.row, row)
+        labels = [self.bar(bar, top + 7 + row * bar.row, row, self.x(following)) for bar, following in _followed(lane)]
+        for begin, end in lane.frozen:
+            right = self.x(lane.stopped or self.scene.end if end is None else end)
+            left = max([self.x(begin), *(until for until in labels if self.x(begin) < until < right)])
+            if right - left > 48 and row >= 14:
+                self.write("dim", left + 6, top + 20, "frozen")
         base = top + 18 + row * lane.rows
         self.spans(lane.spans, top, base)
         self.marks(placed, base + 34)
         self.y = top + height + 10
 
-    def bar(self, bar: Bar, y: float, row: float) -> None:
+    def bar(self, bar: Bar, y: float, row: float, following: float) -> float:
+        """Draw one request; its label in the bar, else behind it if that ends before column `following`, else only as
+        tool tip. Returns the column where bar and label end."""
         height = row - 4 if row > 8 else row * 0.8
         tip = (f"{bar.protocol} request {bar.request}: {bar.label}, from {self.seconds(bar.begin)}, "
                f"{_length(bar.begin, bar.end)}")
@@ -115,8 +120,12 @@ class _Canvas:
             self.parts.append(f'<line class="ping" x1="{x:.1f}" x2="{x:.1f}" y1="{y + height * .4:.1f}" '
                               f'y2="{y + height:.1f}"><title>{name} at {self.seconds(at)}</title></line>')
         if row >= 14:
-            inside = right - left > 7 * len(bar.label) + 10
-            self.write("ink", left + 5 if inside else right + 5, y + 12, bar.label, ' font-size="11"')
+            room = 7 * len(bar.label) + 10
+            inside = right - left > room
+            if inside or following - right > room:
+                self.write("ink", left + 5 if inside else right + 5, y + 12, bar.label, ' font-size="11"')
+                return right if inside else right + room
+        return right
 
     def spans(self, spans: list[Span], top: float, base: float) -> None:
         """The billed stretches under the bars, and T1, T2 ... where at most three requests share one."""
@@ -193,6 +202,16 @@ def _below(parts: list[str], grid: list[str]) -> Iterator[str]:
     yield from (part for part in parts if 'class="lane"' in part)
     yield from grid
     yield from (part for part in parts if 'class="lane"' not in part)
+
+
+def _followed(lane: Lane) -> list[tuple[Bar, float]]:
+    """Each bar with the moment when the next one of its row begins."""
+    begins: dict[int, float] = {}
+    found = []
+    for bar in reversed(lane.bars):
+        found.append((bar, begins.get(bar.row, math.inf)))
+        begins[bar.row] = bar.begin
+    return found[::-1]
 
 
 def _levels(placed: list[Placed]) -> int:

@@ -109,3 +109,19 @@ def test_rows_are_used_again_when_they_are_free():
     story.connections([(1.0, 2.0), (1.5, 3.0), (2.0, 4.0)])
     [lane] = scene(story.records).lanes
     assert [bar.row for bar in lane.bars] == [0, 1, 0]
+
+
+def test_a_label_runs_into_nothing():
+    story = Story()
+    story.start(0)
+    story.connections([(1.0, 1.1), (1.3, 3.0), (3.2, 3.3), (6.0, 6.1)])
+    story.add(3.35, "instance.frozen", "c-1")
+    story.add(5.9, "instance.thawed", "c-1")
+    story.add(9.0, "instance.frozen", "c-1")
+    tree = ET.fromstring(svg(story.records))
+    labels = [(float(e.get("x", "")), e.text or "") for e in tree.iter(f"{SVG}text")
+              if e.text in ("1000", "frozen")][:4]                  # what follows is the legend
+    bars = [float(e.get("x", "")) for e in tree.iter(f"{SVG}rect") if e.get("class") == "conn"][:4]
+    assert [word for _, word in sorted(labels)] == ["1000", "1000", "frozen", "1000"]    # the first bar's: a tool tip
+    inside, behind, frozen, _ = (x for x, _ in sorted(labels))
+    assert bars[1] < inside < bars[2] < behind < frozen - 28 < bars[3] - 64
