@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import os
 import socket
 import struct
@@ -131,6 +132,36 @@ def test_abort_is_1006_within_a_second(platform: Platform, echo: list[ServerConn
     while echo[0].close_code is None and time.monotonic() < deadline:
         time.sleep(0.01)
     assert echo[0].close_code == 1006
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("silent", [False, True])
+@pytest.mark.parity("gateway.stop-1001")
+def test_a_shutdown_is_1001_behind_all_that_was_sent(platform: Platform, silent: bool, tls: bool) -> None:
+    """The function's side ends at once. A connection that was silenced stays silent to its end."""
+    ended = threading.Event()
+
+    def handle(sock: socket.socket) -> None:
+        read_head(sock)
+        sock.sendall(SWITCHED + b"\x81\x02ab")
+        with contextlib.suppress(ConnectionResetError):
+            assert sock.recv(1) == b""
+        ended.set()
+
+    with instance(handle) as platform.engine.port, platform.connect(tls) as sock:
+        sock.sendall(UPGRADE)
+        data = read_head(sock).partition(b"\r\n\r\n")[2]
+        while data != b"\x81\x02ab":
+            data += sock.recv(1)
+        if silent:
+            platform.call(platform.engine.leases[0].on_silence)
+        platform.call(platform.engine.leases[0].on_abort, "shutdown")
+        with contextlib.suppress(OSError):  # a silenced one is cut without TLS' goodbye
+            while more := sock.recv(65536):
+                data += more
+        assert ended.wait(LIMIT)
+    assert data == b"\x81\x02ab" + (b"" if silent else b"\x88\x02\x03\xe9")
+    assert platform.engine.end()["why"] == "shutdown"
 
 
 def test_silence_forwards_nothing_and_keeps_both_ends_open(platform: Platform, echo: list[ServerConnection]) -> None:
