@@ -97,7 +97,7 @@ class Storm:
                          f'<text class="d" x="40" y="{base + 14}">0 s</text>'
                          f'<text class="d" x="{width - 20}" y="{base + 14}" text-anchor="end">'
                          f"{longest * STEP:.1f} s</text>")
-        total = len(self.waves) * (height + gap) + 40
+        total = len(self.waves) * (height + gap) + 54
         return (f'<svg xmlns="http://www.w3.org/2000/svg" class="storm" viewBox="0 0 {width} {total}" '
                 f'width="100%" style="max-width:{width}px" role="img" '
                 f'aria-label="{escape(str(self))}" font-family="system-ui, sans-serif" font-size="12"><style>'
@@ -147,26 +147,28 @@ async def _wave(fc: Any, app: App, clients: int, jitter: bool) -> Wave:
     async def attempt() -> ClientConnection:
         return await connect(url, ping_interval=None, proxy=None, open_timeout=30)
 
-    async def come_back(ws: ClientConnection) -> None:
-        await ws.wait_closed()
-        for failures in range(20):
+    async def come_back(began: float) -> ClientConnection:
+        failures = 0
+        while True:
             await asyncio.sleep(pause(failures, draw.random(), jitter))
             at = loop.time() - began
             try:
                 ws = await attempt()
             except InvalidStatus as refused:
                 tries.append((at, refused.response.status_code))
+                failures += 1
             else:
                 tries.append((at, 101))
-                break
-        await ws.close()
+                return ws
 
     connections: list[ClientConnection] = []
     for part in (clients - clients // 2, clients // 2):     # people come one after the other ...
         connections += await asyncio.gather(*(attempt() for _ in range(part)))
         await asyncio.sleep(REFILL)
-    instances = await asyncio.to_thread(fc.instances, app.name)
+    for instance in await asyncio.to_thread(fc.instances, app.name):
+        await asyncio.to_thread(fc.kill, instance["instanceId"])
+    await asyncio.gather(*(ws.wait_closed() for ws in connections))
     began = loop.time()                                     # ... and are cut in one moment
-    await asyncio.gather(*(asyncio.to_thread(fc.kill, instance["instanceId"]) for instance in instances),
-                         *(come_back(ws) for ws in connections))
+    back = await asyncio.gather(*(come_back(began) for _ in connections))
+    await asyncio.gather(*(ws.close() for ws in back))      # who is back keeps its place until all are
     return Wave(jitter, clients, tuple(sorted(tries)))
