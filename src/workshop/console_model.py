@@ -39,6 +39,18 @@ class TriggerForm:
     auth: str = "No Authentication"
     jwt: str = ""
 
+    def load(self) -> bool:
+        """Take over the function's trigger of this name, else its newest; False if it has none."""
+        rows = self.rows()
+        row = next((row for row in rows if row["name"] == self.name), rows[-1] if rows else None)
+        if row is None:
+            return False
+        self.name, self.qualifier, self.methods = row["name"], row["qualifier"], tuple(row["methods"])
+        self.disable_internet = row.get("disableURLInternet", False)
+        self.auth = next(words for words, kind in AUTH.items() if kind == row["authType"])
+        self.jwt = row.get("authConfig") or ""
+        return True
+
     def create(self) -> str:
         """Create the trigger."""
         return self._ask("Created.", lambda: self.fc.sdk.create_trigger(

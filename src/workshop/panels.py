@@ -35,6 +35,7 @@ class Console:
         self.observer = Observer(fc, self._seen)
         self._news = threading.Event()
         self._closed = False
+        self._triggers_changed = False
         names = self.form.functions() or ["(no function yet)"]
         self.form.function = app.name if app else names[0]
         self.function = w.Dropdown(options=names, value=self.form.function, description="Function", style=LABEL,
@@ -73,11 +74,12 @@ class Console:
 
     def _seen(self, record: Record) -> None:
         if record.function == self.form.function:
+            self._triggers_changed |= record.kind in ("trigger.changed", "trigger.deleted")
             self._news.set()
 
     def _chosen(self, change: object = None) -> None:
         self.form.function = self.function.value
-        self.trigger.refresh()
+        self.trigger.fill()
         self._trigger_changed()
         self._news.set()
 
@@ -104,6 +106,10 @@ class Console:
 
     def _draw(self) -> None:
         name = self.form.function
+        if self._triggers_changed:
+            self._triggers_changed = False
+            self.trigger.fill()
+            self._trigger_changed()
         self.test.refresh()
         busy = self.observer.busy(name)
         self.timeline.value = self.observer.svg(name, time.time() if busy else None)
@@ -151,6 +157,15 @@ class TriggerTab:
         self.said.value = action()
         self.refresh()
         self.changed()
+
+    def fill(self) -> None:
+        """Show the function's trigger in the form, so that Modify and Delete mean it."""
+        form = self.form
+        if form.load():
+            self.name.value, self.qualifier.value, self.auth.value = form.name, form.qualifier, form.auth
+            self.methods.value = tuple(method for method in METHODS if method in form.methods)
+            self.internet.value, self.jwt.value = "Yes" if form.disable_internet else "No", form.jwt
+        self.refresh()
 
     def refresh(self) -> None:
         """Read the function's triggers again."""

@@ -57,6 +57,25 @@ def test_the_form_says_what_is_wrong_with_a_jwt_configuration(fc: Platform, app:
     assert "jwks" in form.modify()
 
 
+def test_the_form_shows_the_trigger_that_there_is_and_follows_it(fc: Platform, app: App) -> None:
+    made = Console(fc, app)
+    told, form = Told(), made.trigger
+    assert (form.name.value, form.methods.value, form.auth.value) == ("http", ("GET",), "No Authentication")
+    form.jwt.observe(told, "value")
+    key = {"kty": "oct", "kid": "k1", "alg": "HS256", "k": "dGhlIGtleSBvZiBwaWVyIG9uZSBpcyBrZXB0IGhlcmU"}
+    code = TriggerForm(fc, app.name, name="http", methods=("GET", "POST"), disable_internet=True,
+                       auth="JWT Authentication", jwt=json.dumps({"jwks": {"keys": [key]}}))
+    assert code.modify().startswith("Modified.")
+    assert told.until(lambda: "k1" in form.jwt.value)
+    assert form.internet.value == "Yes" and form.methods.value == ("GET", "POST")
+    form._act(made.form.modify)
+    assert form.said.value.startswith("Modified.")
+    form._act(made.form.delete)
+    assert form.said.value == "Deleted."
+    assert form.name.value == "http"
+    made.close()
+
+
 def test_the_tester_shows_every_frame_and_the_close_code(fc: Platform, app: App) -> None:
     told = Told()
     probe = Probe(told, url=to_wss(app.url))
