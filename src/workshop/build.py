@@ -34,7 +34,7 @@ def readme(exercise: Exercise) -> str:
         f'**Done when** `check("{first}")` says PASS, in the notebook or with `workshop check {first}` in a terminal.',
         f"**Minutes** {sum(task.minutes for task in exercise.tasks.values())} in all.",
         f"**Needs** {exercise.needs}. **Not needed** {exercise.not_needed}.", "",
-        f'Stuck: `hint("{first}")`. Begin again: `reset("{first}")`; your file is kept in `exercises/mine/`.', "",
+        f'Stuck: `hint("{first}")`. Begin all again: `reset("{first}")`; your files are kept in `exercises/mine/`.', "",
         f"Generated from src/workshop/exercises/{exercise.slug} by `workshop build`. Safe to edit: yes, it is yours.",
         ""])
 

@@ -147,8 +147,9 @@ class Target:
         loads = list(self.fc.events(function=function, kinds="function.created,function.updated"))
         saved = max(path.stat().st_mtime for path in folder.rglob("*") if path.is_file())
         if len(loads) > 1 and loads[-1].seq > (self._since or 0) and loads[-2].at < saved:
-            self.said.append(f"Your file was saved {_clock(saved)}; the running function loaded {_clock(loads[-2].at)}."
-                             " Reloading ... done.")
+            said = (f"Your file was saved {_clock(saved)}; the running function loaded {_clock(loads[-2].at)}."
+                    " Reloading ... done.")
+            self.said += [said] * (said not in self.said)
 
     async def url(self, folder: str = ".") -> str:
         """The https:// URL of the function of `folder`."""

@@ -82,7 +82,7 @@ def hint(task: str | float) -> None:
     store = _store(root())
     number = store.task(found.id)["hints"]
     if number >= len(hints):
-        print(f"That were all {len(hints)} hints. A solution: {_solution(exercise, found)}")
+        print(f"Those were all {len(hints)} hints. A solution: {_solution(exercise, found)}")
         return
     store.note(found.id, hints=number + 1)
     left = len(hints) - number - 1

@@ -96,7 +96,8 @@ def parity(number: int) -> None:
     for name in _lesson(number).parity:
         row = rows[name]
         note = f" {row['note']}" if row.get("note") else ""
-        print(textwrap.fill(f"{row['status']:<10} {row['behaviour']}{note}", WIDTH, subsequent_indent=" " * 11))
+        print(textwrap.fill(f"{row['status']:<10} {row['behaviour']}{note}", WIDTH, subsequent_indent=" " * 11,
+                            break_on_hyphens=False))
 
 
 def recap(number: int | None = None) -> None:

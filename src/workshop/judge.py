@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import re
 import time
 import traceback
 from collections.abc import Callable
@@ -155,7 +156,10 @@ async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | N
     if likely := known.likely if known else getattr(error, "cure", ""):
         told.append(("Likely", likely))
     if not target.remote:
-        told.append(("Look at", _place(exercise, task, target.folder)))
+        line = re.match(r"s\.yaml (line \d+)", saw)
+        file = exercise.files_of(task.id)[0]
+        told.append(("Look at", shown(exercise, f"{file} {line[1]}") if line and file.endswith("s.yaml")
+                     else _place(exercise, task, target.folder)))
     return Verdict(task.id, "NOT YET", known.says if known else saw, (*told, ("Next", _next(task))),
                    tuple(target.said), tuple(target.wire))
 

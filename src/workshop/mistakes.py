@@ -14,6 +14,8 @@ GENERAL = [
             likely="use the port in FC_SERVER_PORT, which is customRuntimeConfig.port of s.yaml"),
     Mistake("*", "the function does not listen on its port", saw="FunctionNotStarted",
             likely="listen on 0.0.0.0 and on the port in FC_SERVER_PORT"),
+    Mistake("*", "the indentation of s.yaml is wrong", saw=r"s\.yaml line \d+: (expected <block end>|mapping values)",
+            likely="what belongs together begins in the same column, two spaces for each level"),
     Mistake("*", "a package that the program imports is missing", log=r"ModuleNotFoundError: No module named",
             likely="add it to requirements.txt, and install it"),
 ]

@@ -46,7 +46,10 @@ class Verdict:
         if not self.wire:
             return f"{self.task}: nothing went over the wire."
         made = [f"{self.task} {self.word}: what the check's clients sent (-> fn) and received (fn ->)"]
-        made += [_cut(f"  {w.at:7.3f}  {w.sender} -> {w.receiver:<8} {w.kind:<7} {_ascii(w.text)}") for w in self.wire]
+        ways = [f"{w.sender} -> {w.receiver}" for w in self.wire]
+        wide = max(map(len, ways))
+        made += [_cut(f"  {w.at:7.3f}  {way:<{wide}}  {w.kind:<7} {_ascii(w.text)}".rstrip())
+                 for way, w in zip(ways, self.wire, strict=True)]
         if self.word in ("NOT YET", "CRASHED"):
             wanted = next((text for label, text in self.lines if label == "I wanted"), "")
             made += textwrap.wrap(_ascii(f"here it departed from the script. Wanted: {wanted}"), WIDTH,

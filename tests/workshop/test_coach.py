@@ -33,7 +33,7 @@ def test_hints_come_one_at_a_time_and_then_the_solution(project: Path, capsys: p
     lines = capsys.readouterr().out.splitlines()
     assert [line[:9] for line in lines if line.startswith("Hint")] == [f"Hint {n + 1} of" for n in range(count)]
     assert max(map(len, lines)) <= 76
-    assert lines[-1] == f"That were all {count} hints. A solution: solutions/01-echo/main.py"
+    assert lines[-1] == f"Those were all {count} hints. A solution: solutions/01-echo/main.py"
 
 
 def test_untouched_says_not_started_and_where_to_look(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

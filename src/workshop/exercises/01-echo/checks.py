@@ -82,6 +82,8 @@ MISTAKES = [
     Mistake("1.1", "only the first letter of each word is a capital", saw=r'received "Good Morning"',
             likely="title() changes one letter of each word only"),
     Mistake("1.1", "the answer comes twice", saw=r'received "PIER 7 IS FREE"'),
+    Mistake("1.1", "what a handler returns is sent to nobody", saw=r"connection was closed with 1000",
+            code=r"return \w", likely="`return` ends the handler, and the connection with it; `send` reaches the ship"),
     Mistake("1.1", "only the first message is answered", saw=r"connection was closed with 1000"),
     Mistake("1.2", "the bytes come back in capitals", saw=r"00 52 41 44 41 52"),
     Mistake("1.2", "the bytes come back as text", saw=r"received a text message"),

@@ -114,6 +114,8 @@ MISTAKES = [
             likely="without tokenLookup the token is looked for in the header Authorization"),
     Mistake("2.1", "the function does not learn who came", saw="welcome, stranger", code="authType: jwt",
             likely="claimPassBy hands a claim on: position, claim, name"),
+    Mistake("2.1", "a signature is asked for, not a token", saw="MissingRequiredHeader", code="authType: function",
+            likely="callers that bring a JWT need authType: jwt"),
     Mistake("2.1", "anybody is let in", saw="welcome, stranger", likely="authType is still anonymous"),
     Mistake("2.1", "a WebSocket cannot come in without GET", saw="ana was refused: 403", code=r"methods: \[POST\]"),
     Mistake("2.1", "a method is let in that must not be", saw="^200"),
@@ -122,5 +124,7 @@ MISTAKES = [
     Mistake("2.2", "the route does not lead everywhere", saw="^404",
             likely="a path that ends in * leads everything below it"),
     Mistake("2.3", "the signature is not in hex", saw=r'signature "(?![0-9a-f.]{27}")'),
+    Mistake("2.3", "the secret and the text have changed places", saw='signature "5027e935cc2952c0f7f3cc35497"',
+            likely="hmac.new takes the key first: here the secret"),
     Mistake("2.3", "the text to sign is another one", saw=r'signature "', likely="hash `canonical` first"),
 ]
