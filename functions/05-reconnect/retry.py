@@ -18,9 +18,9 @@ class Rule:
 STATUSES = {
     400: Rule("never", "the request breaks a limit or lacks a signature: it would break it again"),
     401: Rule("never", "the credentials are wrong: get new ones first"),
-    403: Rule("never", "this caller may not come in: get new credentials first"),
+    403: Rule("never", "not let in: wrong credentials, or a method that the trigger does not take"),
     404: Rule("never", "there is no function or trigger at this address"),
-    405: Rule("never", "the trigger does not take this method"),
+    405: Rule("never", "the program does not take this method"),
     412: Rule("later", "the function does not start: somebody has to deploy it again"),
     429: Rule("backoff", "too many requests at the moment"),
     500: Rule("backoff", "an error of the service: it may be retried"),

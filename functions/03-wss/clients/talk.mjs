@@ -2,7 +2,7 @@
 // Node.js 22 has WebSocket built in; before that: npm install ws
 const load = async () => globalThis.WebSocket ?? (await import('ws')).default
 const WebSocket = await load().catch(() => {
-  console.log('This Node.js has no WebSocket: use Node.js 22, or run `npm install ws` here first.')
+  console.log('This Node.js has no WebSocket: use Node.js 22, or run `npm install ws` beside talk.mjs.')
   process.exit(0)
 })
 const [url, text = 'hello'] = process.argv.slice(2)
