@@ -15,7 +15,7 @@ HELD: set[ServerConnection] = set()
 
 
 async def hold(connection: ServerConnection) -> None:
-    """Keep one connection open for ?seconds=N (no number: until the client leaves), and say who else is here."""
+    """Keep one connection open for ?seconds=N; without a number, until the client leaves."""
     asked = parse_qs(urlsplit(connection.request.path).query).get("seconds")
     try:
         seconds = float(asked[0]) if asked else None

@@ -34,7 +34,8 @@ class PlanPanel:
         self.plan, self.server = first, server
         self.sliders = {
             name: w.FloatSlider(value=getattr(first, name), min=least, max=max(most, getattr(first, name)), step=step,
-                                description=label, style=LABEL, layout=WIDE, continuous_update=False)
+                                description=label, style=LABEL, layout=WIDE, continuous_update=False,
+                                readout_format=".2f" if step < 1 else ".0f")
             for name, (label, least, most, step) in SLIDERS.items()}
         self.currency = w.Dropdown(options=["CNY", "USD"], value=first.currency, description="currency", style=LABEL)
         self.price = w.FloatText(value=server or 0.0, description="always-on server a month", style=LABEL)

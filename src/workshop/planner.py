@@ -157,7 +157,7 @@ def text(plan: Plan, server: float | None = None) -> str:
     lines += ["", f"Cheapest: concurrency {best.concurrency}, {best.cost:.2f} {plan.currency} a month."]
     if server is not None:
         lines.append(against(best, server, plan))
-    return "\n".join([*lines, "A model: connections arrive evenly over day and night.",
+    return "\n".join([*lines, "A model: connections come by chance, by night as by day.",
                       "Check the current price."]) + "\n"
 
 
@@ -193,12 +193,14 @@ def svg(plan: Plan, server: float | None = None) -> str:
                      f'<circle class="c" cx="{x(point.concurrency):.1f}" cy="{y(point.cost):.1f}" r="3">'
                      f"<title>{point.concurrency}: {point.cost:.2f} {plan.currency}</title></circle>")
     parts.append(f'<circle class="o" cx="{x(best.concurrency):.1f}" cy="{y(best.cost):.1f}" r="8"/>'
-                 f'<text class="i" x="{x(best.concurrency):.1f}" y="{y(best.cost) - 14:.1f}" text-anchor="middle">'
+                 f'<text class="i" x="{min(x(best.concurrency), width - 90):.1f}" y="{y(best.cost) - 14:.1f}" '
+                 f'text-anchor="middle">'
                  f"cheapest: {best.cost:.2f} {plan.currency}</text>")
     if server is not None:
         parts.append(f'<path class="s" d="M{left} {y(server):.1f}H{width - 30}"/><text class="d" x="{left + 6}" '
                      f'y="{y(server) - 5:.1f}">always-on server: {server:g} {plan.currency}</text>')
-    parts += [f'<text x="{left - 8}" y="{y(most / 1.1) + 4:.1f}" class="d" text-anchor="end">{most / 1.1:.2f}</text>',
+    parts += [f'<text x="{left - 8}" y="{y(most / 1.1) + 4:.1f}" class="d" text-anchor="end">'
+              f"{most / 1.1:{'.2f' if most < 1000 else '.0f'}}</text>",
               f'<text x="{left - 8}" y="{bottom + 4}" class="d" text-anchor="end">0</text>',
               f'<text x="{width / 2:.0f}" y="{height - 12}" class="d" text-anchor="middle">instanceConcurrency</text>']
     return (f'<svg xmlns="http://www.w3.org/2000/svg" class="plan" viewBox="0 0 {width} {height}" width="100%" '

@@ -34,7 +34,7 @@ class Replay:
     __repr__ = __str__
 
     def _repr_svg_(self) -> str:
-        width, height, left, bottom = 520, 240, 60, 190
+        width, height, left, bottom = 840, 240, 60, 190  # as wide as the timeline: the same size of letters
         most = max([seconds for _, seconds in self.curve] + [measured for _, _, measured in self.points]) * 1.1
 
         def place(concurrency: int, seconds: float) -> tuple[float, float]:
@@ -48,7 +48,7 @@ class Replay:
             parts.append(f'<path class="m" d="M{x - 5:.1f} {y - 5:.1f}l10 10m0-10l-10 10">'
                          f"<title>measured at concurrency {concurrency}: {measured:.2f} s</title></path>"
                          f'<text class="d" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{concurrency}</text>')
-        parts.append(f'<text class="d" x="{left - 6}" y="{place(1, most / 1.1)[1] + 4:.1f}" text-anchor="end">'
+        parts.append(f'<text class="d" x="{left - 12}" y="{place(1, most / 1.1)[1] + 4:.1f}" text-anchor="end">'
                      f"{most / 1.1:.1f} s</text>"
                      f'<text class="i" x="{left}" y="18">Billed seconds by instanceConcurrency: '
                      "model (line), measured (crosses)</text>")
