@@ -76,7 +76,8 @@ class RedisRoom(Room):
         async with self._read:  # an instance that was frozen is behind: let it read on first
             await self._read.wait_for(lambda: _number(self.last) >= _number(newest))
         after, last = join.after.encode(), self.last
-        kept = after and join.epoch.encode() == self.epoch and await self.redis.xrange(self._log, after, after)
+        same = join.epoch.encode() == self.epoch
+        kept = after and same and await self.redis.xrange(self._log, after, after)
         member.tell("welcome", room=self.name, id=member.id, durable=True, epoch=self.epoch.decode(),
                     gone=bool(after and not kept))
         newcomer = [] if kept else await self.redis.xrevrange(self._log, last, count=HISTORY)
@@ -87,7 +88,7 @@ class RedisRoom(Room):
                 await member.connection.send(_message(id, fields), text=True)
                 start = b"(" + id
             if len(page) < PAGE and last == self.last:
-                return self.add(member)  # no await since the comparison: nothing can be missed or come twice
+                return self.add(member)  # no await since the comparison: nothing is missed or comes twice
             last = self.last
 
     async def send(self, batch: Sequence[tuple[Member, protocol.Say]]) -> None:

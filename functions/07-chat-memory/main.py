@@ -24,12 +24,14 @@ async def session(connection: ServerConnection) -> None:
     me, name, room = secrets.token_hex(6), join["name"], rooms[join["room"]]
     room.add(connection)
     try:
-        await connection.send(json.dumps({"type": "welcome", "room": join["room"], "id": me, "durable": False}))
+        welcome = {"type": "welcome", "room": join["room"], "id": me, "durable": False}
+        await connection.send(json.dumps(welcome))
         await connection.send(json.dumps({"type": "members", "members": [{"id": me, "name": name}]}))
         async for data in connection:
             said = json.loads(data)
-            broadcast(room, json.dumps({"type": "message", "text": said["text"], "name": name, "by": me,
-                                        "ref": said["ref"], "at": time.time()}))
+            message = {"type": "message", "text": said["text"], "name": name, "by": me,
+                       "ref": said["ref"], "at": time.time()}
+            broadcast(room, json.dumps(message))
     finally:
         room.discard(connection)
 

@@ -61,9 +61,9 @@ class RedisRoom(Room):
                 self._fences[said["data"]].set()
 
     async def admit(self, member: Member, join: protocol.Join) -> None:
-        """A thawed instance may hold old messages, or a subscription that Redis has dropped meanwhile.
+        """A thawed instance may hold old messages, or a subscription that Redis has dropped.
 
-        So send a PING through the subscription: its answer comes after the old messages, or after a new subscription.
+        So send a PING through it: the answer comes after the old messages, or the room subscribes anew.
         """
         fence, number = asyncio.Event(), b"%d" % next(self._numbers)
         self._fences[number] = fence

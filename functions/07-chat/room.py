@@ -83,7 +83,7 @@ class Room:
         self._said.set()
 
     def deliver(self, frame: bytes) -> None:
-        """Give a frame to every member: at once in a quiet room, with others in one write per GATHER in a busy one."""
+        """Give a frame to every member: at once in a quiet room, gathered in a busy one."""
         if not self._frames:
             asyncio.get_running_loop().call_at(self._written + GATHER, self.flush)
         self._frames.append(frame)

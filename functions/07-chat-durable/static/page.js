@@ -140,7 +140,9 @@ const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hou
 
 function message(name, text, when) {
   const item = make("li");
-  item.append(make("span", "who", name), make("span", "when", when), make("span", "fate"), make("div", "text", text));
+  // The spaces are for those who hear the line, or copy it.
+  item.append(make("span", "who", name), " ", make("span", "when", when), " ", make("span", "fate"),
+    make("div", "text", text));
   return item;
 }
 
