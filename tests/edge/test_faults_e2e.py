@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from alibabacloud_fc20230330 import models as m
 from service_kit import ROOT, call, kinds_since, last, platform, records_since, until
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
-from fclocal import Platform
+from fclocal import FcError, Platform
 from fclocal.testing import connect, wait_for
 
 ECHO, SHOW = ROOT / "functions" / "01-echo", ROOT / "functions" / "02-trigger"
@@ -144,6 +144,32 @@ def test_pause_redis(fc: Platform) -> None:
         assert until(lambda: answers(client))
     finally:
         client.close()
+
+
+@pytest.mark.parity("fault.pause-redis")
+def test_two_pauses_of_redis_end_with_the_second(fc: Platform) -> None:
+    client = redis.Redis.from_url(fc.redis(), socket_timeout=0.3)
+    try:
+        with fc.fault("pause_redis"):
+            with fc.fault("pause_redis"):
+                assert not answers(client)
+            assert not answers(client)
+        assert until(lambda: answers(client))
+    finally:
+        client.close()
+
+
+@pytest.mark.parity("fault.pause-redis")
+def test_only_the_kits_own_redis_is_paused(
+    platform_factory: Callable[..., Platform], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FcError, match="no function has asked for it yet"), platform_factory().fault("pause_redis"):
+        pass
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    other = platform_factory(state="other")
+    assert other.redis() == "redis://127.0.0.1:1/0"
+    with pytest.raises(FcError, match="REDIS_URL names another one"), other.fault("pause_redis"):
+        pass
 
 
 def answers(client: redis.Redis) -> bool:

@@ -84,11 +84,12 @@ def test_redis_is_frozen_for_five_seconds(folder: str, tmp_path: Path) -> None:
                     clients([one.url, two.url] * 10) as people):
             talking = asyncio.create_task(talk(people, 7))
             await asyncio.sleep(1)
-            frozen = asyncio.create_task(redis.pause(5))
+            await redis.freeze()
             await asyncio.sleep(2.5)
             for person in people[:2]:  # the instances are awake
                 await asyncio.wait_for(await person._connection.ping(), 1)
-            await frozen
+            await asyncio.sleep(2.5)
+            redis.thaw()
             await talking
             await settle(people)
             verdict(folder, "Redis frozen for 5 s", people)

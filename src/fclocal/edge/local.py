@@ -145,7 +145,7 @@ class Local:
         given = await _object(request)
         what = given.pop("what", "")
         after = self.journal.last()
-        return JSONResponse({**_rule(self.engine.arm(str(what), given)), "after": after})
+        return JSONResponse({**_rule(await self.engine.arm(str(what), given)), "after": after})
 
     async def _clear(self, request: Request) -> Response:
         self.engine.injection.clear(request.path_params["rule_id"])

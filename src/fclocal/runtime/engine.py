@@ -203,14 +203,14 @@ class Engine:
 
     # Faults
 
-    def arm(self, what: str, given: Mapping[str, Any]) -> faults.FaultRule:
+    async def arm(self, what: str, given: Mapping[str, Any]) -> faults.FaultRule:
         """Arm a fault; it meets the requests that run already, too. Raises FcError InvalidArgument."""
 
         def running() -> None:
             for lease in list(self._leases.values()):
                 self._connected(lease)
 
-        return self.injection.arm(what, given, running)
+        return await self.injection.arm(what, given, running)
 
     def _connected(self, lease: Lease) -> None:
         name, instance = lease.instance.name, lease.instance
@@ -271,7 +271,7 @@ class Engine:
         self._closing = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        await self.injection.close()
+        self.injection.close()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
 
     def _pool(self, revision: Revision) -> Pool:

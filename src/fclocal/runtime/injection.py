@@ -25,30 +25,30 @@ class Injection:
         self._redis = redis
         self._rules: faults.Rules = ()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._pauses: dict[str, asyncio.Task[None]] = {}
 
     @property
     def rules(self) -> faults.Rules:
         """The rules that are armed now."""
         return self._rules
 
-    def arm(self, what: str, given: Mapping[str, Any], running: Callable[[], None]) -> faults.FaultRule:
+    async def arm(self, what: str, given: Mapping[str, Any], running: Callable[[], None]) -> faults.FaultRule:
         """Arm a rule (see core.faults.rule for `given`); `running` has it meet the requests that run already.
 
-        Raises FcError InvalidArgument, or for pause_redis RedisNotAvailable when none runs.
+        When this returns, Redis stands still if that was asked for. Raises FcError InvalidArgument.
         """
         now = self._clock.now()
         rule = faults.rule(f"f-{secrets.token_hex(4)}", what, given, now)
-        if rule.what == "pause_redis" and not self._redis.running:
-            raise FcError("InvalidArgument", reason="pause_redis: no function has asked for Redis yet")
+        if rule.what == "pause_redis" and not self._redis.ours:
+            why = "REDIS_URL names another one" if self._redis.running else "no function has asked for it yet"
+            raise FcError("InvalidArgument", reason=f"pause_redis: the kit's own Redis does not run: {why}")
         self._rules = (*self._rules, rule)
+        if rule.what == "pause_redis":
+            await self._redis.freeze()
         self._journal.append(
             "fault.armed", function=rule.function or "", rule=rule.id, what=rule.what, detail=rule.detail
         )
         if rule.until is not None:
             self._timers[rule.id] = asyncio.get_running_loop().call_later(rule.until - now, self.clear, rule.id)
-        if rule.what == "pause_redis":
-            self._pauses[rule.id] = asyncio.create_task(self._redis.pause(faults.LONGEST))
         running()
         return rule
 
@@ -74,18 +74,15 @@ class Injection:
         self._keep(left)
         return hits
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End every rule."""
-        pauses = list(self._pauses.values())
         self._keep(())
-        if pauses:
-            await asyncio.wait(pauses)
 
     def _keep(self, left: faults.Rules) -> None:
         for rule in faults.ended(self._rules, left):
             if (timer := self._timers.pop(rule.id, None)) is not None:
                 timer.cancel()
-            if (pause := self._pauses.pop(rule.id, None)) is not None:
-                pause.cancel()
+            if rule.what == "pause_redis" and not any(other.what == rule.what for other in left):
+                self._redis.thaw()
             self._journal.append("fault.cleared", function=rule.function or "", rule=rule.id, what=rule.what)
         self._rules = left

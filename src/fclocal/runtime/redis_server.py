@@ -73,7 +73,12 @@ class RedisServer:
     @property
     def running(self) -> bool:
         """Whether there is a Redis: our process lives, or REDIS_URL names one (which is not asked)."""
-        return bool(self.url) and (not self._pid or _alive(self._pid))
+        return self.ours if self._pid else bool(self.url)
+
+    @property
+    def ours(self) -> bool:
+        """Whether there is a Redis that we have started."""
+        return bool(self._pid) and _alive(self._pid)
 
     async def start(self) -> str:
         """Start Redis unless it runs; its URL. After `kill` it comes back on the same port with its data.
@@ -98,21 +103,19 @@ class RedisServer:
                 self._port = 0
             raise FcError("RedisStartFailed", program=str(program), log=str(self._directory / "redis.log"))
 
-    async def pause(self, seconds: float) -> None:
-        """Have Redis answer nobody for `seconds`; its connections stay open."""
-        if not self._pid:
-            from redis.asyncio import Redis
+    async def freeze(self) -> None:
+        """Have Redis stand still until `thaw`: it answers nobody, its connections stay open. Never another's Redis."""
+        os.kill(self._pid, signal.SIGSTOP)
+        for _ in range(1000):  # the signal takes a moment, in which Redis may still answer
+            if _stands(self._pid):
+                break
+            await asyncio.sleep(0.001)
 
-            async with Redis.from_url(self.url) as client:
-                await client.client_pause(round(seconds * 1000))
-            return await asyncio.sleep(seconds)
-        pid = self._pid
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            await asyncio.sleep(seconds)
-        finally:
+    def thaw(self) -> None:
+        """The opposite of `freeze`; harmless if Redis runs, or not at all."""
+        if self._pid:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+                os.kill(self._pid, signal.SIGCONT)
 
     async def kill(self) -> None:
         """Kill Redis without warning (SIGKILL). Its data stays; `start` brings it back. Never another's Redis."""
@@ -170,6 +173,13 @@ def _alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _stands(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _free_port() -> int:
