@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import websockets
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from workshop.wire import PATIENCE, Client, Recording, Response, Saw, Wire, ask, preview, reason
 
@@ -173,7 +173,7 @@ class Target:
             raise Saw(f"{name} was refused: {said.status} {reason(said)}") from None
         except TimeoutError:
             raise Saw(f"{name} got no answer to the handshake within {patience:g} s") from None
-        except (OSError, InvalidHandshake, ConnectionClosed, EOFError) as error:
+        except (OSError, InvalidHandshake, InvalidURI, ConnectionClosed, EOFError) as error:
             raise Saw(f"{name} could not connect: {type(error).__name__} {error}".strip()) from None
         client = Client(name, connection, self.record)
         self._stack.push_async_exit(client)

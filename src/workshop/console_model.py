@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -22,6 +23,7 @@ from workshop.wire import Client, Saw, Wire
 
 AUTH = {"No Authentication": "anonymous", "Signature Authentication": "function", "JWT Authentication": "jwt"}
 METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS")
+ME = "the client"  # what the probe's lines call it
 KEPT_FRAMES = 200
 KEPT_RECORDS = 5_000
 
@@ -199,9 +201,11 @@ class Probe:
     async def _connect(self) -> None:
         pairs = (line.partition(":") for line in self.headers.splitlines() if ":" in line)
         target = Target(Path(), lambda: None, heard=self._tell)
+        server, path = re.findall(r"^(\w+://[^/?]*|[^/?]*)(.*)", self.url)[0]
         try:
             self._client = await target.connect(
-                "me", "", url=self.url, headers={name.strip(): value.strip() for name, _, value in pairs},
+                ME, f"/{path.removeprefix('/')}", url=server or "(no URL)",
+                headers={name.strip(): value.strip() for name, _, value in pairs},
                 subprotocols=[self.subprotocol] if self.subprotocol else None)
         except Saw as refused:
             self._say(str(refused))
@@ -219,7 +223,7 @@ class Probe:
         self._tell(Wire(time.monotonic() - self._began, "", "", "", text))
 
     def _tell(self, line: Wire) -> None:
-        arrow = {"me": "->", "fn": "<-"}.get(line.sender, "  ")
+        arrow = {ME: "->", "fn": "<-"}.get(line.sender, "  ")
         self.lines.append(f"{line.at:8.3f}  {arrow} {line.kind:<7} {line.text}".rstrip())
         del self.lines[:-KEPT_FRAMES]
         self.changed()

@@ -86,7 +86,8 @@ class Console:
     def _trigger_changed(self) -> None:
         rows = self.trigger.rows
         if rows and not self.probe.connected:
-            self.test.url.value = to_wss(rows[-1]["url"])
+            shown = next((row for row in rows if row["name"] == self.form.name), rows[-1])
+            self.test.url.value = to_wss(shown["url"])
         self.function.options = sorted({*self.form.functions(), self.form.function})
 
     def _paint(self) -> None:

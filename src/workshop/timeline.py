@@ -134,10 +134,11 @@ class _Canvas:
             billed = f"billed {span.ms / 1000:.3f} s" + " so far" * span.running
             self.rect("bill", span.begin, span.end, base, 6, f"{billed}, requests: {span.requests}")
             left, right = self.x(span.begin), self.x(span.end)
-            if left > written:
-                words = f"{billed}: first in to last out" if span.requests > 1 and right - left > 190 else billed
-                self.write("dim", left, base + 20, words, ' font-size="11"')
-                written = left + 6.2 * len(words)
+            words = f"{billed}: first in to last out" if span.requests > 1 and right - left > 190 else billed
+            start = min(left, self.width - 6.2 * len(words))     # at the right edge it ends there
+            if start > written:
+                self.write("dim", start, base + 20, words, ' font-size="11"')
+                written = start + 6.2 * len(words)
         for name, at, column in _named_moments(self.scene, spans, self.x):
             self.parts.append(f'<line class="t" x1="{self.x(at):.1f}" x2="{self.x(at):.1f}" y1="{top + 3:.1f}" '
                               f'y2="{base + 6:.1f}" stroke-dasharray="2 2"/>')

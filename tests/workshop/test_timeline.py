@@ -103,6 +103,16 @@ def test_two_hundred_connections_still_fit():
     assert "  and 188 more: 1000 x 188" in text(story.records)
 
 
+def test_what_is_billed_at_the_right_edge_can_be_read():
+    story = Story()
+    story.start(0)
+    story.connections([(1.0, 2.0), (60.0, 60.1)])
+    tree = ET.fromstring(svg(story.records))
+    billed = [(float(e.get("x", "")), e.text or "") for e in tree.iter(f"{SVG}text") if "billed " in (e.text or "")]
+    assert [words for _, words in billed] == ["billed 1.000 s", "billed 0.100 s"]
+    assert all(x + 6 * len(words) <= float(tree.get("viewBox", "").split()[2]) for x, words in billed)
+
+
 def test_rows_are_used_again_when_they_are_free():
     story = Story()
     story.start(0)
