@@ -117,10 +117,11 @@ def pip_install(locks):
 
 
 def quiet_jupyter():
-    """No question about news and no look-ups of newer versions: the first thing seen is the lesson."""
+    """No question about news, no look-ups of newer versions, pages as pages: the first thing seen is the lesson."""
     settings = VENV / "share" / "jupyter" / "lab" / "settings"
     settings.mkdir(parents=True, exist_ok=True)
-    choice = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+    choice = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+              "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}}}
     (settings / "overrides.json").write_text(json.dumps(choice), "utf-8")
 
 
@@ -212,7 +213,7 @@ def install_npm_packages():
 def lab(args):
     """Open JupyterLab on the first notebook; this process becomes JupyterLab."""
     install("requirements.lock")
-    say("Opening JupyterLab. To end it: press Ctrl-C here.")
+    say("Opening JupyterLab. To end it: press Ctrl-C here, twice.")
     as_root = ["--allow-root"] if os.geteuid() == 0 else []
     opened = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{NOTEBOOK}", "--log-level=WARN"]
     os.chdir(ROOT)
