@@ -20,9 +20,9 @@ async def subscriptions(target: Target, quay: str) -> int:
         return int((await redis.pubsub_numsub(f"quay:{quay}"))[0][1])
 
 
-async def subscribed(target: Target, quay: str, wanted: int) -> int:
-    """The number of subscriptions once it is `wanted`, or after a moment; nobody tells when a subscription stands."""
-    for _ in range(int(PATIENCE / 0.05)):
+async def subscribed(target: Target, quay: str, wanted: int, patience: float = PATIENCE) -> int:
+    """The number of subscriptions once it is `wanted`, or after a while; nobody tells when a subscription stands."""
+    for _ in range(int(patience / 0.05)):
         if (count := await subscriptions(target, quay)) == wanted:
             break
         await asyncio.sleep(0.05)
@@ -49,10 +49,14 @@ async def across(target: Target) -> None:
       wanted="one, then none", local=True)
 async def one_each(target: Target) -> None:
     stays = await target.connect("stays", "/coal")  # so that the instance is not frozen
-    ships = [await target.connect(name, "/sand") for name in ("ana", "bo")]
-    if (count := await subscribed(target, "sand", 1)) != 1:
+    ana = await target.connect("ana", "/sand")
+    await subscribed(target, "sand", 1)
+    bo = await target.connect("bo", "/sand")
+    await bo.send("I am here")  # what the instance reads when it has let bo in
+    await ana.expect("I am here")
+    if (count := await subscribed(target, "sand", 2, patience=0.5)) != 1:  # a second one would stand by then
         raise Saw(f"2 ships on 1 instance make {count} subscriptions")
-    await asyncio.gather(*(ship.close() for ship in ships))
+    await asyncio.gather(ana.close(), bo.close())
     if count := await subscribed(target, "sand", 0):
         raise Saw(f"the quay is empty and has {count} subscription")
     await stays.close()
