@@ -90,6 +90,8 @@ class Client:
 
     def _came(self, frame: Frame) -> None:
         self._record("fn", self.name, frame.opcode.name, _frame_text(frame))
+        if frame.opcode is Opcode.PING:     # websockets has answered it before it tells
+            self._record(self.name, "fn", "PONG", _frame_text(frame))
 
     async def send(self, data: str | bytes) -> None:
         """Send one message. Raises Saw if the connection has gone."""

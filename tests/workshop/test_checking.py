@@ -108,6 +108,25 @@ def test_the_fence_tells_what_came_before_without_waiting() -> None:
     asyncio.run(run())
 
 
+def test_a_ping_is_written_down_with_its_pong() -> None:
+    async def pings(ws: ServerConnection) -> None:
+        await ws.recv()
+        await (await ws.ping(b"ab"))
+        await ws.send("alive")
+        await ws.wait_closed()
+
+    async def run() -> None:
+        async with serve(pings, "127.0.0.1", 0) as server, Target(Path(), lambda: None) as target:
+            port = next(iter(server.sockets)).getsockname()[1]
+            ana = await target.connect("ana", url=f"http://127.0.0.1:{port}")
+            await ana.send("go")
+            await ana.expect("alive")
+            assert [(w.sender, w.kind, w.text) for w in target.wire if w.kind[0] == "P"] == [
+                ("fn", "PING", "2 bytes 61 62"), ("ana", "PONG", "2 bytes 61 62")]
+
+    asyncio.run(run())
+
+
 def test_previews_are_short_and_ascii() -> None:
     assert preview("caf\u00e9") == '"caf\\u00e9"'
     assert preview(b"\x00\xff") == "2 bytes 00 ff"

@@ -129,6 +129,8 @@ MISTAKES = [
             likely="load_verify_locations() adds to what is trusted already"),
     Mistake("3.2", "the host's name is not compared", saw="another host was taken",
             likely="leave check_hostname as create_default_context() sets it"),
+    Mistake("3.2", "the file is taken for something else", log=r"TypeError: \S+\.pem",
+            likely="the file of authorities needs the name of its argument"),
     Mistake("3.2", "the harbour's own certificate is refused", saw="CERTIFICATE_VERIFY_FAILED",
             likely="ca_file is not used"),
 ]
