@@ -216,6 +216,8 @@ def lab(args):
     say("Opening JupyterLab. To end it: press Ctrl-C here, twice.")
     as_root = ["--allow-root"] if os.geteuid() == 0 else []
     opened = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{NOTEBOOK}", "--log-level=WARN"]
+    # Its terminals keep our PATH; where this one is no terminal they would begin as login shells, which set another.
+    opened.append(f"--ServerApp.terminado_settings=shell_command={os.environ.get('SHELL') or 'sh'}")
     os.chdir(ROOT)
     os.execve(PYTHON, [str(PYTHON), "-m", "jupyterlab", *opened, *as_root, *args], clean_environment())
 
