@@ -8,7 +8,7 @@ from pathlib import Path
 
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosedError
+from websockets.exceptions import ConnectionClosed
 
 PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or 9000)
 STATIC = Path(__file__).parent / "static"
@@ -38,8 +38,8 @@ async def talk(connection: ServerConnection) -> None:
     try:
         async for message in connection:
             await connection.send(f"you said: {message}" if isinstance(message, str) else message)
-    except ConnectionClosedError:
-        print("lost", connection.close_code, flush=True)  # the client vanished: normal life for a server
+    except ConnectionClosed:  # the client vanished, or left before its answer: normal life for a server
+        print("gone", connection.close_code, flush=True)
 # endregion
 
 

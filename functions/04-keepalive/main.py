@@ -10,7 +10,7 @@ from pathlib import Path
 
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed, ConnectionClosedError
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 
 PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or 9000)
 # Shorter than what the nodes on the way forget after. 20 seconds suit the NAT gateways and load balancers we know of.
@@ -29,8 +29,9 @@ async def session(connection: ServerConnection) -> None:
     PEERS.add(connection)
     beats = asyncio.create_task(beat(connection)) if connection.request.path == "/?beat" else None
     try:
-        async for message in connection:
-            await connection.send(message)
+        with contextlib.suppress(ConnectionClosedOK):  # it said goodbye while an answer was on its way
+            async for message in connection:
+                await connection.send(message)
         print("closed by the peer", connection.close_code, flush=True)
     except ConnectionClosedError as lost:  # the peer is gone, or has not answered a ping
         COUNTS["dropped"] += 1

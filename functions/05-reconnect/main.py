@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosedError
+from websockets.exceptions import ConnectionClosed
 
 PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or 9000)
 EVERY = float(os.environ.get("SECONDS_PER_MESSAGE", "0.5"))
@@ -50,7 +50,7 @@ async def stream(connection: ServerConnection) -> None:
             await connection.send(json.dumps(message(after)))
             await asyncio.sleep(EVERY)
         await connection.close(1000, "that was all")
-    except ConnectionClosedError as cut:  # the client is gone; it knows itself how far it got
+    except ConnectionClosed as cut:  # the client is gone; it knows itself how far it got
         print("cut after", after, cut, flush=True)
 # endregion
 

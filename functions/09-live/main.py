@@ -8,7 +8,7 @@ import time
 
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosedError
+from websockets.exceptions import ConnectionClosed
 
 PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or 9000)
 VERSION = os.environ.get("FC_FUNCTION_VERSION") or "LATEST"   # an instance serves one version for all its life
@@ -23,7 +23,7 @@ async def echo(connection: ServerConnection) -> None:
         async for message in connection:
             await connection.send(message)
             count += 1
-    except ConnectionClosedError:  # the client vanished: the log line says so
+    except ConnectionClosed:  # the client vanished, or left before its answer: the log line says so
         pass
     finally:
         log(event="closed", code=connection.close_code, messages=count, seconds=round(time.monotonic() - began, 3))

@@ -41,7 +41,7 @@ def test_a_stream_survives_a_crash_and_refused_attempts_without_a_gap() -> None:
         await expect(page.locator("#state")).to_have_text("open", timeout=15_000)
         await reaches(page, "#last", 1)
         await program.kill()
-        cuts = page.locator("#log li", has_text="closed 1006, connecting again")
+        cuts = page.locator("#log li", has_text="closed 1006, waiting")
         await expect(cuts).to_have_count(3, timeout=30_000)  # the crash itself, then two attempts that nobody answered
         before = int(await page.locator("#last").inner_text())
         await program.start()
@@ -57,7 +57,7 @@ def test_a_page_that_gave_up_asks_and_goes_on_where_it_stopped() -> None:
         await expect(page.locator("#state")).to_have_text("open", timeout=15_000)
         await reaches(page, "#last", 1)
         await program.kill()
-        await expect(page.locator("#state")).to_have_text("closed 1006, connecting again", timeout=15_000)
+        await expect(page.locator("#state")).to_have_text("closed 1006, waiting before the next attempt", timeout=15_000)
         before = int(await page.locator("#last").inner_text())
         async with asyncio.timeout(60):
             while await page.locator("#state").inner_text() != "gave up (1006)":

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from ruamel.yaml import YAML
+from websockets.sync.client import connect
 
 from fclocal import Platform
 
@@ -135,6 +136,25 @@ def test_a_python_folder_serves_with_its_own_requirements_only(folder: Path, sta
     status = int(answer.split(b" ", 2)[1])
     # 4xx: it serves, but wants a name, a token or a path that this plain request has not.
     assert status == 101 or 400 <= status < 500, answer.decode(errors="replace")
+
+
+@pytest.mark.parametrize("name", ["03-wss", "04-keepalive", "09-live"])
+def test_a_client_that_leaves_before_its_answers_is_no_error(name: str, start: Callable[[Path], int]) -> None:
+    port = start(ROOT / "functions" / name)
+    process: subprocess.Popen[bytes] = start.running[0]  # type: ignore[attr-defined]
+    until = time.monotonic() + PATIENCE
+    left = 0
+    while left < 10:
+        try:
+            with connect(f"ws://127.0.0.1:{port}/talk", proxy=None) as ws:
+                for _ in range(5):
+                    ws.send("x" * 100)
+            left += 1
+        except ConnectionRefusedError:
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(0.05)
+    process.terminate()
+    assert "Traceback" not in output(process)
 
 
 @pytest.mark.parametrize("folder", NODE, ids=named)

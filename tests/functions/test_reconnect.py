@@ -159,6 +159,14 @@ async def test_without_jitter_all_come_back_in_the_same_moment_and_with_it_sprea
 
 
 @awaited
+async def test_a_client_that_leaves_early_is_no_error():
+    async with running("05-reconnect", SECONDS_PER_MESSAGE="0.02") as program:
+        async with connect(program.url) as ws:
+            await ws.recv()
+        assert "received 1000" in await program.printed("cut after ")
+
+
+@awaited
 async def test_the_server_refuses_nonsense_with_1008():
     async with running("05-reconnect") as program, connect(program.url + "?after=soon") as ws:
         with pytest.raises(ConnectionClosed):

@@ -26,7 +26,10 @@ function closeCode(event) {
 }
 
 function start() {
-  const address = () => `${location.origin.replace(/^http/, "ws")}/?after=${count.last}`;
+  const address = () => {               // asked for at every attempt, after the wait before it
+    state("connecting");
+    return `${location.origin.replace(/^http/, "ws")}/?after=${count.last}`;
+  };
   const socket = new ReconnectingWebSocket(address, [], {
     minReconnectionDelay: 500 + 1000 * Math.random(),    // each page draws its own: no storm after a cut
     reconnectionDelayGrowFactor: 1.5 + Math.random(),
@@ -35,7 +38,6 @@ function start() {
     maxRetries: ATTEMPTS,
   });
   element("again").hidden = true;
-  state("connecting");
 
   socket.addEventListener("open", () => {
     count.connections += 1;
@@ -56,7 +58,7 @@ function start() {
       state(code === 1000 ? "done" : `gave up (${code})`);
       element("again").hidden = code === 1000;
     } else {
-      state(`closed ${code}, connecting again`);
+      state(`closed ${code}, waiting before the next attempt`);
     }
   });
 }
