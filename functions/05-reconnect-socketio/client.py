@@ -35,11 +35,13 @@ class Stream:
     # region follow
     async def follow(self, until: int) -> None:
         """Read on until message number `until` is here, over as many connections as that takes."""
-        await self.client.connect(self.url, transports=self.transports, auth=self._auth)
-        while not self.messages or self.messages[-1] < until:
-            self.arrived.clear()
-            await self.arrived.wait()
-        await self.client.disconnect()
+        try:
+            await self.client.connect(self.url, transports=self.transports, auth=self._auth)
+            while not self.messages or self.messages[-1] < until:
+                self.arrived.clear()
+                await self.arrived.wait()
+        finally:
+            await self.client.disconnect()
 
     async def _auth(self) -> dict[str, int]:
         # Asked anew at every connection: this is how the server learns where to go on.
@@ -56,7 +58,7 @@ async def main(arguments: list[str]) -> None:
     stream = Stream(options.url, transports=tuple(options.transports.split(",")))
     try:
         await stream.follow(options.until)
-    except ConnectionError as refused:
+    except (ConnectionError, RuntimeError) as refused:  # RuntimeError: what aiohttp makes of some refused handshakes
         sys.exit(f"no connection by {options.transports}: {refused}")
     print(f"{len(stream.messages)} messages over {stream.connections} connections")
 
