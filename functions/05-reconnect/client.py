@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import random
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -18,7 +19,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from retry import Rule, rule, wait
+from retry import UNTRUSTED, Rule, rule, wait
 
 
 class GaveUp(Exception):
@@ -71,6 +72,8 @@ class Stream:
                 cause, why = f"{code}", rule(close_code=code)
             except InvalidStatus as refused:
                 cause, why = f"{refused.response.status_code}", rule(status=refused.response.status_code)
+            except ssl.SSLCertVerificationError as untrusted:
+                cause, why = type(untrusted).__name__, UNTRUSTED
             except (OSError, TimeoutError, InvalidHandshake) as unreachable:
                 cause, why = type(unreachable).__name__, rule()
             if cause == "1000":

@@ -43,6 +43,7 @@ CLOSE_CODES = {
     1013: Rule("later", "the server has too much to do"),
 }
 UNREACHABLE = Rule("backoff", "no answer from this address: network, name or port")
+UNTRUSTED = Rule("never", "the certificate is for another name, or from an authority that is not trusted here")
 UNKNOWN = Rule("backoff", "a cause that this table does not know")
 
 

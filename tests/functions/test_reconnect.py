@@ -3,9 +3,11 @@
 import contextlib
 import itertools
 import random
+import ssl
 from http import HTTPStatus
 
 import pytest
+import trustme
 from awaited import awaited
 from functions.standalone import module, running
 from hypothesis import given
@@ -123,6 +125,16 @@ async def test_it_gives_up_at_once_where_trying_again_cannot_help(act, reason):
         with pytest.raises(client.GaveUp, match=reason):
             await ids(client.Stream(url, on_state=states.append, **QUICK))
     assert states[-1].startswith(f"gave up: {reason}")
+
+
+@awaited
+async def test_it_gives_up_at_once_where_it_does_not_trust_the_certificate():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    async with serve(sends(1), "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(client.GaveUp, match="SSLCertVerificationError: the certificate is for another name"):
+            await ids(client.Stream(f"wss://localhost:{port}/", **QUICK))
 
 
 @awaited
