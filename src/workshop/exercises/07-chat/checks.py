@@ -149,9 +149,10 @@ async def _talking(target: Target, texts: str) -> tuple[str, Client]:
     """A new quay, and ana there, who has said `texts` and was told them."""
     quay = f"/{secrets.token_hex(4)}"
     ana = await target.connect("ana", quay, folder="log")
+    await asyncio.sleep(0.2)  # she listens before anybody speaks: at a stream that is empty
     for text in texts:
         await ana.send(text)
-    await told(ana, *texts)
+        await told(ana, text)
     return quay, ana
 
 
