@@ -88,7 +88,7 @@ class RedisRoom(Room):
                 await member.connection.send(_message(id, fields), text=True)
                 start = b"(" + id
             if len(page) < PAGE and last == self.last:
-                return self.add(member)  # no await since the comparison: nothing is missed or comes twice
+                return self.add(member)  # no await since: nothing missed, nothing twice
             last = self.last
 
     async def send(self, batch: Sequence[tuple[Member, protocol.Say]]) -> None:

@@ -9,7 +9,7 @@ from workshop import planner
 from workshop.planner import Plan
 
 LABEL = {"description_width": "190px"}
-WIDE = w.Layout(width="520px")
+WIDE = w.Layout(width="520px", max_width="98%")  # a narrow column keeps the numbers
 # field -> (label, least, most, step)
 SLIDERS: dict[str, tuple[str, float, float, float]] = {
     "per_hour": ("connections per hour", 0, 5000, 10),

@@ -143,7 +143,9 @@ def _store(project: Path) -> Progress:
 
 
 def _solution(exercise: Exercise, task: Task) -> str:
-    return ", ".join(f"solutions/{exercise.slug}/{file}" for file in exercise.files_of(task.id))
+    """The files that the solution changes."""
+    return ", ".join(f"solutions/{exercise.slug}/{file}" for file in exercise.files_of(task.id)
+                     if exercise.stub[file] != exercise.solution[file])
 
 
 def _offer(exercise: Exercise, task: Task, used: int) -> str:

@@ -36,6 +36,13 @@ def test_hints_come_one_at_a_time_and_then_the_solution(project: Path, capsys: p
     assert lines[-1] == f"Those were all {count} hints. A solution: solutions/01-echo/main.py"
 
 
+def test_only_the_file_that_the_solution_changes_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in find("8.5")[0].hints["8.5"]:
+        workshop.hint("8.5")
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == "That was the last one. A solution: solutions/08-errors/5-buoy/s.yaml"
+
+
 def test_untouched_says_not_started_and_where_to_look(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workshop.check("1.1")
     said = capsys.readouterr().out
