@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOLVED = [path for path in NOTEBOOKS if (ROOT / "solutions" / path.stem).is_dir()]
 LIMIT = 20.0  # seconds for all cells of a notebook
+# What a prediction's answer says must be seen in the output, too.
+SEEN = {"07-chat": ("Ana was told that not all have heard ['Sugar?']", "Bo heard ['Sugar?', 'One or two?']")}
 # What asyncio and Python say only on the side when something was lost.
 LOST = ("was never retrieved", "was never awaited", "Traceback (most recent call last)")
 
@@ -88,7 +90,8 @@ def printed(book: dict[str, Any]) -> str:
 def test_an_untouched_notebook_runs_through(path: Path, kit: Path) -> None:
     book = run(kit, path.name)
     assert not complaints(book), "\n\n".join(complaints(book)) + platform_log(kit)
-    assert f"Setup complete. Lesson {int(path.stem[:2])}" in printed(book)
+    for words in (f"Setup complete. Lesson {int(path.stem[:2])}", *SEEN.get(path.stem, ())):
+        assert words in printed(book)
     if book["metadata"]["seconds"] >= LIMIT:  # a machine with much else to do gets a second try
         book = run(kit, path.name)
     assert book["metadata"]["seconds"] < LIMIT
