@@ -169,6 +169,7 @@ async def _wave(fc: Any, app: App, clients: int, jitter: bool) -> Wave:
         await asyncio.to_thread(fc.kill, instance["instanceId"])
     await asyncio.gather(*(ws.wait_closed() for ws in connections))
     began = loop.time()                                     # ... and are cut in one moment
-    back = await asyncio.gather(*(come_back(began) for _ in connections))
+    async with asyncio.timeout(60):
+        back = await asyncio.gather(*(come_back(began) for _ in connections))
     await asyncio.gather(*(ws.close() for ws in back))      # who is back keeps its place until all are
     return Wave(jitter, clients, tuple(sorted(tries)))
