@@ -88,6 +88,8 @@ async def knows_that_it_is_lost(target: Target) -> None:
 
 MISTAKES = [
     Mistake("4.1", "no pings are sent, so nothing is noticed", saw="bo was still on the list", code="None"),
+    Mistake("4.1", "pings are sent every 20 s only", saw="bo was still on the list",
+            when=lambda found: '"ping_interval"' not in found.code, likely="ping_interval has a default of 20 seconds"),
     Mistake("4.1", "pings are sent, but a missing pong has 20 s to come", saw="bo was still on the list",
             when=lambda found: '"ping_timeout"' not in found.code, likely="ping_timeout has a default of 20 seconds"),
     Mistake("4.1", "a buoy that is alive is dropped", saw="keepalive ping timeout",
@@ -97,6 +99,8 @@ MISTAKES = [
             likely="the relay forgets after 0.6 s of silence"),
     Mistake("4.3", "the exception is not caught", log="Traceback.*ConnectionClosedError",
             likely="report() raises ConnectionClosedError when the line is dead"),
+    Mistake("4.3", "nobody noticed that the line is dead", saw="was still waiting",
+            likely="task 4.2 comes first: pings, and 0.5 s of patience"),
     Mistake("4.3", "nothing is printed when the line is dead", saw=r"printed noted: depth 4$"),
     Mistake("4.3", "it says something else than was agreed", saw=r"printed noted: depth 4, (?!the line is dead)"),
 ]

@@ -1,6 +1,7 @@
 """What the telegraph's receiving end must do."""
 
 import asyncio
+from itertools import pairwise
 
 from workshop.checking import Finished, Mistake, Saw, Target, step
 
@@ -62,20 +63,25 @@ async def again(target: Target) -> None:
             raise Saw(f"wait{case} gave {got!r}")
 
 
-@step("5.2", did="let it fail 0, 1, 2 and 100 times", wanted="longer each time, but never longer than 2 s", local=True)
+@step("5.2", did="let it fail 0, 1, 2, 3 and 100 times", wanted="twice as long each time, but never longer than 2 s",
+      local=True)
 async def backs_off(target: Target) -> None:
-    got = [seconds or 0 for seconds in await waits(target, *[(503, failures, 0.99) for failures in (0, 1, 2, 100)])]
-    if not got[0] < got[1] < got[2] < got[3]:
-        raise Saw(f"the waits were {', '.join(f'{seconds:g}' for seconds in got)} s: they do not grow")
-    if got[3] > 2:
-        raise Saw(f"after 100 failures it waits {got[3]:g} s")
+    *got, last = [seconds or 0 for seconds in await waits(target, *[(503, n, 0.99) for n in (0, 1, 2, 3, 100)])]
+    told = f"the waits were {', '.join(f'{seconds:g}' for seconds in (*got, last))} s"
+    if sorted({*got, last}) != [*got, last]:
+        raise Saw(f"{told}: they do not grow")
+    if not all(1.8 * early < late < 2.2 * early for early, late in pairwise(got)):
+        raise Saw(f"{told}: they do not double")
+    if last > 2:
+        raise Saw(f"after 100 failures it waits {last:g} s")
 
 
 @step("5.2", did="called wait with the draws 0.1 and 0.9", wanted="two different waits", local=True)
 async def jitter(target: Target) -> None:
-    low, high = await waits(target, (503, 3, 0.1), (503, 3, 0.9))
-    if low == high:
-        raise Saw(f"both were {low} s: all clients come back in the same moment")
+    for failures in (3, 10):
+        low, high = await waits(target, (503, failures, 0.1), (503, failures, 0.9))
+        if low == high:
+            raise Saw(f"after {failures} failures both were {low:g} s: all clients come back in the same moment")
 
 
 @step("5.3", did="two 503, a cut, the timeout and a deployment while 500 words came", local=True,
@@ -95,10 +101,15 @@ MISTAKES = [
     Mistake("5.1", "the word before the cut is written down twice", saw=r"after (\d+) came \1,"),
     Mistake("5.1", "a word is missing after the cut", saw=r"after .+ came \d+,"),
     Mistake("5.1", "nothing is written down", saw=r"^0 numbers"),
+    Mistake("5.1", "it does not get to the last word in time", saw="was stopped after",
+            likely="each connection has to ask with ?after= and the last number"),
     Mistake("5.2", "it tries again where that cannot help", saw="not None"),
     Mistake("5.2", "it gives up where trying again would help", saw="gave None"),
     Mistake("5.2", "the waits do not grow", saw="they do not grow"),
+    Mistake("5.2", "the waits grow, but they do not double", saw="they do not double"),
     Mistake("5.2", "the waits grow without a limit", saw="after 100 failures"),
+    Mistake("5.2", "there is no jitter any more when the limit is reached", saw="after 10 failures both",
+            likely="first the span with its limit, then `draw` from it"),
     Mistake("5.2", "there is no jitter", saw="in the same moment", likely="`draw` belongs into the result"),
     Mistake("5.3", "it gives up when it is turned away", saw="gave up"),
     Mistake("5.3", "the refusal is not caught", log="InvalidStatus", saw="ended with 1"),
