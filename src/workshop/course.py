@@ -64,6 +64,9 @@ def nest() -> bool:
     return True
 
 
+CHOICES = ("a", "b", "c")  # every prediction of a lesson offers these
+
+
 def predict(question: str, guess: str | None = None) -> None:
     """Commit a guess before the run; `predict("3.a")` after the run says what is right and why."""
     try:
@@ -80,12 +83,12 @@ def predict(question: str, guess: str | None = None) -> None:
         said = "You did not guess" if mine is None else f"You said {mine}"
         verdict = "and that is right." if mine == prediction.answer else f"and it is {prediction.answer}."
         print(textwrap.fill(f"{question}  {said}, {verdict} {prediction.because}", WIDTH))
-    elif guess.strip() in ("", "?", "..."):
-        print(f'{question}  Put your choice in place of the question mark, for example predict("{question}", "a").')
+    elif (choice := str(guess).strip().lower()) not in CHOICES:
+        print(f'{question}  Put a, b or c in place of the question mark, for example predict("{question}", "a").')
     else:
         with store.change() as data:
-            data["guesses"][question] = guess.strip().lower()
-        print(f"{question}  Noted: {guess.strip().lower()}. Now run the next cell and see.")
+            data["guesses"][question] = choice
+        print(f"{question}  Noted: {choice}. Now run the next cell and see.")
 
 
 def parity(number: int) -> None:

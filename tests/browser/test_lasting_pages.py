@@ -11,6 +11,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
             "--disable-sync", "--no-first-run"]
+CUT = "closed 1006, waiting before the next attempt"
 
 
 def on_page(folder: str, test: Callable[[Page, Program], Coroutine[Any, Any, None]], **env: str) -> None:
@@ -57,7 +58,7 @@ def test_a_page_that_gave_up_asks_and_goes_on_where_it_stopped() -> None:
         await expect(page.locator("#state")).to_have_text("open", timeout=15_000)
         await reaches(page, "#last", 1)
         await program.kill()
-        await expect(page.locator("#state")).to_have_text("closed 1006, waiting before the next attempt", timeout=15_000)
+        await expect(page.locator("#state")).to_have_text(CUT, timeout=15_000)
         before = int(await page.locator("#last").inner_text())
         async with asyncio.timeout(60):
             while await page.locator("#state").inner_text() != "gave up (1006)":

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 
+import psutil
 import pytest
 import requests
 from alibabacloud_fc20230330 import models
@@ -256,7 +257,9 @@ def test_minimum_instances_are_there_before_any_request_and_come_back(fc, probe)
     fc.deploy(probe, scalingConfig={"minInstances": 1})
     ready = wait_for(fc, "instance.ready", function="probe")
     wait_for(fc, "instance.frozen", function="probe", instance=ready.instance)
+    (pid,) = [instance["pid"] for instance in fc.instances("probe") if instance["instanceId"] == ready.instance]
     fc.kill(ready.instance)
+    assert not psutil.pid_exists(pid)
     again = wait_for(fc, "instance.ready", function="probe", after=ready.seq)
     assert again.instance != ready.instance
 

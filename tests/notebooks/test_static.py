@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from workshop.course import CHOICES
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
@@ -91,6 +93,11 @@ def test_its_links_lead_somewhere(notebook: Notebook, path: Path) -> None:
     for _, _, target in LINK.findall(prose(notebook)):
         if "://" not in target:
             assert (path.parent / target.split("#")[0]).exists(), target
+
+
+def test_a_prediction_offers_three_choices(notebook: Notebook) -> None:
+    for question in re.findall(r"^> \*\*Predict .*?(?=^[^>]|\Z)", prose(notebook), flags=re.MULTILINE | re.DOTALL):
+        assert tuple(re.findall(r"^> (\w)\) ", question, flags=re.MULTILINE)) == CHOICES, question
 
 
 def test_a_link_to_a_lesson_has_its_title(notebook: Notebook, path: Path) -> None:

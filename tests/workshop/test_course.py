@@ -44,13 +44,15 @@ def test_a_prediction_is_committed_and_resolved_later(store: Progress, monkeypat
     known = Lesson("05-x", "X", 1, 1, predictions={"5.a": Prediction("c", "It was cut.")})
     monkeypatch.setitem(lessons(), 5, known)
     workshop.predict("5.a", "?")
+    workshop.predict("5.a", "d")
     workshop.predict("5.a")
     workshop.predict("5.a", "b")
     workshop.predict("5.a")
     workshop.predict("5.a", "C ")
     workshop.predict("5.a")
     assert capsys.readouterr().out.splitlines() == [
-        '5.a  Put your choice in place of the question mark, for example predict("5.a", "a").',
+        '5.a  Put a, b or c in place of the question mark, for example predict("5.a", "a").',
+        '5.a  Put a, b or c in place of the question mark, for example predict("5.a", "a").',
         "5.a  You did not guess, and it is c. It was cut.",
         "5.a  Noted: b. Now run the next cell and see.",
         "5.a  You said b, and it is c. It was cut.",

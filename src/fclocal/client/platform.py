@@ -134,7 +134,7 @@ class Platform:
         return Bill(data, data.pop("text"))
 
     def kill(self, instance_id: str) -> None:
-        """Kill one instance, as a crash would."""
+        """Kill one instance, as a crash would; when this returns its process is gone."""
         self.at.call("POST", f"/instances/{instance_id}/kill")
 
     @contextlib.contextmanager

@@ -130,10 +130,13 @@ class Local:
         return JSONResponse(await run_in_threadpool(compute))
 
     async def _kill(self, request: Request) -> Response:
+        """Kill an instance; answers when nothing of it is left."""
         wanted = request.path_params["instance_id"]
         for instance in self.engine.instances():
             if instance.instance_id == wanted:
                 self.engine.kill(instance, "fault")
+                if instance.process is not None:
+                    await instance.process.stop(0)
                 return Response(status_code=204)
         raise FcError("InvalidArgument", reason=f"there is no instance '{wanted}'")
 

@@ -41,12 +41,14 @@ async def any_order(target: Target) -> None:
     await counted(target, ([[0, 10], [2, 3], [4, 12]], 12), ([[5, 6], [0, 1], [0.5, 2]], 3), ([], 0))
 
 
-@step("6.2", did="deployed s.yaml and read what it asks for", wanted="no line is cut, no instance bears more than 60",
-      local=True)
+@step("6.2", did="deployed s.yaml and read what it asks for", local=True,
+      wanted="no line is cut, a forgotten one ends within 20 minutes, no instance bears more than 60")
 async def fits(target: Target) -> None:
     config = await asked(target)
     if config.timeout < 600:
         raise Saw(f"timeout is {config.timeout}: the longest line, 600 s, is cut")
+    if config.timeout > 1200:
+        raise Saw(f"timeout is {config.timeout}: that long a forgotten line keeps its instance")
     if config.instance_concurrency > LINES:
         raise Saw(f"instanceConcurrency is {config.instance_concurrency}: an instance bears {LINES} lines")
     if (config.cpu, config.memory_size) != (0.35, 512):
@@ -96,7 +98,8 @@ MISTAKES = [
     Mistake("6.1", "the pause between the lines is counted", saw=r"gave 6(\.0)?, not 2"),
     Mistake("6.1", "the order of the list matters", saw=r"\[\[5, 6\], \[0, 1\], \[0\.5, 2\]\]"),
     Mistake("6.1", "a line within another one counts again", saw=r"\[\[0, 10\], \[2, 3\], \[4, 12\]\]"),
-    Mistake("6.2", "the longest lines are cut by the timeout", saw="timeout is"),
+    Mistake("6.2", "the longest lines are cut by the timeout", saw="timeout is .* is cut"),
+    Mistake("6.2", "a forgotten line is paid for much too long", saw="timeout is .* forgotten"),
     Mistake("6.2", "more lines than one instance bears", saw="an instance bears"),
     Mistake("6.2", "every line has an instance to itself", saw="with instanceConcurrency 1$"),
     Mistake("6.2", "too few lines share an instance: over the budget", saw="a month costs"),
