@@ -26,7 +26,8 @@ async def echo(connection: ServerConnection) -> None:
     except ConnectionClosed:  # the client vanished, or left before its answer: the log line says so
         pass
     finally:
-        log(event="closed", code=connection.close_code, messages=count, seconds=round(time.monotonic() - began, 3))
+        seconds = round(time.monotonic() - began, 3)
+        log(event="closed", code=connection.close_code, messages=count, seconds=seconds)
 # endregion
 
 

@@ -23,7 +23,7 @@ ALIAS = "prod"
 
 # region client
 def client(key_id: str, key_secret: str, endpoint: str) -> Client:
-    """The official client with what three environment variables of these names hold, and with no other key.
+    """The official client with what these three environment variables hold, and with no other key.
 
     Without a key of yours the SDK would look for one in this machine's files, variables and metadata.
     """
@@ -47,7 +47,7 @@ def publish(fc: Client, name: str) -> str:
 
 # region point
 def point(fc: Client, name: str, version: str, canary: str = "", share: float = 0.0) -> None:
-    """Let the alias be `version`; with a canary, `share` (0 to 1) of the requests get that version instead."""
+    """Let the alias be `version`; a canary gets `share` (0 to 1) of the requests instead."""
     to = {"version_id": version, "additional_version_weight": {canary: share} if canary else {}}
     try:
         fc.update_alias(name, ALIAS, m.UpdateAliasRequest(body=m.UpdateAliasInput(**to)))

@@ -43,18 +43,19 @@ async def pilot(target: Target, function: str, *arguments: Any) -> Any:
     [got] = await target.call("pilot.py", function, [FUNCTION, *arguments], env=env)
     if got.error:
         # What the API refuses is an answer; any other error is a fault of the program, told with its line.
-        raise Saw(got.error.splitlines()[0], "" if "ClientException" in got.error else got.trace)
+        said = got.error.splitlines()[0].partition(" request id:")[0]
+        raise Saw(said, "" if "ClientException" in said else got.trace)
     return got.value
 
 
-def stands(target: Target, old: str, new: str, wanted: str) -> None:
-    """Raise Saw unless the alias is as wanted: "old", "new", or "old, new 0.25"."""
+def stands(target: Target, old: str, new: str, wanted: str, told: str = "") -> None:
+    """Raise Saw, beginning with `told`, unless the alias is as wanted: "old", "new", or "old, new 0.25"."""
     alias = target.fc.sdk.get_alias(FUNCTION, ALIAS).body
     names = {old: "old", new: "new"}
     shares = (alias.additional_version_weight or {}).items()
     seen = ", ".join([names[alias.version_id], *(f"{names[one]} {share:g}" for one, share in shares if share)])
     if seen != wanted:
-        raise Saw(f"prod is: {seen}")
+        raise Saw(f"{told}prod is: {seen}")
 
 
 async def settled(target: Target, served: tuple[int, int], failed: tuple[int, int], says: str, wanted: str) -> None:
@@ -65,8 +66,8 @@ async def settled(target: Target, served: tuple[int, int], failed: tuple[int, in
     counts = [dict(zip((old, new), pair, strict=True)) for pair in (served, failed)]
     got = await pilot(target, "settle", old, new, *counts)
     if got != says:
-        raise Saw(f"it says {got!r}")
-    stands(target, old, new, wanted)
+        raise Saw(f"after {served[1]} visits it says {got!r}")
+    stands(target, old, new, wanted, f"it says {got!r}, and ")
 
 
 @step("9.1", did="the pilot lets a quarter of the ships hear the new tone", wanted="prod is: old, new 0.25", local=True)
@@ -99,19 +100,25 @@ async def bad(target: Target) -> None:
 
 
 MISTAKES = [
+    Mistake("9.1", "the alias's own version has a share, too", saw="AdditionalVersionContainsMajorVersion",
+            likely="it gets the rest by itself: the only entry in `shares` is `new`"),
     Mistake("9.1", "percent are not parts of 1", saw="ClientException.*additionalVersionWeight",
             likely="a quarter is 0.25: the API takes 0 to 1"),
+    Mistake("9.1", "the alias is told LATEST", saw="ClientException.*'LATEST'",
+            likely="LATEST is no version: ask the API which one the alias is now"),
     Mistake("9.1", "the alias is told no version", saw="ClientException",
             likely="an update has the version_id, even if it stays as it was"),
     Mistake("9.1", "most ships hear the new tone", saw="^prod is: new, old",
             likely="the alias stays the old version, and the new one gets the share"),
     Mistake("9.1", "all ships hear the new tone", saw="^prod is: new$"),
-    Mistake("9.1", "no ship hears the new tone", saw="^prod is: old$", likely="`shares` needs an entry for `new`"),
-    Mistake("9.2", "it decides too early", saw="^it says '(on|back)'", when=lambda found: "ENOUGH" not in found.code,
+    Mistake("9.1", "no ship hears the new tone", saw="^prod is: old$", likely="`shares` needs an entry for `new`, above 0"),
+    Mistake("9.2", "it decides too early", saw="^after 5 visits it says '(on|back)'",
             likely="below ENOUGH visits of the new version, return \"wait\""),
-    Mistake("9.2", "numbers are compared instead of parts", saw="^it says 'on'",
+    Mistake("9.2", "numbers are compared instead of parts", saw="^after 100 visits it says 'on'",
             likely="divide what failed by what was served, for each version"),
-    Mistake("9.2", "the trial is settled, and the new version has a share still", saw="^prod is: old, new",
+    Mistake("9.2", "the trial is settled, and the new version has a share still", saw="'(on|back)', and prod is: old, new",
             likely="move the alias with an empty dictionary"),
-    Mistake("9.2", "it went the wrong way", saw="^prod is:"),
+    Mistake("9.2", "it says wait, and ends the trial all the same", saw="^it says 'wait', and prod is:",
+            likely="while you wait, leave the alias as it is"),
+    Mistake("9.2", "it went the wrong way", saw="^it says '(on|back)', and prod is:"),
 ]
