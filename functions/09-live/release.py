@@ -49,11 +49,9 @@ def publish(fc: Client, name: str) -> str:
 def point(fc: Client, name: str, version: str, canary: str = "", share: float = 0.0) -> None:
     """Let the alias be `version`; a canary gets `share` (0 to 1) of the requests instead."""
     to = {"version_id": version, "additional_version_weight": {canary: share} if canary else {}}
-    try:
+    if any(one.alias_name == ALIAS for one in aliases(fc, name)):
         fc.update_alias(name, ALIAS, m.UpdateAliasRequest(body=m.UpdateAliasInput(**to)))
-    except TeaException as error:
-        if error.status_code != 404:
-            raise
+    else:
         fc.create_alias(name, m.CreateAliasRequest(body=m.CreateAliasInput(alias_name=ALIAS, **to)))
 # endregion
 
@@ -149,6 +147,8 @@ def main() -> int:
     given = parser.parse_args()
     if given.act == "point" and not given.version:
         parser.error("point needs a version")
+    if given.canary and not given.share:
+        parser.error("a canary needs a share: 0.1 is one request in ten")
     try:
         fc = client("LIVE_KEY_ID", "LIVE_KEY_SECRET", "LIVE_ENDPOINT")
         if given.act == "publish":
@@ -157,7 +157,9 @@ def main() -> int:
             point(fc, given.name, given.version, given.canary, given.share)
             print(ALIAS, "at", trigger(fc, given.name))
         else:
-            rest = left(fc, given.name) if given.act == "status" else remove(fc, given.name)
+            rest = left(fc, given.name)
+            if rest and given.act == "remove":
+                rest = remove(fc, given.name)
             print(*rest or ["nothing is left"], sep="\n")
             return 1 if rest and given.act == "remove" else 0
     except (LookupError, TeaException) as error:

@@ -61,7 +61,7 @@ def test_a_release_its_canary_the_way_back_and_the_end(fc: Platform) -> None:
     assert code == 0 and said.splitlines() == ["function live", "trigger http of LATEST", "trigger prod of prod",
                                                "alias prod: version 1", "version 2", "version 1"]
     assert run(fc, "remove") == (0, "nothing is left")
-    assert run(fc, "status") == (0, "nothing is left")
+    assert run(fc, "remove") == run(fc, "status") == (0, "nothing is left")
     assert fc.status()["functions"] == []
 
 
@@ -87,7 +87,11 @@ def test_what_is_wrong_is_one_line(fc: Platform) -> None:
     assert code == 1 and "live" in said and len(said.splitlines()) == 1
     fc.deploy(FOLDER, loose=True, triggers=[])
     run(fc, "publish")
+    code, said = run(fc, "point", "1", "2")
+    assert code == 2 and said.endswith("a canary needs a share: 0.1 is one request in ten")
     assert run(fc, "point", "1") == (1, "live has no HTTP trigger to take the settings from: deploy it first")
+    code, said = run(fc, "point", "9")
+    assert code == 1 and "version '9'" in said and "already exists" not in said
 
 
 def test_its_key_is_the_one_that_was_named(monkeypatch) -> None:
