@@ -4,7 +4,7 @@ import asyncio
 import os
 
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosedError
 
 # The service tells the port that the trigger's requests come to: customRuntimeConfig.port, 9000 if none is set.
 PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or 9000)
@@ -17,7 +17,7 @@ async def echo(connection: ServerConnection) -> None:
         async for message in connection:
             await connection.send(message)
         print("closed", connection.close_code, flush=True)
-    except ConnectionClosed:  # the client vanished, or left before its answer: normal life for a server
+    except ConnectionClosedError:  # the client vanished: normal life for a server, no reason to crash
         print("lost", connection.close_code, flush=True)
 
 
