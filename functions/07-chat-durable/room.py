@@ -103,6 +103,14 @@ class Room:
             (self.live.set if live else self.live.clear)()
             self.deliver(protocol.frame(protocol.dump("status", live=live, text=text)))
 
+    async def refresh(self) -> None:
+        """Write down who is here, read who is elsewhere, tell the members what has changed."""
+        leaving, self._gone = self._gone, []
+        joined, left = await self.presence.refresh(self.members, leaving)
+        if joined or left:
+            self.deliver(protocol.frame(protocol.dump(
+                "presence", joined=[{"id": id, "name": name} for id, name in joined.items()], left=left)))
+
     async def close(self) -> None:
         """End the room on this instance, after its last member left."""
         self.open = False
@@ -133,12 +141,8 @@ class Room:
     async def _watch(self) -> None:
         while self.open:
             self._changed.clear()
-            leaving, self._gone = self._gone, []
             with contextlib.suppress(Trouble):  # receive() tells the members; in a second all is written again
-                joined, left = await self.presence.refresh(self.members, leaving)
-                if joined or left:
-                    self.deliver(protocol.frame(protocol.dump(
-                        "presence", joined=[{"id": id, "name": name} for id, name in joined.items()], left=left)))
+                await self.refresh()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(presence.EVERY):
                     await self._changed.wait()

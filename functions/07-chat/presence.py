@@ -35,7 +35,8 @@ class Presence:
             pipe.zadd(self._key, entries)
         if entries := [self._entry(member) for member in gone]:
             pipe.zrem(self._key, *entries)
-        if time.monotonic() - self._trouble >= EXPIRE:  # else the others had no chance to write either
+        calm = time.monotonic() - self._trouble >= EXPIRE
+        if calm:  # else the others had no chance to write either
             pipe.zremrangebyscore(self._key, "-inf", now)
         pipe.expire(self._key, 60)
         pipe.zrange(self._key, 0, -1)
@@ -45,7 +46,8 @@ class Presence:
             self._trouble = time.monotonic()
             raise
         before, self.members = self.members, {id: name for _, id, name in rows}
-        self.instances = len({instance for instance, _, _ in rows})
+        found = len({instance for instance, _, _ in rows})
+        self.instances = found if calm else max(found, self.instances)
         joined = {id: name for id, name in self.members.items() if id not in before}
         return joined, [id for id in before if id not in self.members]
 

@@ -54,6 +54,7 @@ class RedisRoom(Room):
             if said["type"] == "message":
                 self.deliver(protocol.frame(said["data"]))
             elif said["type"] == "subscribe":
+                await self.refresh()  # how many instances there are, before the first message goes out
                 self.status(True, "Redis is back. What was said meanwhile is lost.")
                 for fence in self._fences.values():
                     fence.set()

@@ -249,6 +249,28 @@ def test_a_trimmed_history_is_told(tmp_path: Path) -> None:
     run(main())
 
 
+def test_who_is_not_back_yet_after_an_outage_is_counted_as_missed(tmp_path: Path) -> None:
+    """Bo has just come, on another instance, when Redis fails; Ana's instance is back before his."""
+    async def main() -> None:
+        async with (redis_server(tmp_path) as redis, instances("07-chat", redis.url) as (one, two),
+                    clients([one.url]) as [ana], Redis.from_url(redis.url) as client):
+            bo = await join(two.url, name="Bo")
+            while len(await client.zrange("chat:{tea}:members", 0, -1)) < 2:  # noqa: ASYNC110 - Redis does not tell
+                await asyncio.sleep(0.01)
+            back = asyncio.Event()
+            ana.on_event = lambda event: event["type"] == "status" and event["live"] and back.set()
+            await redis.kill()
+            os.kill(two.pid, signal.SIGSTOP)
+            await redis.start()
+            await asyncio.wait_for(back.wait(), 10)
+            await ana.say("Tea?")
+            await asyncio.wait_for(ana.confirmed(), 10)
+            assert ana.missed == ["Tea?"] and not ana.refused and not ana.unsure
+            os.kill(two.pid, signal.SIGCONT)
+            await bo.close()
+    run(main())
+
+
 @BOTH
 def test_a_frozen_instance_wakes_up_honest(folder: str, tmp_path: Path) -> None:
     """Frozen without members while the room goes on; then somebody joins there: no old news, nothing missing."""
