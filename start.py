@@ -236,7 +236,7 @@ def test(args):
     env = clean_environment()
     env["PATH"] = f"{VENV / 'bin'}{os.pathsep}{system_path()}"
     failed = []
-    for words in (["ruff", "check"], ["mypy"], ["pytest", "-n", "auto", *args]):
+    for words in (["ruff", "check"], ["mypy"], ["pytest", "-n", "auto", "--dist", "worksteal", *args]):
         say(f"== {' '.join(words)}")
         if subprocess.run([PYTHON, "-m", *words], cwd=ROOT, env=env).returncode != 0:
             failed.append(words[0])
