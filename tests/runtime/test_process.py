@@ -12,6 +12,7 @@ import time
 import uuid
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -44,6 +45,10 @@ class Bench:
         self.changed = asyncio.Condition()
 
     async def start(self, files: dict[str, str], *args: str, mode: int = 0o755, **config):
+        return await self.launcher.start(**self.prepared(files, *args, mode=mode, **config))
+
+    def prepared(self, files: dict[str, str], *args: str, mode: int = 0o755, **config) -> dict[str, Any]:
+        """What the launcher must be given to start these files; their package is written."""
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w") as archive:
             for name, text in files.items():
@@ -56,10 +61,9 @@ class Bench:
         config["custom_runtime_config"] = runtime | config.get("custom_runtime_config", {})
         revision = Revision(generation=1, created=0, code=Code(checksum="0", size=0), config=FunctionConfig(
             function_name="echo", runtime="custom.debian12", **config))
-        return await self.launcher.start(
-            instance_id=f"c-{uuid.uuid4().hex}", revision=revision, code_zip=code_zip, qualifier="LATEST",
-            on_line=lambda stream, text: self.lines.append((stream, text)),
-            on_dropped=self.dropped.append, on_exit=self.exits.append)
+        return {"instance_id": f"c-{uuid.uuid4().hex}", "revision": revision, "code_zip": code_zip,
+                "qualifier": "LATEST", "on_line": lambda stream, text: self.lines.append((stream, text)),
+                "on_dropped": self.dropped.append, "on_exit": self.exits.append}
 
     async def refused(self, files: dict[str, str], *args: str, **config) -> FcError:
         with pytest.raises(FcError) as error:
@@ -605,10 +609,11 @@ def test_when_descriptors_run_out_the_platform_says_so_and_recovers(run, tmp_pat
             free = os.dup(0)  # the lowest number that is free: more are, if there are gaps above it
             os.close(free)
             refusals = 0
-            for spare in range(1, 13):  # one for the package that this test writes
+            for spare in range(12):
+                prepared = it.prepared({"main.py": SERVER})
                 resource.setrlimit(resource.RLIMIT_NOFILE, (free + spare, limits[1]))
                 try:
-                    more = await it.start({"main.py": SERVER})
+                    more = await it.launcher.start(**prepared)
                 except FcError as error:
                     assert (error.code, error.status) == ("ResourceThrottled", 503)
                     refusals += 1
