@@ -101,11 +101,9 @@ class Exchange:
             return
         if self._tunnel is not None:
             self._why = why
-            if why == "shutdown":
-                self._tunnel.leave()
-            else:
-                self._tunnel.abort()
-            self._end(why, close_code=1001 if why == "shutdown" else 1006)
+            end, code = (self._tunnel.leave, 1001) if why == "shutdown" else (self._tunnel.abort, 1006)
+            end()
+            self._end(why, close_code=code)
         elif self._task is not None:
             self._why = why
             self._task.cancel()

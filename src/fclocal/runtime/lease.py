@@ -85,7 +85,7 @@ class Lease:
         self._timers.append(asyncio.get_running_loop().call_later(seconds, what))
 
     def abort(self, why: str) -> None:
-        """Cut the request: the gateway aborts both sides, without a Close frame, and ends the lease.
+        """Cut the request: the gateway ends both sides, with a Close frame only for "shutdown", and the lease.
 
         The instance is left alone until then, so that it cannot say its own goodbye first.
         """
