@@ -46,7 +46,8 @@ class Instance:
         """Start, on the same port as before if there was one; returns when it listens."""
         self.port = self.port or free_port()
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "main.py", cwd=FUNCTIONS / self.folder, stderr=asyncio.subprocess.PIPE,
+            sys.executable, "main.py", cwd=FUNCTIONS / self.folder,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             env={"PATH": os.environ["PATH"], "FC_SERVER_PORT": str(self.port), "REDIS_URL": self.redis_url,
                  "FC_INSTANCE_ID": f"c-{free_port()}", **self.env})
         listening = asyncio.Event()
@@ -55,10 +56,10 @@ class Instance:
             await listening.wait()
 
     async def _read(self, listening: asyncio.Event) -> None:
-        assert self.process and self.process.stderr
-        async for line in self.process.stderr:
+        assert self.process and self.process.stdout
+        async for line in self.process.stdout:
             self.lines.append(line.decode())
-            if b"listens on port" in line:
+            if b"on port" in line:
                 listening.set()
 
     async def kill(self, number: int = signal.SIGKILL) -> None:
