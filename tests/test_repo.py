@@ -44,6 +44,11 @@ def test_the_top_level_stays_as_small_as_designed() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in committed()} <= TOP
 
 
+def test_installing_the_peers_of_a_benchmark_leaves_no_untracked_file() -> None:
+    """The lock of the peers is not committed: `start.py test` runs npm ci in every folder that has one."""
+    assert "benchmarks/package-lock.json" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
+
+
 def test_no_file_names_the_machine_it_was_made_on() -> None:
     # Spelled in parts so that this file does not hold what it looks for.
     traces = re.compile("|".join(("/" + "work/(main|shared)", "/" + "tmp/w/", "/" + "root/", "/" + "opt/pypi")))
