@@ -67,11 +67,19 @@ def test_the_management_api_takes_what_the_official_signer_signs(method: str, se
     value = official(method, path, query, headers, digest)
     raw = [(name.lower().encode(), text.encode()) for name, text in [*headers.items(), ("authorization", value)]]
     wire = path.replace("%2A", "*").replace("%24", "$")
-    assert acs3.verify_request(method, wire, urlencode(query), raw, body, keys=KEYS, now=NOW) == "testAK"
-    for bad in ((method + "X", wire, body), (method, wire + "x", body), (method, wire, body + b"x")):
+    assert acs3.verify_request(method, wire, urlencode(query), raw, keys=KEYS, now=NOW) == digest
+    other = [(name, b"0" * 64 if name == b"x-acs-content-sha256" else text) for name, text in raw]
+    for bad in ((method + "X", wire, raw), (method, wire + "x", raw), (method, wire, other)):
         with pytest.raises(FcError) as caught:
-            acs3.verify_request(bad[0], bad[1], urlencode(query), raw, bad[2], keys=KEYS, now=NOW)
+            acs3.verify_request(bad[0], bad[1], urlencode(query), bad[2], keys=KEYS, now=NOW)
         assert caught.value.code == "SignatureNotMatch"
+
+
+def test_a_management_call_without_a_payload_hash_has_no_body() -> None:
+    headers = {"host": "h", "x-acs-date": DATE}
+    value = official("GET", "/x", {}, headers, acs3.EMPTY)
+    raw = [(name.encode(), text.encode()) for name, text in [*headers.items(), ("authorization", value)]]
+    assert acs3.verify_request("GET", "/x", "", raw, keys=KEYS, now=NOW) == acs3.EMPTY
 
 
 @pytest.mark.parametrize("drop", ["host", "x-acs-action"])
@@ -81,7 +89,7 @@ def test_the_management_api_wants_every_acs_header_and_host_signed(drop: str) ->
     value = official("GET", "/x", {}, {k: v for k, v in headers.items() if k != drop}, digest)
     raw = [(name.encode(), text.encode()) for name, text in [*headers.items(), ("authorization", value)]]
     with pytest.raises(FcError, match="does not match"):
-        acs3.verify_request("GET", "/x", "", raw, b"", keys=KEYS, now=NOW)
+        acs3.verify_request("GET", "/x", "", raw, keys=KEYS, now=NOW)
 
 
 @pytest.mark.parity("auth.acs3-trigger-reading")

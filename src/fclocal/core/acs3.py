@@ -32,6 +32,9 @@ _AMBIGUOUS = re.compile(r"[&=\x00-\x1f]")
 _NEEDLESS = re.compile(r"%(2[DEF]|3\d|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", re.IGNORECASE)
 """Escapes that no client writes: of "/" and of the characters that stand for themselves (RFC 3986, 2.3)."""
 
+EMPTY = hashlib.sha256(b"").hexdigest()
+"""The payload hash of a management API call without a body."""
+
 Pairs = Sequence[tuple[str, str]]
 """Query parameters, decoded, in the order of the URL."""
 
@@ -47,30 +50,30 @@ def sign(method: str, path: str, query: Mapping[str, str], headers: Mapping[str,
     return f"{ALGORITHM} Credential={access_key_id},SignedHeaders={';'.join(sorted(names))},Signature={signature}"
 
 
-def verify_request(method: str, path: str, query_string: str, headers: Iterable[tuple[bytes, bytes]], body: bytes, *,
+def verify_request(method: str, path: str, query_string: str, headers: Iterable[tuple[bytes, bytes]], *,
                    keys: Mapping[str, str], now: float) -> str:
-    """Verify a call of the management API; answer the access key id that signed it.
+    """Verify the head of a management API call and return the SHA-256 (hex) that its body must have.
 
-    Strict: host, every x-acs-* header and (with a body) content-type must be signed, and the body counts. (aiohttp
-    adds a content-type to an empty body after the SDK has signed.)
+    The head alone proves the signature, because it states the hash of the body in x-acs-content-sha256 (without that
+    header the body must be empty). So an unsigned upload is refused before it is read.
+    host, every x-acs-* header and (with a body) content-type must be signed. (aiohttp adds a content-type to an empty
+    body after the SDK has signed.)
     `path` and `query_string` are as received (not decoded), `headers` lower-cased as ASGI gives them, `keys` maps
     access key ids to secrets, `now` is wall-clock seconds since 1970.
     Raises FcError as `verify_trigger` does.
     """
     head = RequestHead(method, f"{path}?{query_string}", tuple(headers))
     claim = _claim(head, keys, now)
-    must = {name for name, _ in head.headers
-            if name.startswith(b"x-acs-") or name == b"host" or (name == b"content-type" and body)}
-    payload = hashlib.sha256(body).hexdigest()
-    stated = head.get(b"x-acs-content-sha256")
-    if not {name.decode("latin-1") for name in must} <= set(claim.signed) or (
-            stated is not None and stated != payload.encode()):
+    stated = head.get_all(b"x-acs-content-sha256")
+    digest = stated[0].decode("latin-1") if stated else EMPTY
+    required = {name.decode("latin-1") for name, _ in head.headers
+                if name.startswith(b"x-acs-") or name == b"host" or (name == b"content-type" and digest != EMPTY)}
+    if len(stated) > 1 or not required <= set(claim.signed):
         raise FcError("SignatureNotMatch")
     # Some HTTP clients rewrite escapes after signing (aiohttp: %2A to *), so each segment gets one spelling.
     normal = "/".join(_quoted(unquote(part, errors="surrogateescape")) for part in path.split("/"))
-    pairs = _pairs(head.query)
-    claim.check(head, [normal], [pairs], payload, keys)
-    return claim.key_id
+    claim.check(head, [normal], [_pairs(head.query)], digest, keys)
+    return digest
 
 
 def verify_trigger(head: RequestHead, *, keys: Mapping[str, str], now: float) -> str:

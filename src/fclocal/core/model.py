@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.alias_generators import to_camel
 
+from fclocal.core.bounded import parse_json
+
 LATEST = "LATEST"
 
 
@@ -28,7 +30,7 @@ class Shape(BaseModel):
 
 def from_json_string(value: Any) -> Any:
     """What a field that travels as a JSON string holds; for use before validation."""
-    return json.loads(value) if isinstance(value, str) and value.strip() else value
+    return parse_json(value) if isinstance(value, str) and value.strip() else value
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", min_length=1, max_length=64)]

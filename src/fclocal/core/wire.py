@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from fclocal.core.bounded import parse_integer, parse_json
 from fclocal.core.errors import FcError
 from fclocal.core.identifiers import ACCOUNT_ID, REGION
 from fclocal.core.model import (
@@ -209,8 +210,8 @@ def _check_json_string(value: object, path: str) -> None:
     if not isinstance(value, str):
         raise FcError("InvalidArgument", reason=f"{path}: must be a JSON string, not an object: use json.dumps(...)")
     try:
-        inner = json.loads(value)
-    except (ValueError, RecursionError) as error:
+        inner = parse_json(value)
+    except ValueError as error:
         raise FcError("InvalidArgument", reason=f"{path}: is not valid JSON: {error}") from None
     if not isinstance(inner, dict):
         raise FcError("InvalidArgument", reason=f"{path}: must be the JSON of an object")
@@ -258,9 +259,12 @@ def paginate(items: Iterable[tuple[str, T]], *, limit: str | None, token: str | 
 
     `limit` and `token` are the query's values. Raises FcError InvalidArgument if they are unusable.
     """
-    if limit is not None and not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= MAX_PAGE):
+    try:
+        size = DEFAULT_PAGE if limit is None else parse_integer(limit, maximum=MAX_PAGE)
+    except ValueError:
+        size = 0
+    if size < 1:
         raise FcError("InvalidArgument", reason=f"limit: must be a whole number from 1 to {MAX_PAGE}")
-    size = int(limit or DEFAULT_PAGE)
     rest = list(items)
     if token:
         try:

@@ -1,16 +1,16 @@
 """The management API 2023-03-30 over HTTP: who may call, which operation is meant, and errors the SDKs can read.
 
-`management` has the operations. Order of the checks: Host, path and method, size, signature. Every
+`management` has the operations. Order of the checks: Host, path and method, signature, size. Every
 answer is JSON or empty: the official SDK loses status and code of anything else.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
-import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fclocal.core import acs3, identifiers, wire
+from fclocal.core.bounded import parse_json
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.edge.management.call import Call, Operation
@@ -34,43 +35,73 @@ from fclocal.runtime.store import Store
 PREFIX = "/2023-03-30"
 MAX_BODY = 140 * 2**20
 """Bytes of one call: a package of 100 MB in Base64 and its configuration."""
+MAX_BODIES = 2 * MAX_BODY
+"""Bytes of all bodies that are in memory at the same time."""
 
 _SMALL = 2**18  # bytes that are hashed and decoded on the event loop; more goes to a thread
+_DRAIN_SECONDS = 10.0  # for the rest of a refused body
 _CODE_SECONDS = 600  # for how long the URL of a package works
 _LOCAL_HOST = re.compile(r"(?:http://)?((?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?)/?", re.IGNORECASE)
 
 
 class Guard:
-    """Admits a call only from this machine's own names, of bounded size, and with a valid signature."""
+    """Admits a call only from this machine's own names, with a valid signature and of bounded size."""
 
     def __init__(self, keys: Mapping[str, str], clock: Clock) -> None:
         self._keys = keys
         self._clock = clock
+        self._in_memory = 0  # bytes of the bodies being received
 
     def host(self, scope: Scope) -> str:
-        """The host and port the client called. A web page of another name that resolves to this machine (DNS
-        rebinding) is refused with AccessDenied."""
+        """Return the host and port the client called. Raises FcError AccessDenied for any other name.
+
+        A web page of another name that resolves to this machine (DNS rebinding) must not reach the API.
+        """
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         # The SDK with endpoint "http://127.0.0.1:PORT" sends just that as Host.
         match = _LOCAL_HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if match is None:
-            raise FcError("AccessDenied", reason="the management API answers to the Host 127.0.0.1 or localhost only")
+            raise FcError("AccessDenied", reason="the management API accepts the Host 127.0.0.1 or localhost only")
         return match[1]
 
     async def admit(self, scope: Scope, receive: Receive) -> bytes:
-        """The body of the call. Raises FcError: Host, RequestTooLarge, or what `acs3.verify_request` raises."""
-        self.host(scope)
-        body = await _body(receive)
-        if len(body) > _SMALL:
-            await asyncio.to_thread(self._verify, scope, body)
-        else:
-            self._verify(scope, body)
-        return body
+        """Return the body of the call. Raises FcError: what `acs3.verify_request` raises, RequestTooLarge,
+        ResourceThrottled while other bodies fill the memory, SignatureNotMatch if the body is not the signed one.
 
-    def _verify(self, scope: Scope, body: bytes) -> None:
-        acs3.verify_request(scope["method"], scope["raw_path"].decode("latin-1"),
-                            scope["query_string"].decode("latin-1"), scope["headers"], body,
-                            keys=self._keys, now=self._clock.wall())
+        Host and signature are checked on the head, before any of the body is kept.
+        """
+        parts = _parts(receive)
+        try:
+            self.host(scope)
+            digest = acs3.verify_request(scope["method"], scope["raw_path"].decode("latin-1"),
+                                         scope["query_string"].decode("latin-1"), scope["headers"],
+                                         keys=self._keys, now=self._clock.wall())
+        except FcError:
+            await _drain(scope, parts)
+            raise
+        hashed = hashlib.sha256()
+        body: list[bytes] = []
+        size = 0
+        try:
+            async for part in parts:
+                size += len(part)
+                self._in_memory += len(part)
+                if size > MAX_BODY:
+                    raise FcError("RequestTooLarge", limit=MAX_BODY)
+                if self._in_memory > MAX_BODIES:
+                    raise FcError("ResourceThrottled", reason="other uploads fill the memory of the management API")
+                hashed.update(part)
+                body.append(part)
+        except FcError:
+            body.clear()
+            self._in_memory, size = self._in_memory - size, 0
+            await _drain(scope, parts)
+            raise
+        finally:
+            self._in_memory -= size
+        if hashed.hexdigest() != digest:
+            raise FcError("SignatureNotMatch")
+        return b"".join(body)
 
 
 class Guarded:
@@ -167,25 +198,28 @@ class _CodeLinks:
         return hmac.new(self._store.access_key_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
-async def _body(receive: Receive) -> bytes:
-    """The whole body. Raises FcError RequestTooLarge, after the rest has been read and dropped: a client that is
-    cut off while it sends does not see the answer."""
-    parts, size = [], 0
-    while True:
+async def _parts(receive: Receive) -> AsyncIterator[bytes]:
+    """Yield the body as it arrives. Raises FcError ClientClosedRequest when the client leaves before its end."""
+    more = True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise FcError("ClientClosedRequest")
-        part = message.get("body", b"")
-        size += len(part)
-        if size <= MAX_BODY:
-            parts.append(part)
-        else:
-            parts.clear()
-        if not message.get("more_body", False):
-            break
-    if size > MAX_BODY:
-        raise FcError("RequestTooLarge", limit=MAX_BODY)
-    return b"".join(parts)
+        more = message.get("more_body", False)
+        yield message.get("body", b"")
+
+
+async def _drain(scope: Scope, parts: AsyncIterator[bytes]) -> None:
+    """Read the rest of a refused body and drop it: a client that is cut off while it sends does not see the answer.
+
+    A client that waits for "100 Continue" has sent nothing yet, and reading would invite it to send.
+    """
+    if any(name == b"expect" for name, _ in scope["headers"]):
+        return
+    with contextlib.suppress(FcError, TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for _ in parts:
+                pass
 
 
 async def _decoded(body: bytes) -> Any:
@@ -193,8 +227,8 @@ async def _decoded(body: bytes) -> Any:
     if not body:
         return {}
     try:
-        return json.loads(body) if len(body) <= _SMALL else await asyncio.to_thread(json.loads, body)
-    except (ValueError, RecursionError) as error:
+        return parse_json(body) if len(body) <= _SMALL else await asyncio.to_thread(parse_json, body)
+    except ValueError as error:
         raise FcError("InvalidArgument", reason=f"the body is not valid JSON: {error}") from None
 
 

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from fclocal.core import billing
+from fclocal.core.bounded import parse_integer, parse_json
 from fclocal.core.errors import FcError
 from fclocal.core.faults import FaultRule
 from fclocal.core.prices import Currency
@@ -23,6 +24,9 @@ from fclocal.core.records import Record
 from fclocal.runtime.engine import Engine
 from fclocal.runtime.journal import Journal
 from fclocal.runtime.redis_server import RedisServer
+
+MAX_KINDS = 50
+"""Kinds of records that one call can ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class Local:
         after = _integer(query.get("after", "0"), "after")
         function = query.get("function")
         kinds = tuple(kind for kind in query.get("kinds", "").split(",") if kind)
+        if len(kinds) > MAX_KINDS:
+            raise FcError("InvalidArgument", reason=f"kinds: at most {MAX_KINDS} kinds")
         return StreamingResponse(
             self._lines(after, function, kinds, follow=query.get("follow") == "true"), media_type="application/jsonl"
         )
@@ -178,12 +184,12 @@ def _rule(rule: FaultRule) -> dict[str, Any]:
 
 async def _object(request: Request) -> dict[str, Any]:
     try:
-        given = await request.json()
+        value = parse_json(await request.body())
     except ValueError:
-        given = None
-    if not isinstance(given, dict):
+        value = None
+    if not isinstance(value, dict):
         raise FcError("InvalidArgument", reason="the body must be a JSON object")
-    return given
+    return value
 
 
 def _currency(text: str) -> Currency:
@@ -195,6 +201,6 @@ def _currency(text: str) -> Currency:
 
 def _integer(text: str, name: str) -> int:
     try:
-        return int(text)
+        return parse_integer(text)
     except ValueError:
-        raise FcError("InvalidArgument", reason=f"{name}: a whole number, not '{text}'") from None
+        raise FcError("InvalidArgument", reason=f"{name}: must be a whole number of at most 64 bits") from None

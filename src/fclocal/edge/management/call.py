@@ -1,6 +1,5 @@
 """What an operation of the management API is, what it is given, and how it reads that."""
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from fclocal.core import wire
+from fclocal.core.bounded import parse_integer, parse_json
 from fclocal.core.errors import FcError
 from fclocal.core.model import LATEST
 
@@ -71,8 +71,8 @@ def page(call: Call, key: str, items: Mapping[str, Any], view: Callable[[Any], d
 def array(query: Mapping[str, str], name: str) -> Sequence[Any]:
     """A query parameter that is a JSON array; empty if it is not there."""
     try:
-        value = json.loads(query.get(name) or "[]")
-    except (ValueError, RecursionError):
+        value = parse_json(query.get(name) or "[]")
+    except ValueError:
         value = None
     if not isinstance(value, list):
         raise FcError("InvalidArgument", reason=f"{name}: must be a JSON array")
@@ -81,7 +81,9 @@ def array(query: Mapping[str, str], name: str) -> Sequence[Any]:
 
 def milliseconds(query: Mapping[str, str], name: str) -> int | None:
     """A query parameter that is a point in time (ms since 1970), or None."""
-    text = query.get(name)
-    if text is not None and not (text.isascii() and text.isdigit()):
-        raise FcError("InvalidArgument", reason=f"{name}: must be milliseconds since 1970")
-    return None if text is None else int(text)
+    if (text := query.get(name)) is None:
+        return None
+    try:
+        return parse_integer(text)
+    except ValueError:
+        raise FcError("InvalidArgument", reason=f"{name}: must be milliseconds since 1970") from None
