@@ -1,48 +1,46 @@
-"""A chat room in the memory of one instance: complete, simple, and wrong as soon as there are two instances.
-
-It speaks as much of the protocol of 07-chat as it needs. Start it: python3 main.py, then connect to ws://localhost:9000
-"""
+"""A chat room in the memory of one instance: it works until there are two. Connect to ws://HOST/ROOM?name=NAME"""
 
 import asyncio
-import json
 import os
-import secrets
 import signal
-import time
 from collections import defaultdict
+from contextlib import suppress
+from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed
 
-PORT = int(os.environ.get("FC_SERVER_PORT", "9000"))
-
-rooms: dict[str, set[ServerConnection]] = defaultdict(set)  # the members this instance knows: its own
+PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or 9000)
 
 
-async def session(connection: ServerConnection) -> None:
-    """One member: join once, then say things."""
-    join = json.loads(await connection.recv())
-    me, name, room = secrets.token_hex(6), join["name"], rooms[join["room"]]
-    room.add(connection)
+# region pattern
+rooms: dict[str, set[ServerConnection]] = defaultdict(set)  # in the memory of this process
+
+
+async def chat(member: ServerConnection, room: str, name: str) -> None:
+    rooms[room].add(member)  # on join
+    broadcast(rooms[room], f"{name} joined")
     try:
-        welcome = {"type": "welcome", "room": join["room"], "id": me, "durable": False}
-        await connection.send(json.dumps(welcome))
-        await connection.send(json.dumps({"type": "members", "members": [{"id": me, "name": name}]}))
-        async for data in connection:
-            said = json.loads(data)
-            message = {"type": "message", "text": said["text"], "name": name, "by": me,
-                       "ref": said["ref"], "at": time.time()}
-            broadcast(room, json.dumps(message))
+        async for text in member:
+            broadcast(rooms[room], f"{name}: {text}")  # on message
     finally:
-        room.discard(connection)
+        rooms[room].discard(member)  # on leave
+# endregion
+
+
+async def session(member: ServerConnection) -> None:
+    """Read the room and the name from the URL, then chat until the connection closes."""
+    url = urlsplit(member.request.path)
+    with suppress(ConnectionClosed):  # the client disappeared without a Close frame: normal for a server
+        await chat(member, url.path.strip("/"), parse_qs(url.query).get("name", ["anonymous"])[0])
 
 
 async def main() -> None:
-    """Serve until told to stop."""
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with serve(session, "0.0.0.0", PORT):
-        print(f"listens on port {PORT}", flush=True)
-        await stop.wait()
+    async with serve(session, "0.0.0.0", PORT, max_size=8192) as server:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, server.close)  # closes connections with 1001
+        print("listening on port", PORT, flush=True)
+        await server.wait_closed()
 
 
 if __name__ == "__main__":
