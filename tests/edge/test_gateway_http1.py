@@ -83,3 +83,26 @@ def test_a_response_with_two_lengths_is_refused() -> None:
     with pytest.raises(FcError) as caught:
         http1.read_response(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "GET")
     assert caught.value.code == "BadResponse"
+
+
+@pytest.mark.parametrize("upgrade", [b"h2c", b"websocket", b"anything"])
+def test_a_chunked_body_with_an_upgrade_header_is_read(upgrade: bytes) -> None:
+    """`curl --http2` sends one; the body belongs to this request, whatever protocol the client offers."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n"
+    body = http1.read_request(head + b"Transfer-Encoding: chunked\r\n\r\n").body
+    assert body.feed(b"3\r\na=b\r\n0\r\n\r\n") == b"a=b"
+    assert body.done and not body.surplus
+
+
+def test_a_length_with_leading_zeros_is_read_however_many() -> None:
+    zeros = b"0" * 5_000
+    assert http1.read_request(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %b4\r\n\r\n" % zeros).body.length == 4
+    assert http1.read_response(b"HTTP/1.1 200 OK\r\nContent-Length: %b4\r\n\r\n" % zeros, "GET").body.length == 4
+
+
+@pytest.mark.parametrize("version", [b"RTSP/1.0", b"ICE/1.0", b"HTTP/1.10", b"HTTP/01.1", b"http/1.1"])
+def test_another_protocol_is_refused(version: bytes) -> None:
+    for method in (b"OPTIONS", b"GET", b"SOURCE"):
+        with pytest.raises(FcError) as caught:
+            http1.read_request(method + b" / " + version + b"\r\nHost: a\r\n\r\n")
+        assert caught.value.code == "InvalidArgument"

@@ -42,4 +42,9 @@ def unfinished_head(start: bytes) -> FcError:
 def check_body(size: int) -> None:
     """Raise FcError InvalidArgument when a body of `size` bytes is too large."""
     if size > BODY:
-        raise FcError("InvalidArgument", reason=f"the request body exceeds {BODY} bytes")
+        raise body_too_large()
+
+
+def body_too_large() -> FcError:
+    """Return the error for a request body of more than `BODY` bytes."""
+    return FcError("InvalidArgument", reason=f"the request body exceeds {BODY} bytes")

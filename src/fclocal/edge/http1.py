@@ -11,12 +11,16 @@ from dataclasses import dataclass
 import httptools
 
 from fclocal.core import limits
+from fclocal.core.bounded import parse_integer
 from fclocal.core.errors import FcError
 from fclocal.core.request import RequestHead
 
 END = b"\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 Parser = httptools.HttpRequestParser | httptools.HttpResponseParser
+# Chunks are read by a parser of their own, behind this head: with the client's own `Upgrade` header llhttp would take
+# the body for the bytes of another protocol.
+_CHUNKED = b"POST / HTTP/1.1\r\nHost: -\r\nTransfer-Encoding: chunked\r\n\r\n"
 _TARGET = re.compile(rb"/[!-\"$-~]*")  # origin form: visible ASCII, no fragment
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
@@ -77,6 +81,14 @@ class Body:
         self._parser = parser
         self._events = events
 
+    @classmethod
+    def of_chunks(cls) -> "Body":
+        """Return the body of a message with `Transfer-Encoding: chunked`."""
+        events = _Events()
+        parser = httptools.HttpRequestParser(events)
+        parser.feed_data(_CHUNKED)
+        return cls(None, parser, events)
+
     @property
     def chunked(self) -> bool:
         return self._parser is not None
@@ -90,8 +102,6 @@ class Body:
         if self._parser is not None and self._events is not None:
             try:
                 self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade:
-                self._events.surplus = True
             except httptools.HttpParserError as error:
                 if not self._events.complete:
                     raise FcError("InvalidArgument", reason=f"the body is not valid HTTP: {error}") from None
@@ -144,8 +154,9 @@ def read_request(raw: bytes) -> Request:
         raise FcError("InvalidArgument", reason=f"the request is not valid HTTP: {error}") from None
     _require(events.in_body, "the request is not valid HTTP: its head is incomplete")
     limits.check_request_head(len(events.target), len(raw) - raw.find(b"\r\n") - len(END))
-    version = parser.get_http_version()
-    _require(version in ("1.0", "1.1"), "the HTTP version must be 1.0 or 1.1")
+    # llhttp also reads RTSP/1.0 and ICE/1.0.
+    version = raw[: raw.find(b"\r\n")].rpartition(b" HTTP/")[2].decode("latin-1")
+    _require(version in ("1.0", "1.1"), "the protocol must be HTTP/1.0 or HTTP/1.1")
     _require(_TARGET.fullmatch(events.target) is not None, "the target must be a path")
     if version == "1.0":  # RFC 9110 7.8: no switching of protocols there
         events.headers = [(name, value) for name, value in events.headers if name != b"upgrade"]
@@ -153,7 +164,7 @@ def read_request(raw: bytes) -> Request:
     hosts = head.get_all(b"host")
     _require(len(hosts) == 1 or (version == "1.0" and not hosts), "exactly one Host header is required")
     _require(all(_HOST.fullmatch(host) for host in hosts), "the Host header is not a host")
-    body = _request_body(head, version, parser, events)
+    body = _request_body(head, version)
     websocket = head.is_websocket
     _require(body.done or not websocket, "a WebSocket handshake has no body")
     wishes = head.tokens(b"connection")
@@ -161,17 +172,20 @@ def read_request(raw: bytes) -> Request:
     return Request(head, body, version, keep_alive, websocket)
 
 
-def _request_body(head: RequestHead, version: str, parser: httptools.HttpRequestParser, events: _Events) -> Body:
+def _request_body(head: RequestHead, version: str) -> Body:
     coding, lengths = head.get_all(b"transfer-encoding"), head.get_all(b"content-length")
     if coding:
         _require(not lengths, "Content-Length and Transfer-Encoding exclude each other")
         _require(len(coding) == 1 and coding[0].lower() == b"chunked", "Transfer-Encoding must be chunked")
         _require(version == "1.1", "HTTP/1.0 has no Transfer-Encoding")
-        return Body(None, parser, events)
-    _require(len(lengths) < 2 and all(v.isdigit() for v in lengths), "Content-Length must be one number")
-    length = int(lengths[0]) if lengths else 0
-    limits.check_body(length)
-    return Body(length)
+        return Body.of_chunks()
+    if not lengths:
+        return Body(0)
+    _require(len(lengths) == 1 and lengths[0].isdigit(), "Content-Length must be one number")
+    try:
+        return Body(parse_integer(lengths[0], maximum=limits.BODY))
+    except ValueError:
+        raise limits.body_too_large() from None
 
 
 def read_response(raw: bytes, method: str) -> Response:
@@ -196,8 +210,16 @@ def read_response(raw: bytes, method: str) -> Response:
     elif any(name == b"transfer-encoding" for name, _ in events.headers):
         body = Body(None, parser, events)
     elif lengths:
-        body = Body(int(lengths[0]))
+        body = Body(_response_length(lengths[0]))
     return Response(status, events.reason, tuple(events.headers), body)
+
+
+def _response_length(value: bytes) -> int:
+    try:
+        return parse_integer(value)
+    except ValueError as error:
+        reason = f"the function's answer is not valid HTTP: its Content-Length is {error}"
+        raise FcError("BadResponse", reason=reason) from None
 
 
 def encode_head(first: str | bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
