@@ -478,6 +478,40 @@ def test_a_client_that_takes_nothing_for_long_is_cut(platform: Platform, monkeyp
     assert end["why"] == "client"
 
 
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_client_that_stops_reading_and_leaves_does_not_keep_its_place(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, reset: bool
+) -> None:
+    """After the client's end counts the time for leaving (10 s), not the time for stalled readers (60 s)."""
+    assert (limits.LINGER_SECONDS, limits.STALL_SECONDS) == (10, 60)
+    monkeypatch.setattr(tunnel, "LINGER_SECONDS", 0.3)
+    blocked = threading.Event()
+
+    def flood(sock: socket.socket) -> None:
+        read_head(sock)
+        sock.sendall(SWITCHED)
+        sock.settimeout(0.5)
+        try:
+            while True:
+                sock.sendall(bytes(1 << 16))
+        except TimeoutError:
+            blocked.set()
+        sock.settimeout(LIMIT)
+        while True:
+            sock.sendall(bytes(1 << 16))
+
+    with instance(flood) as platform.engine.port, platform.connect() as sock:
+        sock.sendall(UPGRADE)
+        read_head(sock)
+        assert blocked.wait(LIMIT)
+        if reset:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+        else:
+            sock.shutdown(socket.SHUT_WR)
+        assert platform.engine.end()["why"] == "client"
+
+
 def test_a_slow_reader_is_not_cut(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes a little now and then: that is progress."""
     monkeypatch.setattr(tunnel, "STALL_SECONDS", 1.0)

@@ -108,13 +108,13 @@ class Tunnel:
         if not other.is_closing():
             other.pause_reading()
         if side is self._client:
-            self._watch(STALL_SECONDS)
+            self._watch(STALL_SECONDS if self.first is None else LINGER_SECONDS)
 
     def resume(self, side: asyncio.Transport) -> None:
         other = self._other(side)
         if not self._silent and not other.is_closing():
             other.resume_reading()
-        if side is self._client and self.first is None and self._timer is not None:
+        if side is self._client and self.first != "function" and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
@@ -147,10 +147,14 @@ class Tunnel:
             self._watch(LINGER_SECONDS)
 
     def _note_end(self, side: asyncio.Transport) -> None:
+        watched = self._timer is not None
         if self.first is None:
             self.first = "client" if side is self._client else "function"
-        if side is self._instance and self._timer is None and not self._inward.lost:
-            # A function that has said its last word gives the client a while to take it and go.
+            # A stalled client that leaves must not keep its place for as long as a stalled client that stays.
+            lingers = watched or side is self._instance
+        else:
+            lingers = side is self._instance and not watched
+        if lingers and not self._inward.lost:  # the client has a short time to take the function's last bytes
             self._watch(LINGER_SECONDS)
 
     def _other(self, side: asyncio.Transport) -> asyncio.Transport:
