@@ -225,6 +225,26 @@ def test_a_retired_pool_drains_the_busy_and_stops_the_idle(tmp_path):
     run(story())
 
 
+@pytest.mark.parametrize("retired", [False, True])
+def test_an_instance_with_open_requests_is_stopped_once(tmp_path, retired):
+    """An abort releases its place at once: the stop that asked for it must not be begun again by the release."""
+    async def story():
+        bench = Bench(tmp_path)
+        instance, _ = await bench.pool.seat()
+        await bench.pool.seat()
+        for _ in range(2):
+            instance.aborts.add(lambda why, _=_: bench.pool.release(instance))
+        if retired:
+            bench.pool.retire()
+        bench.pool.stop(instance, "deleted")
+        await bench.pool.close()
+        assert bench.processes[0].did.count("pre-stop") == bench.processes[0].did.count("stop") == 1
+        assert [r.data["why"] for r in bench.journal.read(kinds=("instance.stopping",))] == ["deleted"]
+        assert bench.kinds().count("instance.stopped") == 1 and instance.load == 0
+
+    run(story())
+
+
 @pytest.mark.parity("instance.idle-release", "instance.minimum")
 def test_reclaim_releases_idle_instances_and_fills_up_to_the_minimum(tmp_path):
     async def story():

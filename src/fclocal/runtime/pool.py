@@ -264,10 +264,11 @@ class Pool:
         """End an instance in the background; requests on it are aborted first."""
         if instance.state in (State.STOPPING, State.STOPPED):
             return
+        # The state first: an abort releases its place at once, and must not find an instance that still serves.
+        self._apply(instance, Event.STOP)
         for abort in tuple(instance.aborts):
             abort("shutdown" if why == "shutdown" else "instance")
         self._log(instance, "instance.stopping", why=why)
-        self._apply(instance, Event.STOP)
         self._background(self._run_stop(instance, why))
 
     async def _run_stop(self, instance: Instance, why: str) -> None:
