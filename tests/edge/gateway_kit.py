@@ -76,7 +76,9 @@ class FakeEngine:
         return self.wants_body
 
     def admit(self, entry: Entry, head: RequestHead, *, body: bytes = b"", request_id: str, draw: float) -> Admission:
-        self.bodies.append(body)
+        with self.changed:
+            self.bodies.append(body)
+            self.changed.notify_all()
         if self.refuse:
             raise self.refuse
         return Admission(

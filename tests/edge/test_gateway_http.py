@@ -61,6 +61,25 @@ def test_a_closed_port_is_free_at_once(platform: Platform) -> None:
     platform.run(platform.gateway.close(other))
 
 
+def test_a_request_under_way_on_a_closed_port_gets_its_answer(platform: Platform) -> None:
+    """Removing a trigger ends no request: not one that runs, not one that waits for a cold start."""
+    other = Entry("trigger", "other", "http")
+    port = platform.run(platform.gateway.open(other, platform.port + 1))
+    platform.engine.hold = asyncio.Event()
+    with (
+        instance(answering(OK)) as platform.engine.port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as sock,
+    ):
+        sock.sendall(GET + b"\r\n")
+        platform.engine.wait(lambda: bool(platform.engine.bodies))
+        platform.run(platform.gateway.close(other))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        platform.call(platform.engine.hold.set)
+        answer = Answer.read(sock)  # to the end of the connection: no further request is read
+    assert (answer.status, answer.body) == (200, b"hello")
+
+
 @pytest.mark.parity("gateway.connection-per-request")
 def test_keep_alive_carries_one_request_after_another(platform: Platform) -> None:
     with instance(answering(OK)) as platform.engine.port, platform.connect() as sock:

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -238,6 +239,31 @@ def test_initializer_before_the_first_request_and_pre_stop_before_the_end(fc, pr
              ("FC Initialize Start", "/initialize", "FC Initialize End", "FC Invoke Start", "FC PreStop Start",
               "/pre-stop", "FC PreStop End")]
     assert order == sorted(order)
+
+
+@pytest.mark.parity("instance.hooks")
+def test_a_function_removed_under_an_open_connection_is_stopped_once(fc, probe):
+    app = fc.deploy(probe, instanceLifecycleConfig={"preStop": {"handler": "index.preStop", "timeout": 5}})
+    with dial(app) as ws:
+        ask(ws, "who")
+        fc.remove("probe")
+        with pytest.raises(ConnectionClosed):
+            ws.recv(timeout=5)
+    wait_for(fc, "instance.stopped", function="probe")
+    kinds = [r.kind for r in fc.events(function="probe", kinds="instance.*") if "stop" in r.kind]
+    assert kinds == ["instance.stopping", "instance.stopped"]
+    texts = [r.data["text"] for r in fc.events(function="probe", kinds="log")]
+    assert texts.count("/pre-stop") == 1
+    assert "Traceback" not in (fc.at.state / "platform.log").read_text()
+
+
+def test_a_client_that_waits_for_a_cold_start_is_answered_when_the_function_is_removed(fc, probe):
+    app = fc.deploy(probe)
+    with fc.fault("slow_start", delay=30), ThreadPoolExecutor() as pool:
+        answer = pool.submit(requests.get, app.url, verify=str(fc.at.state / "ca" / "bundle.pem"), timeout=15)
+        wait_for(fc, "instance.starting", function="probe")
+        fc.remove("probe")
+        assert (answer.result().status_code, answer.result().json()["Code"]) == (503, "ResourceThrottled")
 
 
 @pytest.mark.parity("instance.hooks")

@@ -1,6 +1,7 @@
 """The public side of the platform: a port for each HTTP trigger and each custom domain."""
 
 import errno
+import weakref
 
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
@@ -21,6 +22,7 @@ class Gateway:
         self._certificates = certificates
         self._clock = clock
         self._listeners: dict[Entry, Listener] = {}
+        self._retired: weakref.WeakSet[Listener] = weakref.WeakSet()
 
     async def open(self, entry: Entry, preferred: int | None = None) -> int:
         """Listen for `entry` on its `preferred` port, else on the next free one; which it is.
@@ -43,11 +45,14 @@ class Gateway:
         raise FcError("ResourceThrottled", reason=f"no free port from {first} upwards")
 
     async def close(self, entry: Entry | None = None) -> None:
-        """Close the port of `entry`, or all of them; requests under way on a closed port are cut off.
+        """Close the port of `entry`, whose requests under way are still answered; or end all ports and connections.
 
         Tunnels are the engine's to end.
         """
-        closing = [entry] if entry is not None else list(self._listeners)
-        for each in closing:
-            if (listener := self._listeners.pop(each, None)) is not None:
+        if entry is None:
+            for listener in (*self._listeners.values(), *self._retired):
                 listener.close()
+            self._listeners.clear()
+        elif (closed := self._listeners.pop(entry, None)) is not None:
+            closed.retire()
+            self._retired.add(closed)

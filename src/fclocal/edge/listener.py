@@ -21,7 +21,7 @@ _TLS_GOODBYE_SECONDS = 2.0
 
 
 class Listener:
-    """The port of `entry`, open after `open`. Connections that exist outlive `stop`, not `close`."""
+    """The port of `entry`, open after `open`. Connections outlive `retire` until their requests are answered."""
 
     def __init__(self, engine: Engine, entry: Entry, context: ssl.SSLContext, clock: Clock) -> None:
         self._engine = engine
@@ -42,16 +42,21 @@ class Listener:
         for sock in sockets:
             self._servers.append(await loop.create_server(lambda: _Doorman(self), sock=sock, backlog=_BACKLOG))
 
-    def stop(self) -> None:
-        """Take no new connection."""
-        for server in self._servers:
-            server.close()
+    def retire(self) -> None:
+        """Accept no new connection and no new request; requests under way are answered."""
+        self._stop()
+        for visitor in tuple(self._visitors):
+            visitor.retire()
 
     def close(self) -> None:
-        """Take no new connection and end those that are not tunnels."""
-        self.stop()
+        """Accept no new connection and end at once those that are not tunnels."""
+        self._stop()
         for visitor in tuple(self._visitors):
             visitor.close()
+
+    def _stop(self) -> None:
+        for server in self._servers:
+            server.close()
         for handshake in self._handshakes:
             handshake.cancel()
 

@@ -41,6 +41,8 @@ class Visitor(Connection):
         self._refusal = refusal
         self._on_end = on_end
         self._task: asyncio.Task[None] | None = None
+        self._busy = False  # a request is under way
+        self._last = False  # no further request is read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -49,6 +51,12 @@ class Visitor(Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._on_end(self)
+
+    def retire(self) -> None:
+        """Close once the request under way, if there is one, has its answer."""
+        self._last = True
+        if not self._busy:
+            self.close()
 
     def close(self) -> None:
         """Stop at once, whatever is under way."""
@@ -67,6 +75,7 @@ class Visitor(Connection):
                         break
                     if self._refusal is not None:
                         raise self._refusal
+                    self._busy = True
                     request = http1.read_request(raw)
                 except FcError as error:
                     self._reject(error)
@@ -82,7 +91,8 @@ class Visitor(Connection):
                     draw=random.random(),
                     wall=wall,
                 )
-                again = await exchange.run()
+                again = await exchange.run() and not self._last
+                self._busy = False
                 tunnelled = exchange.tunnelled
         finally:
             if tunnelled:
