@@ -1,10 +1,13 @@
 """The journal: nothing is lost, readers and listeners see the same, a full disk stops nothing."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,6 +47,30 @@ def test_a_reader_can_ask_for_part(journal):
     assert [r.seq for r in journal.read(function="b")] == [3, 4]
     assert [r.seq for r in journal.read(kinds=("instance.*",))] == [1, 3]
     assert [r.seq for r in journal.read(limit=1)] == [1]
+
+
+def test_a_reader_waits_for_records_that_another_thread_is_writing(journal, monkeypatch):
+    """Between taking the pending records and committing them, they were in neither place that a reader looked at."""
+    taken, go_on = threading.Event(), threading.Event()
+    write = json.dumps
+
+    def slow(data):
+        taken.set()
+        assert go_on.wait(10)
+        return write(data)
+
+    monkeypatch.setattr("fclocal.runtime.journal.json", SimpleNamespace(dumps=slow, loads=json.loads))
+    appending = threading.Thread(target=journal.append, args=("instance.frozen",), kwargs={"function": "a"})
+    appending.start()
+    assert taken.wait(10)
+    read = []
+    reading = threading.Thread(target=lambda: read.extend(journal.read()))
+    reading.start()
+    reading.join(0.2)  # too early an answer is the fault that this test is about
+    go_on.set()
+    appending.join()
+    reading.join()
+    assert [record.kind for record in read] == ["instance.frozen"]
 
 
 def test_listeners_hear_each_record_until_they_leave(journal):

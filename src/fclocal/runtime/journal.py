@@ -83,6 +83,8 @@ class Journal:
 
     def _write(self) -> None:
         self._scheduled = False
+        if not self._pending:
+            return
         pending, self._pending = self._pending, []
         rows = [(r.seq, r.at, r.kind, r.function, r.instance, r.request, json.dumps(r.data)) for r in pending]
         try:
@@ -117,8 +119,7 @@ class Journal:
         if kinds:
             where.append("(" + " OR ".join("kind GLOB ?" for _ in kinds) + ")")
             values.extend(kinds)
-        if self._pending:
-            self.flush()
+        self.flush()  # also waits for another thread that is writing: its records are not pending, and not yet readable
         query = f"SELECT * FROM records WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"
         with contextlib.closing(sqlite3.connect(self._path, check_same_thread=False)) as db:
             for seq, at, kind, name, instance, request, data in db.execute(query, (*values, limit or -1)):
