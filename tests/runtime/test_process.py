@@ -514,7 +514,7 @@ def test_when_the_guardian_dies_the_platform_goes_on(run, tmp_path):
 
 
 PLATFORM = """
-import asyncio, io, sys, zipfile
+import asyncio, io, sys, uuid, zipfile
 from pathlib import Path
 from fclocal.core.model import Code, FunctionConfig, Revision
 from fclocal.runtime.process import Launcher
@@ -524,7 +524,8 @@ async def main(state):
     launcher = Launcher(state)
     for n in range(2):
         process = await launcher.start(
-            instance_id=f"c-{n}", code_zip=code, qualifier="LATEST", on_line=print, on_dropped=print, on_exit=print,
+            instance_id=f"c-{uuid.uuid4().hex}", code_zip=code, qualifier="LATEST",
+            on_line=print, on_dropped=print, on_exit=print,
             revision=Revision(generation=1, created=0, code=Code(checksum="0", size=0), config=FunctionConfig(
                 function_name="forks", runtime="custom", custom_runtime_config={"command": ["python3", "main.py"]})))
         pids = [process.pid] + [int(path.name) for path in (process.home / "tmp").iterdir()]

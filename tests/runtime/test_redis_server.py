@@ -99,7 +99,7 @@ async def test_a_server_that_cannot_start_is_told_with_its_log(tmp_path):
     assert failed.value.code == "RedisStartFailed" and "redis.log" in failed.value.cure
 
 
-def test_it_dies_with_whoever_started_it(tmp_path):
+def test_it_ends_when_its_starter_is_killed(tmp_path):
     program = ("import asyncio, os, sys, pathlib\nfrom fclocal.runtime.redis_server import RedisServer\n"
                "async def main():\n    server = RedisServer(pathlib.Path(sys.argv[1]))\n    await server.start()\n"
                "    print(server._pid, flush=True)\n    await asyncio.sleep(60)\nasyncio.run(main())\n")
@@ -112,7 +112,7 @@ def test_it_dies_with_whoever_started_it(tmp_path):
 
 
 @pytest.mark.parity("instance.orphans")
-def test_it_dies_with_the_platform(fc: Platform) -> None:
+def test_it_ends_when_the_platform_is_killed(fc: Platform) -> None:
     fc.redis()
     platform = psutil.Process(fc.status()["pid"])
     (redis,) = [child for child in platform.children(recursive=True) if "redis" in child.name()]

@@ -69,7 +69,7 @@ class Server:
             stack.callback(self.journal.close)
             self.store = Store(self.state / "state.sqlite")
             stack.callback(self.store.close)
-            launcher = Launcher(self.state, start_limit=self.start_limit)
+            launcher = Launcher(self.state, start_limit=self.start_limit, adopts=True)
             stack.push_async_callback(launcher.close)
             await launcher.open()
             self.redis = redis = RedisServer(self.state)

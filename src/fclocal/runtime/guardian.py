@@ -1,9 +1,10 @@
-"""The parent of every function process, so that none outlives the platform.
+"""The parent of every process that the platform starts, so that none outlives it: instances and Redis.
 
-A small process of its own, standard library only, with an environment that holds no secrets. It starts function
-instances at the platform's word, tells how they end, and when the platform is gone (end of file on its socket,
-whatever killed it) it kills all that is left and ends. On Linux it is the "child subreaper": a grandchild that left
-its parent, group and session is still handed to the guardian, never to init.
+A small process of its own, standard library only, with an environment that holds no secrets. It starts processes on
+the platform's order, reports how they end, and when the platform is gone (end of file on its socket, whatever killed
+it) it kills all that is left and ends. On Linux it is the "child subreaper": a grandchild that left its parent, group
+and session is still handed to the guardian, never to init. The platform is the next subreaper above it, so a function
+that kills the guardian frees nothing.
 
 The platform imports the functions that find a process tree; run as a script this file is the guardian.
 
@@ -22,7 +23,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,36 @@ def kill_all(pids: Iterable[int], number: int = signal.SIGKILL) -> None:
             os.kill(pid, number)
 
 
+def become_subreaper() -> None:
+    """Have processes below this one that lose their parent handed to this process, not to init (Linux only)."""
+    if _LINUX:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_descendants(spared: Callable[[], Collection[int]] = tuple, ids: Collection[str] = ()) -> None:
+    """Kill and reap every process below this one, but not the children `spared()` and what is below them.
+
+    `ids`: instances whose processes are killed too, wherever they are (no subreaper exists outside Linux).
+    """
+    deadline = time.monotonic() + _KILL_LIMIT
+    while time.monotonic() < deadline:
+        mine = children(os.getpid())
+        keep = spared()  # after the children, so that it names a child that has just started
+        mine = [pid for pid in mine if pid not in keep]
+        left = [*mine, *(below for pid in mine for below in descendants(pid))]
+        if not _LINUX:
+            left += everyone_of(*ids)
+        kill_all(left)
+        for pid in mine:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        if not left:
+            return
+        time.sleep(0.002)
+
+
 class _Guardian:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
@@ -182,37 +213,24 @@ class _Guardian:
                 send(self._channel, {"id": instance, "code": code if code >= 0 else 128 - code})
 
     def end(self) -> None:
-        """Kill every process that is left, whoever its parent is by now."""
-        deadline = time.monotonic() + _KILL_LIMIT
-        while time.monotonic() < deadline:
-            left = descendants(os.getpid())
-            if not _LINUX:
-                left += everyone_of(*self._ids)
-            kill_all(left)
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
-            if not left:
-                return
-            time.sleep(0.002)
+        """Kill every process that is left, whatever its parent is by now."""
+        end_descendants(ids=self._ids)
 
 
 def main() -> None:
-    """`guardian.py SOCKET LOCK`: descriptors of the platform's socket and of the file whose lock says "in use"."""
-    channel, lock = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
-    for descriptor in (channel.fileno(), lock):
+    """`guardian.py SOCKET [LOCK]`: descriptors of the platform's socket and of the file whose lock says "in use"."""
+    channel, *locks = (int(text) for text in sys.argv[1:])
+    for descriptor in (channel, *locks):
         os.set_inheritable(descriptor, False)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a copy of the platform's own; held to the end
-    if _LINUX:
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for lock in locks:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a copy of the platform's own; held to the end
+    become_subreaper()
     wake, woken = os.pipe()
     os.set_blocking(woken, False)
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # not SIG_IGN: functions would inherit that
-    guardian = _Guardian(channel)
+    guardian = _Guardian(socket.socket(fileno=channel))
     try:
         guardian.run(wake)
     except (OSError, EOFError):

@@ -25,7 +25,7 @@ from fclocal.core import startup
 from fclocal.core.errors import FcError
 from fclocal.core.model import CustomRuntime, Revision
 from fclocal.runtime import guardian, package
-from fclocal.runtime.link import Link
+from fclocal.runtime.link import Link, guardians
 from fclocal.runtime.output import Output
 from fclocal.runtime.readiness import Readiness, healthy
 
@@ -145,10 +145,17 @@ class Process:
 
 
 class Launcher:
-    """Starts instances under `state`/instances. `start_limit`: seconds an instance has until it serves."""
+    """Starts instances under `state`/instances. `start_limit`: seconds an instance has until it serves.
 
-    def __init__(self, state: Path, *, start_limit: float = START_LIMIT) -> None:
+    With `adopts`, this process is the second link of the chain of subreapers: when a function kills the guardian,
+    what the guardian had adopted is handed to this process and killed. All children of this process other than
+    guardians are killed then.
+    """
+
+    def __init__(self, state: Path, *, start_limit: float = START_LIMIT, adopts: bool = False) -> None:
         self._root = state.resolve() / "instances"
+        self._adopts = adopts
+        self._sweep: asyncio.Task[None] | None = None
         self._start_limit = start_limit
         self._guardian: Link | None = None
         self._opening = asyncio.Lock()
@@ -211,10 +218,15 @@ class Launcher:
 
     async def _linked(self) -> Link:
         async with self._opening:
+            if self._sweep is not None:
+                await self._sweep
+                self._sweep = None
             if self._guardian is None:
+                if self._adopts:
+                    guardian.become_subreaper()
                 if self._lock is None:
                     self._lock = await asyncio.to_thread(_claim, self._root)
-                self._guardian = Link(self._lock, self._heard)
+                self._guardian = Link(self._lock, self._ended)
             return self._guardian
 
     async def close(self) -> None:
@@ -230,6 +242,8 @@ class Launcher:
         if self._guardian is not None:
             await self._guardian.close()
             self._guardian = None
+        if self._sweep is not None:
+            await self._sweep
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -279,13 +293,15 @@ class Launcher:
         self._removals[process.home] = task = asyncio.create_task(_remove(process.home))
         task.add_done_callback(lambda _: self._removals.pop(process.home, None))
 
-    def _heard(self, message: dict[str, Any] | None) -> None:
-        """The guardian reports an end; None: its own."""
+    def _ended(self, message: dict[str, Any] | None) -> None:
+        """Handle the end of a process (its id and exit code), or of the guardian itself (None)."""
         if message is not None:
             if (process := self._processes.get(message["id"])) is not None:
                 process.ended(message["code"])
             return
         self._guardian = None
+        if self._adopts:
+            self._sweep = asyncio.create_task(asyncio.to_thread(guardian.end_descendants, guardians))
         for process in list(self._processes.values()):
             if process.pid:
                 process.kill()

