@@ -1,14 +1,9 @@
 """The repository itself: its few folders, its two commands, what may never be committed."""
 
-import ast
-import json
 import re
-import runpy
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -114,130 +109,6 @@ def test_local_links_of_every_page_lead_somewhere() -> None:
             link = next(filter(None, target))
             if "://" not in link and not link.startswith("mailto:"):
                 assert (path.parent / link).exists(), f"{path.relative_to(ROOT)}: {link}"
-
-
-def run_start(*args: str, prelude: str = "") -> subprocess.CompletedProcess[str]:
-    code = f"import sys, runpy\n{prelude}\nsys.argv[:] = {['start.py', *args]!r}\n"
-    code += f"runpy.run_path({str(ROOT / 'start.py')!r}, run_name='__main__')"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
-
-
-def test_start_can_be_read_by_an_old_python() -> None:
-    ast.parse((ROOT / "start.py").read_text("utf-8"), feature_version=(3, 7))
-
-
-def test_start_refuses_an_old_python_in_one_line() -> None:
-    done = run_start(prelude="sys.version_info = (3, 9, 18)")
-    assert done.returncode == 1
-    assert done.stderr.startswith("Python 3.11 or newer is needed, this is 3.9: ")
-    assert done.stderr.count("\n") == 1
-
-
-def test_start_names_wsl_on_windows_in_one_line() -> None:
-    done = run_start(prelude="sys.platform = 'win32'")
-    assert done.returncode == 1
-    assert "wsl --install" in done.stderr and done.stderr.count("\n") == 1
-
-
-def test_start_explains_itself_and_refuses_what_it_does_not_know() -> None:
-    assert run_start("--help").returncode == 0
-    unknown = run_start("frobnicate")
-    assert unknown.returncode == 2 and "start.py tour" in unknown.stdout
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> dict[str, Any]:
-    """start.py's functions over a folder of its own with the files they look at."""
-    for name in (*LOCKS, "pyproject.toml", "requirements.txt"):
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    (tmp_path / "start.py").write_bytes((ROOT / "start.py").read_bytes())
-    return runpy.run_path(str(tmp_path / "start.py"))
-
-
-def test_start_installs_again_only_when_something_changed(kit: dict[str, Any], tmp_path: Path) -> None:
-    wanted_stamp, in_place, stamp, python = (kit[n] for n in ("wanted_stamp", "in_place", "STAMP", "PYTHON"))
-    assert not in_place(wanted_stamp(LOCKS))
-    python.parent.mkdir(parents=True)
-    python.touch()
-    stamp.write_text(json.dumps(wanted_stamp(LOCKS)))
-    assert in_place(wanted_stamp(LOCKS)) and in_place(wanted_stamp(LOCKS[:1]))
-    (tmp_path / LOCKS[0]).write_text("websockets==1.0\n")
-    assert not in_place(wanted_stamp(LOCKS[:1]))
-
-
-def test_start_says_what_to_install_when_venv_is_missing(kit: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ensurepip", None)
-    with pytest.raises(Exception, match="sudo apt install python3-venv"):
-        kit["make_venv"]()
-
-
-def test_start_drops_what_bends_python_and_pip(kit: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX"):
-        monkeypatch.setenv(name, "/nowhere")
-    env = kit["clean_environment"]()
-    assert not {"PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX"} & set(env)
-    assert env["PATH"].startswith(str(kit["VENV"]))
-
-
-@pytest.fixture
-def bare_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH on which there is nothing but an apt-get that notes its calls and brings every program."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "env").symlink_to("/usr/bin/env")
-    programs = "redis-server chromium nginx node npm"
-    apt = f'#!/bin/sh\necho "$@" >> {folder}/calls\ncase "$*" in *install*)\n'
-    apt += f'for name in {programs}; do echo > {folder}/$name; /bin/chmod +x {folder}/$name; done;; esac\n'
-    (folder / "apt-get").write_text(apt)
-    (folder / "apt-get").chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr(sys, "platform", "linux")
-    return folder
-
-
-def test_start_installs_programs_with_apt_after_an_update(
-    kit: dict[str, Any], bare_system: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    kit["install_programs"]()
-    update, install = (bare_system / "calls").read_text("utf-8").splitlines()
-    assert update == "-qq update"
-    assert install.startswith("-qq install -y") and "redis-server" in install and "chromium" in install
-    kit["install_programs"]()
-    assert len((bare_system / "calls").read_text("utf-8").splitlines()) == 2
-
-
-def test_start_names_the_packages_where_it_may_not_install_them(
-    kit: dict[str, Any], bare_system: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    with pytest.raises(Exception, match="sudo apt install redis-server chromium"):
-        kit["install_programs"]()
-    (bare_system / "apt-get").unlink()
-    with pytest.raises(Exception, match="Install: redis-server, chromium"):
-        kit["install_programs"]()
-    monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(Exception, match="brew install redis && brew install --cask chromium"):
-        kit["install_programs"]()
-
-
-def test_start_brings_the_venv_module_of_a_bare_debian(
-    kit: dict[str, Any], bare_system: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setitem(sys.modules, "ensurepip", None)
-    with pytest.raises(Exception, match="apt-get did not bring: python3-venv"):  # this apt-get only pretends
-        kit["install_programs"]()
-    assert "python3-venv" in (bare_system / "calls").read_text("utf-8")
-
-
-def test_start_says_when_apt_fails(
-    kit: dict[str, Any], bare_system: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    (bare_system / "apt-get").write_text("#!/bin/sh\necho no network >&2\nexit 100\n")
-    with pytest.raises(Exception, match="apt-get update failed"):
-        kit["install_programs"]()
 
 
 def test_the_table_of_lessons_says_what_the_lessons_say() -> None:
