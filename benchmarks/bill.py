@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from fclocal.core.billing import bill
 from fclocal.core.records import Record
-from workshop import timeline
+from workshop.views import timeline
 
 START = 1_795_356_000.0
 

@@ -1,12 +1,13 @@
-"""The workshop: lessons, checks, hints and panels, as the notebooks use them.
+"""The workshop: lessons, checks, pictures and tools. Notebooks import every name from here.
 
     from workshop import check, details, hint, lesson, predict, recap, show
-    fc = lesson(5)                  # starts or attaches to fclocal and returns it
+    fc = lesson(5)                  # start fclocal, or attach to it, and return it
     show("functions/05-reconnect/main.py", "resume")
-    predict("5.a", "c")             # commits a guess; predict("5.a") afterwards says what is right, and why
+    predict("5.a", "c")             # store your guess; after the run, predict("5.a") prints the answer and the reason
     check("5.1")                    # PASS | NOT YET | NOT STARTED | CRASHED | OUR FAULT, in words
-    recap()                         # what you can do now, what is left, what comes next
+    recap()                         # what you can do now, what is open, what comes next
 
+The rooms: `course` frames a lesson, `checking` judges exercises, `labs` makes an effect visible, `views` draws.
 How an exercise is written: see `workshop.exercises`. How a lesson is described: see `workshop.lessons`.
 """
 
@@ -16,24 +17,63 @@ from typing import TYPE_CHECKING, Any
 from workshop.workspace import wrong_kernel
 
 if TYPE_CHECKING:
-    from workshop.coach import catch_up, check, details, hint, progress, reset
-    from workshop.course import lesson, parity, predict, recap
-    from workshop.listing import show
-    from workshop.panels import console
+    from workshop.checking.commands import check, details, hint, reset
+    from workshop.course.lesson import lesson
+    from workshop.course.listing import show
+    from workshop.course.parity import parity
+    from workshop.course.predictions import predict
+    from workshop.course.progress import catch_up, progress
+    from workshop.course.recap import recap
+    from workshop.labs.cost_model import Plan, cost_table
+    from workshop.labs.cost_panel import cost_planner
+    from workshop.labs.go_live import go_live_checklist, with_packages
+    from workshop.labs.http_requests import http_request, try_echo
+    from workshop.labs.nat import Nat
+    from workshop.labs.reconnect_storm import reconnect_storm
+    from workshop.labs.separate_platform import separate_platform
+    from workshop.labs.traffic_replay import replay_traffic
+    from workshop.labs.urls import to_wss
+    from workshop.labs.variant import variant
+    from workshop.views.console import console
+    from workshop.views.timeline import timeline
+    from workshop.views.travels import travels
 
-__all__ = ["catch_up", "check", "console", "details", "hint", "lesson", "parity", "predict", "progress", "recap",
-           "reset", "show"]
+__all__ = ["Nat", "Plan", "catch_up", "check", "console", "cost_planner", "cost_table", "details", "go_live_checklist",
+           "hint", "http_request", "lesson", "parity", "predict", "progress", "recap", "reconnect_storm",
+           "replay_traffic", "reset", "separate_platform", "show", "timeline", "to_wss", "travels", "try_echo",
+           "variant", "with_packages"]
 
-_HOMES = {"lesson": "course", "parity": "course", "predict": "course", "recap": "course", "console": "panels",
-          "show": "listing"}
+_MODULES = {
+    "checking.commands": ("check", "details", "hint", "reset"),
+    "course.lesson": ("lesson",),
+    "course.listing": ("show",),
+    "course.parity": ("parity",),
+    "course.predictions": ("predict",),
+    "course.progress": ("catch_up", "progress"),
+    "course.recap": ("recap",),
+    "labs.cost_model": ("Plan", "cost_table"),
+    "labs.cost_panel": ("cost_planner",),
+    "labs.go_live": ("go_live_checklist", "with_packages"),
+    "labs.http_requests": ("http_request", "try_echo"),
+    "labs.nat": ("Nat",),
+    "labs.reconnect_storm": ("reconnect_storm",),
+    "labs.separate_platform": ("separate_platform",),
+    "labs.traffic_replay": ("replay_traffic",),
+    "labs.urls": ("to_wss",),
+    "labs.variant": ("variant",),
+    "views.console": ("console",),
+    "views.timeline": ("timeline",),
+    "views.travels": ("travels",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Resolved on first use, so that a kernel without the kit's packages gets words instead of a traceback."""
-    if name not in __all__:
+    """Import a public name on first use, so that a kernel without the kit's packages prints a fix, not a traceback."""
+    if name not in _HOMES:
         raise AttributeError(f"module 'workshop' has no attribute '{name}'")
     try:
-        return getattr(import_module(f"workshop.{_HOMES.get(name, 'coach')}"), name)
+        return getattr(import_module(f"workshop.{_HOMES[name]}"), name)
     except ModuleNotFoundError as missing:
-        said = wrong_kernel(missing)
-        return lambda *args, **kwargs: print(said)
+        explanation = wrong_kernel(missing)
+        return lambda *args, **kwargs: print(explanation)

@@ -6,8 +6,11 @@ import time
 from collections.abc import Sequence
 
 from fclocal.core.errors import FcError
-from workshop import build, coach
-from workshop.catalog import Trouble, exercises, find, lessons
+from workshop.checking import commands, generation
+from workshop.checking.catalog import exercises, find
+from workshop.course.catalog import lessons
+from workshop.course.progress import catch_up, progress
+from workshop.errors import UserError
 from workshop.workspace import root
 
 
@@ -16,17 +19,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(argv)
     try:
         return int(given.run(given) or 0)
-    except (Trouble, FcError) as trouble:
+    except (UserError, FcError) as trouble:
         print(f"{trouble.message}\n{trouble.cure}".rstrip(), file=sys.stderr)
         return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="workshop", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, text: str, run: object, *, tasks: str | None = None) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
+        command = subparsers.add_parser(name, help=text, description=text)
         command.set_defaults(run=run)
         if tasks:
             command.add_argument("tasks", nargs=tasks, metavar="TASK", help="for example 3.1")
@@ -34,12 +37,12 @@ def _parser() -> argparse.ArgumentParser:
 
     check = add("check", "judge a task", _check, tasks="+")
     check.add_argument("--url", default="", help="wss://... of a deployed function")
-    add("hint", "the next hint of a task", lambda given: coach.hint(given.tasks[0]), tasks=1)
-    add("details", "the frames of the last check", lambda given: coach.details(given.tasks[0]), tasks=1)
-    add("reset", "put the stub back; your files are kept", lambda given: coach.reset(given.tasks[0]), tasks=1)
-    add("progress", "where you stand", lambda given: coach.progress())
-    catch_up = add("catch-up", "make everything ready for a lesson", lambda given: coach.catch_up(given.lesson))
-    catch_up.add_argument("lesson", type=int)
+    add("hint", "the next hint of a task", lambda given: commands.hint(given.tasks[0]), tasks=1)
+    add("details", "the frames of the last check", lambda given: commands.details(given.tasks[0]), tasks=1)
+    add("reset", "put the stub back; your files are kept", lambda given: commands.reset(given.tasks[0]), tasks=1)
+    add("progress", "where you stand", lambda given: progress())
+    skip = add("catch-up", "make everything ready for a lesson", lambda given: catch_up(given.lesson))
+    skip.add_argument("lesson", type=int)
     add("build", "write exercises/ and solutions/ from their source", _build)
     pages = add("render", "run lessons and write them as web pages", _render)
     pages.add_argument("lessons", type=int, nargs="*", metavar="LESSON", help="numbers; default: all")
@@ -51,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 def _check(given: argparse.Namespace) -> int:
     status = 0
     for name in given.tasks:
-        found = coach.verdict(*find(name), url=given.url)
+        found = commands.verdict(*find(name), url=given.url)
         print(found.text())
         status |= found.word != "PASS"
     return status
@@ -59,18 +62,18 @@ def _check(given: argparse.Namespace) -> int:
 
 def _build(given: argparse.Namespace) -> None:
     for exercise in exercises().values():
-        if saved := build.keep(root(), exercise, time.strftime("%Y%m%d-%H%M%S")):
+        if saved := generation.keep(root(), exercise, time.strftime("%Y%m%d-%H%M%S")):
             print(f"kept {saved.relative_to(root()).as_posix()}")
-    changed = build.write(root())
+    changed = generation.write(root())
     print("\n".join(f"wrote {path}" for path in changed) or "exercises/ and solutions/ are up to date")
 
 
 def _render(given: argparse.Namespace) -> None:
-    from workshop.render import render
+    from workshop.course.render import render
 
     known = [number for number, lesson in lessons().items() if (root() / "notebooks" / lesson.notebook).is_file()]
     if unknown := set(given.lessons) - set(known):
-        raise Trouble(f"There is no lesson {min(unknown)}.", f"Lessons: {' '.join(map(str, known))}")
+        raise UserError(f"There is no lesson {min(unknown)}.", f"Lessons: {' '.join(map(str, known))}")
     for page in render(root(), given.lessons or known, root() / given.to):
         print(f"wrote {page}")
 

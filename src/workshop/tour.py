@@ -19,7 +19,7 @@ from websockets.exceptions import WebSocketException
 
 import fclocal
 from fclocal import App, FcError, Platform, Record
-from workshop.timeline import text
+from workshop.views.timeline import text
 from workshop.workspace import root
 
 STEPS = 5

@@ -1,4 +1,4 @@
-"""Where things are: the project's folder, and what is kept between kernels."""
+"""The project's folder, its fclocal, and what is kept between kernels."""
 
 import json
 import os
@@ -29,6 +29,13 @@ def wrong_kernel(missing: ModuleNotFoundError) -> str:
     return (f"This kernel ({sys.executable}) has no package {missing.name}.\n"
             'Choose the workshop\'s kernel: menu Kernel, Change Kernel, "Python 3 (ipykernel)",\n'
             "in a JupyterLab that was started with: python3 start.py")
+
+
+def platform() -> Any:
+    """Return fclocal of this project, started if it does not run. Raises FcError."""
+    import fclocal
+
+    return fclocal.start(state=state(root()))
 
 
 def state(project: Path) -> Path:

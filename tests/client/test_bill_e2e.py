@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from fclocal import App, Platform
 from fclocal.core.billing import bill
 from fclocal.testing import wait_for
-from workshop.timeline import text
+from workshop.views.timeline import text
 
 Start = Callable[..., Platform]
 

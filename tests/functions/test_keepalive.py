@@ -9,7 +9,7 @@ from awaited import awaited
 from functions.standalone import Program, running
 from websockets.asyncio.client import connect
 
-from workshop.nat import Nat
+from workshop.labs.nat import Nat
 
 
 async def peers(program: Program) -> dict[str, float]:

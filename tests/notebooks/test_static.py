@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from workshop.course import CHOICES
+from workshop.course.catalog import CHOICES
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -8,8 +8,8 @@
     WHY.md            goes into solutions/: why this way, other right ways, common wrong turns (optional)
 
 `workshop build` writes `exercises/NN-slug/` (stub) and `solutions/NN-slug/` from it, README.md included; both are
-committed. `pytest tests/workshop/test_gates.py -k 01-echo` proves that the stub says NOT STARTED for each task, the
-solution PASS in under 5 s, each wrong answer its own first line, and that nothing gives the solution away.
+committed. `pytest tests/workshop/checking/test_gates.py -k 01-echo` proves that the stub says NOT STARTED for each
+task, the solution PASS in under 5 s, each wrong answer its own first line, and that nothing gives the solution away.
 
 exercise.toml
     title = "An echo server"
@@ -37,23 +37,23 @@ source/ (any text file; marks after #, // or <!-- ; both readings must be valid 
     NOT STARTED means: all regions of the task are as in the stub.
 
 checks.py
-    from workshop.checking import Mistake, Saw, Target, step
+    from workshop.checking import Mistake, Unexpected, Target, step
 
     @step("1.1", did='ana sent "good morning"', wanted='ana receives "GOOD MORNING"')
     async def capitals(target: Target) -> None:
         ana = await target.connect("ana")             # deploys the folder once, connects through the gateway
         await ana.send("good morning")
-        await ana.expect("GOOD MORNING")              # raises Saw('ana received "good morning"') by itself
+        await ana.expect("GOOD MORNING")              # raises Unexpected('ana received "good morning"') by itself
 
     MISTAKES = [Mistake("1.1", "the message comes back as it was sent", saw='received "good morning"'),
                 Mistake("1.1", "the answer is never awaited", log="coroutine .* was never awaited",
                         likely="write `await` before the call")]
 
-    Steps of a task run in the order of the file; the first that raises Saw ends the check: NOT YET. `did` and `wanted`
-    are what the learner reads, so say them in the story's words. `local=True` marks a step that only fclocal can prove
-    (it is left out of check(..., url=...)). Raise `Saw("bo received nothing")` for what you saw yourself
-    (or `Saw(text, got.trace)` when a call of the learner's function raised what it must not); every
-    other exception is OUR FAULT, so let nothing else out. See `Target` and `Client` in workshop/checking.py for all
+    Steps of a task run in the order of the file; the first that raises Unexpected ends the check: NOT YET. `did` and
+    `wanted` are what the learner reads. `local=True` marks a step that only fclocal can prove (it is left out of
+    check(..., url=...)). Raise `Unexpected("bo received nothing")` for what you saw yourself (or
+    `Unexpected(text, got.trace)` when a call of the learner's function raised what it must not); every
+    other exception is OUR FAULT, so let nothing else out. See `Target` and `Client` in workshop/checking for all
     they can do: deploy(folder, **props), connect(...), request(...), run(script), call(file, function, ...), logs();
     client.send, expect, receive, fence (nothing came in between), closed() -> code, close, vanish. `target.fc` is the
     platform: target.fc.fault(...), target.fc.instances(...).
@@ -61,7 +61,7 @@ checks.py
     A Mistake fits when all it names fits: `saw`, `log` (the function's output), `code` (the learner's region of the
     task) are regular expressions; `when` is a function of `Findings`. The first that fits is the headline of the
     verdict; without one the headline is what was seen. Mistakes that any exercise can meet (127.0.0.1, wrong port,
-    old handler(ws, path) signature, coroutine not awaited) are in workshop/mistakes.py already.
+    old handler(ws, path) signature, coroutine not awaited) are in workshop/checking/common_mistakes.py already.
     A traceback in the function's log is CRASHED with the learner's own line, before any Mistake.
 
 wrong/1.1-unchanged.txt

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from workshop.checking import Mistake, Saw, Target, step
+from workshop.checking import Mistake, Target, Unexpected, step
 
 GONE = "a ship has gone without a word"
 
@@ -67,9 +67,9 @@ async def one_line_in_the_log(target: Target) -> None:
     until = time.monotonic() + 2
     while (text := await said()).count(GONE) == before:
         if "Traceback" in text:
-            raise Saw("a traceback in the log")
+            raise Unexpected("a traceback in the log")
         if time.monotonic() > until:
-            raise Saw("no such line in the log within 2 s")
+            raise Unexpected("no such line in the log within 2 s")
         await asyncio.sleep(0.05)
     await bo.fence(b"over")
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import jwt
 
-from workshop.checking import Mistake, Response, Saw, Target, step
+from workshop.checking import Mistake, Response, Target, Unexpected, step
 
 KEY = base64.urlsafe_b64decode("dGhlIGtleSBvZiBwaWVyIG9uZSBpcyBrZXB0IGhlcmU=")
 DOMAIN = "archive.harbour.example"
@@ -23,14 +23,14 @@ async def url_of(target: Target, function: str) -> str:
     rows = {row["functionName"]: row for row in target.fc.status()["functions"]}
     triggers = rows.get(function, {"triggers": []})["triggers"]
     if not triggers:
-        raise Saw(f"function {function} has no HTTP trigger")
+        raise Unexpected(f"function {function} has no HTTP trigger")
     return str(triggers[0]["url"])
 
 
 def must(answer: Response, status: int) -> None:
-    """Raise Saw unless the answer has this status."""
+    """Raise Unexpected unless the answer has this status."""
     if answer.status != status:
-        raise Saw(f"{answer.status}: {answer.text[:120]}")
+        raise Unexpected(f"{answer.status}: {answer.text[:120]}")
 
 
 @step("2.1", did="ana came with a token in the query", wanted='101, and "welcome, ana"', local=True)
@@ -77,12 +77,12 @@ async def own_domain(target: Target) -> None:
     await target.deploy()
     domains = {row["domainName"]: row["url"] for row in target.fc.status()["customDomains"]}
     if DOMAIN not in domains:
-        raise Saw(f"there is no custom domain {DOMAIN}")
+        raise Unexpected(f"there is no custom domain {DOMAIN}")
     for path in ("/", "/ships/1926"):
         answer = await target.request(path, url=domains[DOMAIN], headers={"host": DOMAIN})
         must(answer, 200)
         if answer.text != "welcome, stranger":
-            raise Saw(answer.text)
+            raise Unexpected(answer.text)
 
 
 @step("2.3", did="signed a request to /ws with known keys", wanted="the service's signature", local=True)
@@ -90,10 +90,10 @@ async def known_answer(target: Target) -> None:
     known = ["GET", "/ws", "testAK", "testSecret", "2026-01-02T03:04:05Z"]
     [got] = await target.call("sign.py", "signed_headers", known)
     if got.error:
-        raise Saw(got.error, got.trace)
+        raise Unexpected(got.error, got.trace)
     signature = str(got.value).rpartition("Signature=")[2][:64]
     if signature != "e66abc77c9a65612795cd728a89731dfeb517f8b0179636180f9e5ac496c7b02":
-        raise Saw(f'the signature "{signature[:27]}"')
+        raise Unexpected(f'the signature "{signature[:27]}"')
 
 
 @step("2.3", did="ana opened the safe with her signature", wanted="101", local=True)
@@ -102,7 +102,7 @@ async def signed(target: Target) -> None:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     [got] = await target.call("sign.py", "signed_headers", ["GET", "/", at.access_key_id, at.access_key_secret, now])
     if got.error:
-        raise Saw(got.error, got.trace)
+        raise Unexpected(got.error, got.trace)
     ana = await target.connect("ana", url=await url_of(target, "customs-safe"), headers=got.value)
     await ana.expect("welcome, stranger")
 

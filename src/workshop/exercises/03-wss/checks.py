@@ -9,7 +9,7 @@ from pathlib import Path
 import trustme
 from websockets.asyncio.server import ServerConnection, serve
 
-from workshop.checking import Mistake, Returned, Saw, Target, step
+from workshop.checking import Mistake, Returned, Target, Unexpected, step
 
 
 async def same(target: Target, table: dict[str, str]) -> None:
@@ -17,9 +17,10 @@ async def same(target: Target, table: dict[str, str]) -> None:
     given = await target.call("urls.py", "to_wss", *([url] for url in table))
     for (url, wanted), got in zip(table.items(), given, strict=True):
         if got.error:
-            raise Saw(f"to_wss({url!r}) raised {got.error}", "" if got.error.startswith("ValueError") else got.trace)
+            trace = "" if got.error.startswith("ValueError") else got.trace
+            raise Unexpected(f"to_wss({url!r}) raised {got.error}", trace)
         if got.value != wanted:
-            raise Saw(f"to_wss({url!r}) gave {got.value!r}, not {wanted!r}")
+            raise Unexpected(f"to_wss({url!r}) gave {got.value!r}, not {wanted!r}")
 
 
 @step("3.1", did="called to_wss for http, https, ws and wss", wanted="ws, wss, ws and wss", local=True)
@@ -52,7 +53,7 @@ async def refuses(target: Target) -> None:
     urls = ["ftp://pier.example", "pier.example:9443", "https://", ""]
     for url, got in zip(urls, await target.call("urls.py", "to_wss", *([url] for url in urls)), strict=True):
         if not got.error.startswith("ValueError"):
-            raise Saw(f"to_wss({url!r}) " + (f"raised {got.error}" if got.error else f"gave {got.value!r}"))
+            raise Unexpected(f"to_wss({url!r}) " + (f"raised {got.error}" if got.error else f"gave {got.value!r}"))
 
 
 @step("3.2", did="asked the harbour with its own authority", wanted='"harbour office: tide? yes"', local=True)
@@ -60,7 +61,7 @@ async def the_right_one(target: Target) -> None:
     url = (await target.url()).replace("https", "wss")
     got = await ask(target, url, target.fc.at.state / "ca" / "ca.pem")
     if got.value != "harbour office: tide? yes":
-        raise Saw(got.error or repr(got.value), "" if "CERTIFICATE" in got.error else got.trace)
+        raise Unexpected(got.error or repr(got.value), "" if "CERTIFICATE" in got.error else got.trace)
 
 
 @step("3.2", did="an impostor, whom all the usual authorities vouch for, took the call",
@@ -96,7 +97,7 @@ async def ask(target: Target, url: str, ca_file: Path, **env: str) -> Returned:
 def refused(got: Returned, otherwise: str) -> None:
     """The pilot must have refused the certificate."""
     if "CERTIFICATE_VERIFY_FAILED" not in got.error:
-        raise Saw(got.error or otherwise, got.trace)
+        raise Unexpected(got.error or otherwise, got.trace)
 
 
 @asynccontextmanager

@@ -5,8 +5,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from workshop.checking import Finished, Mistake, Saw, Target, step
-from workshop.nat import Nat
+from workshop.checking import Finished, Mistake, Target, Unexpected, step
+from workshop.labs.nat import Nat
 
 INTERVAL = 0.3
 DEAD = "the line is dead"
@@ -45,7 +45,7 @@ async def the_dead_go(target: Target) -> None:
             if await ana.receive() != before:
                 return
             await asyncio.sleep(0.1)
-        raise Saw("bo was still on the list one second after that")
+        raise Unexpected("bo was still on the list one second after that")
 
 
 async def buoy(target: Target, url: str, tide: float) -> Finished:
@@ -68,7 +68,7 @@ async def silent_and_known(target: Target) -> None:
         done = await buoy(target, nat.url, 1.3)
     if done.out.split("\n")[:2] != ["noted: depth 4", "noted: depth 5"]:
         how = "was still waiting" if done.code is None else f"ended with {done.code}"
-        raise Saw(f"the buoy printed {said(done)} and {how}" + (", ConnectionClosedError" if done.code else ""))
+        raise Unexpected(f"the buoy printed {said(done)} and {how}" + (", ConnectionClosedError" if done.code else ""))
 
 
 @step("4.3", did="the relay forgot the buoy all the same", wanted=f'the buoy prints "{DEAD}" and ends', local=True)
@@ -83,7 +83,7 @@ async def knows_that_it_is_lost(target: Target) -> None:
         await asyncio.to_thread(nat.forget)
         done = await running
     if done.code is None or said(done) != f"noted: depth 4, {DEAD}":
-        raise Saw(f"the buoy printed {said(done)}" + (" and was still waiting" if done.code is None else ""))
+        raise Unexpected(f"the buoy printed {said(done)}" + (" and was still waiting" if done.code is None else ""))
 
 
 MISTAKES = [

@@ -3,13 +3,13 @@
 import asyncio
 from itertools import pairwise
 
-from workshop.checking import Finished, Mistake, Saw, Target, step
+from workshop.checking import Finished, Mistake, Target, Unexpected, step
 
 ALL = [str(number) for number in range(1, 501)]
 
 
 async def received(target: Target) -> Finished:
-    """Run the client to its end. Raises Saw unless it wrote down 1 to 500, each once and in order."""
+    """Run the client to its end. Raises Unexpected unless it wrote down 1 to 500, each once and in order."""
     url = (await target.url()).replace("https", "wss") + "/"
     done = await target.run("client.py", url, seconds=8)
     words = done.out.split()
@@ -17,7 +17,7 @@ async def received(target: Target) -> Finished:
     if words != ALL:
         how = "was stopped after 8 s" if done.code is None else f"ended with {done.code}"
         last = "".join(done.err.strip().splitlines()[-1:])
-        raise Saw(f"{wrong(words)}, and the client {how}" + (f": {last}" if last else ""), done.err)
+        raise Unexpected(f"{wrong(words)}, and the client {how}" + (f": {last}" if last else ""), done.err)
     return done
 
 
@@ -41,9 +41,9 @@ async def waits(target: Target, *cases: tuple[int, int, float]) -> list[float | 
     given = await target.call("client.py", "wait", *cases)
     for case, got in zip(cases, given, strict=True):
         if got.error:
-            raise Saw(f"wait{case} raised {got.error}", got.trace)
+            raise Unexpected(f"wait{case} raised {got.error}", got.trace)
         if got.value is not None and not (isinstance(got.value, int | float) and got.value >= 0):
-            raise Saw(f"wait{case} gave {got.value!r}")
+            raise Unexpected(f"wait{case} gave {got.value!r}")
     return [got.value for got in given]
 
 
@@ -52,7 +52,7 @@ async def never(target: Target) -> None:
     cases = [(cause, 0, 0.5) for cause in (400, 403, 404, 1008)]
     for case, got in zip(cases, await waits(target, *cases), strict=True):
         if got is not None:
-            raise Saw(f"wait{case} gave {got!r}, not None")
+            raise Unexpected(f"wait{case} gave {got!r}, not None")
 
 
 @step("5.2", did="called wait for 1006, 429, 503, 1011, 1012 and 1013", wanted="a number of seconds", local=True)
@@ -60,7 +60,7 @@ async def again(target: Target) -> None:
     cases = [(cause, 0, 0.5) for cause in (1006, 429, 503, 1011, 1012, 1013)]
     for case, got in zip(cases, await waits(target, *cases), strict=True):
         if got is None or got > 1:
-            raise Saw(f"wait{case} gave {got!r}")
+            raise Unexpected(f"wait{case} gave {got!r}")
 
 
 @step("5.2", did="let it fail 0, 1, 2, 3 and 100 times", wanted="twice as long each time, but never longer than 2 s",
@@ -69,11 +69,11 @@ async def backs_off(target: Target) -> None:
     *got, last = [seconds or 0 for seconds in await waits(target, *[(503, n, 0.99) for n in (0, 1, 2, 3, 100)])]
     told = f"the waits were {', '.join(f'{seconds:g}' for seconds in (*got, last))} s"
     if sorted({*got, last}) != [*got, last]:
-        raise Saw(f"{told}: they do not grow")
+        raise Unexpected(f"{told}: they do not grow")
     if not all(1.8 * early < late < 2.2 * early for early, late in pairwise(got)):
-        raise Saw(f"{told}: they do not double")
+        raise Unexpected(f"{told}: they do not double")
     if last > 2:
-        raise Saw(f"after 100 failures it waits {last:g} s")
+        raise Unexpected(f"after 100 failures it waits {last:g} s")
 
 
 @step("5.2", did="called wait with the draws 0.1 and 0.9", wanted="two different waits", local=True)
@@ -81,7 +81,7 @@ async def jitter(target: Target) -> None:
     for failures in (3, 10):
         low, high = await waits(target, (503, failures, 0.1), (503, failures, 0.9))
         if low == high:
-            raise Saw(f"after {failures} failures both were {low:g} s: all clients come back in the same moment")
+            raise Unexpected(f"after {failures} failures both were {low:g} s: all clients come back in the same moment")
 
 
 @step("5.3", did="two 503, a cut, the timeout and a deployment while 500 words came", local=True,

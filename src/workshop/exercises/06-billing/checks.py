@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from workshop.checking import Mistake, Saw, Target, step
-from workshop.planner import Plan, estimate
+from workshop.checking import Mistake, Target, Unexpected, step
+from workshop.labs.cost_model import Plan, estimate
 
 BUDGET = 130.0
 LINES = 60
@@ -15,9 +15,9 @@ async def counted(target: Target, *cases: tuple[list[list[float]], float]) -> No
     given = await target.call("meter.py", "billed_seconds", *([intervals] for intervals, _ in cases))
     for (intervals, wanted), got in zip(cases, given, strict=True):
         if got.error:
-            raise Saw(f"billed_seconds({intervals}) raised {got.error}", got.trace)
+            raise Unexpected(f"billed_seconds({intervals}) raised {got.error}", got.trace)
         if not isinstance(got.value, int | float) or abs(got.value - wanted) > 1e-6:
-            raise Saw(f"billed_seconds({intervals}) gave {got.value!r}, not {wanted:g}")
+            raise Unexpected(f"billed_seconds({intervals}) gave {got.value!r}, not {wanted:g}")
 
 
 @step("6.1", did="one line from 1 to 4", wanted="3 seconds", local=True)
@@ -46,13 +46,14 @@ async def any_order(target: Target) -> None:
 async def fits(target: Target) -> None:
     config = await asked(target)
     if config.timeout < 600:
-        raise Saw(f"timeout is {config.timeout}: the longest line, 600 s, is cut")
+        raise Unexpected(f"timeout is {config.timeout}: the longest line, 600 s, is cut")
     if config.timeout > 1200:
-        raise Saw(f"timeout is {config.timeout}: that long a forgotten line keeps its instance")
+        raise Unexpected(f"timeout is {config.timeout}: that long a forgotten line keeps its instance")
     if config.instance_concurrency > LINES:
-        raise Saw(f"instanceConcurrency is {config.instance_concurrency}: an instance bears {LINES} lines")
+        raise Unexpected(f"instanceConcurrency is {config.instance_concurrency}: an instance bears {LINES} lines")
     if (config.cpu, config.memory_size) != (0.35, 512):
-        raise Saw(f"the size is {config.cpu:g} vCPU and {config.memory_size} MB: what that bears was not measured")
+        raise Unexpected(
+            f"the size is {config.cpu:g} vCPU and {config.memory_size} MB: what that bears was not measured")
 
 
 @step("6.2", did="had a month of that traffic billed", wanted=f"at most {BUDGET:g} CNY", local=True)
@@ -60,7 +61,7 @@ async def affordable(target: Target) -> None:
     config = await asked(target)
     cost = (await asyncio.to_thread(estimate, Plan(600, 120, config.instance_concurrency, mb_each=0))).cost
     if cost > BUDGET:
-        raise Saw(f"a month costs {cost:.2f} CNY with instanceConcurrency {config.instance_concurrency}")
+        raise Unexpected(f"a month costs {cost:.2f} CNY with instanceConcurrency {config.instance_concurrency}")
 
 
 async def asked(target: Target):  # type: ignore[no-untyped-def]
@@ -88,9 +89,9 @@ async def the_silent_go(target: Target) -> None:
     begin = time.monotonic()
     code = await bo.closed(2)
     if time.monotonic() - begin < 0.5:
-        raise Saw(f"bo was closed after {time.monotonic() - begin:.1f} s")
+        raise Unexpected(f"bo was closed after {time.monotonic() - begin:.1f} s")
     if code != 1000 or bo.connection.close_reason != "idle":
-        raise Saw(f'bo was closed with {code} "{bo.connection.close_reason}"')
+        raise Unexpected(f'bo was closed with {code} "{bo.connection.close_reason}"')
 
 
 MISTAKES = [

@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed
 
-from workshop.checking import PATIENCE, Client, Mistake, Saw, Target, step
+from workshop.checking import PATIENCE, Client, Mistake, Target, Unexpected, step
 
 QUAY = "tea"
 LOUD = 500  # times 64 KiB: more than all buffers on the way hold
@@ -55,10 +55,10 @@ async def one_each(target: Target) -> None:
     await bo.send("I am here")  # what the instance reads when it has let bo in
     await ana.expect("I am here")
     if (count := await subscribed(target, "sand", 2, patience=0.5)) != 1:  # a second one would stand by then
-        raise Saw(f"2 ships on 1 instance make {count} subscriptions")
+        raise Unexpected(f"2 ships on 1 instance make {count} subscriptions")
     await asyncio.gather(ana.close(), bo.close())
     if count := await subscribed(target, "sand", 0):
-        raise Saw(f"the quay is empty and has {count} subscription")
+        raise Unexpected(f"the quay is empty and has {count} subscription")
     await stays.close()
 
 
@@ -74,7 +74,7 @@ async def awake(target: Target) -> None:
         try:
             await asyncio.wait_for(waiter, 0.7)
         except TimeoutError:
-            raise Saw("no Pong while Redis stood still") from None
+            raise Unexpected("no Pong while Redis stood still") from None
     finally:
         await asyncio.to_thread(_paused, target, False)
 
@@ -96,15 +96,16 @@ async def told(ship: Client, *texts: str) -> list[str]:
     for text in texts:
         try:
             got = await ship.receive()
-        except Saw as saw:
-            raise Saw(f"{ship.name} was told {', '.join(texts[:len(ids)])}, then nothing") if ids else saw from None
+        except Unexpected as saw:
+            before = ", ".join(texts[:len(ids)])
+            raise Unexpected(f"{ship.name} was told {before}, then nothing") if ids else saw from None
         try:
             entry = json.loads(got)
             found, id = entry["text"], entry["id"]
         except (ValueError, KeyError, TypeError):
-            raise Saw(f"{ship.name} received {got!r}") from None
+            raise Unexpected(f"{ship.name} received {got!r}") from None
         if found != text:
-            raise Saw(f'{ship.name} was told "{found}", not "{text}"')
+            raise Unexpected(f'{ship.name} was told "{found}", not "{text}"')
         ids.append(id)
     return ids
 
@@ -167,17 +168,17 @@ async def sleepy(target: Target) -> None:
                 await ana.connection.send("w" * 2**16)
                 await bo.connection.recv()
         except TimeoutError:
-            raise Saw(f"bo heard {number} of {LOUD}, then nothing") from None
+            raise Unexpected(f"bo heard {number} of {LOUD}, then nothing") from None
         except ConnectionClosed:
             raise (bo.ended() if bo.connection.close_code else ana.ended()) from None
     for number in range(LOUD):
         try:
             await zed.receive(1.0)
-        except Saw as saw:
+        except Unexpected as saw:
             if "nothing within" in str(saw):
-                raise Saw(f"zed heard {number} of {LOUD} and is still there") from None
+                raise Unexpected(f"zed heard {number} of {LOUD} and is still there") from None
             return
-    raise Saw(f"zed heard all {LOUD}")
+    raise Unexpected(f"zed heard all {LOUD}")
 
 
 MISTAKES = [

@@ -6,7 +6,7 @@ from typing import Any
 from alibabacloud_fc20230330 import models as m
 from Tea.exceptions import TeaException
 
-from workshop.checking import Mistake, Saw, Target, step
+from workshop.checking import Mistake, Target, Unexpected, step
 
 FUNCTION, ALIAS = "fog-horn", "prod"
 
@@ -37,25 +37,25 @@ def published(target: Target) -> list[str]:
 
 
 async def pilot(target: Target, function: str, *arguments: Any) -> Any:
-    """What a function of pilot.py returns. Raises Saw with the error that it raised."""
+    """What a function of pilot.py returns. Raises Unexpected with the error that it raised."""
     at = target.fc.at
     env = {"PILOT_KEY_ID": at.access_key_id, "PILOT_KEY_SECRET": at.access_key_secret, "PILOT_ENDPOINT": at.endpoint}
     [got] = await target.call("pilot.py", function, [FUNCTION, *arguments], env=env)
     if got.error:
         # What the API refuses is an answer; any other error is a fault of the program, told with its line.
         said = got.error.splitlines()[0].partition(" request id:")[0]
-        raise Saw(said, "" if "ClientException" in said else got.trace)
+        raise Unexpected(said, "" if "ClientException" in said else got.trace)
     return got.value
 
 
 def stands(target: Target, old: str, new: str, wanted: str, told: str = "") -> None:
-    """Raise Saw, beginning with `told`, unless the alias is as wanted: "old", "new", or "old, new 0.25"."""
+    """Raise Unexpected, beginning with `told`, unless the alias is as wanted: "old", "new", or "old, new 0.25"."""
     alias = target.fc.sdk.get_alias(FUNCTION, ALIAS).body
     names = {old: "old", new: "new"}
     shares = (alias.additional_version_weight or {}).items()
     seen = ", ".join([names[alias.version_id], *(f"{names[one]} {share:g}" for one, share in shares if share)])
     if seen != wanted:
-        raise Saw(f"{told}prod is: {seen}")
+        raise Unexpected(f"{told}prod is: {seen}")
 
 
 async def settled(target: Target, served: tuple[int, int], failed: tuple[int, int], says: str, wanted: str) -> None:
@@ -66,7 +66,7 @@ async def settled(target: Target, served: tuple[int, int], failed: tuple[int, in
     counts = [dict(zip((old, new), pair, strict=True)) for pair in (served, failed)]
     got = await pilot(target, "settle", old, new, *counts)
     if got != says:
-        raise Saw(f"after {served[1]} visits it says {got!r}")
+        raise Unexpected(f"after {served[1]} visits it says {got!r}")
     stands(target, old, new, wanted, f"it says {got!r}, and ")
 
 

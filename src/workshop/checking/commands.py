@@ -1,0 +1,142 @@
+"""check, hint, details and reset: the commands of a learner; notebook and terminal print the same."""
+
+import asyncio
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from fclocal.core.errors import FcError
+from workshop.checking import generation
+from workshop.checking.catalog import Exercise, Task, find
+from workshop.checking.judge import judge, shown
+from workshop.checking.verdict import WIDTH, Verdict
+from workshop.errors import UserError
+from workshop.workspace import Progress, platform, root, state
+
+P = ParamSpec("P")
+TRIES = 3  # failed checks after which more help is offered
+
+
+def in_words(act: Callable[P, None]) -> Callable[P, None]:
+    """A learner sees a sentence and a cure, never a traceback."""
+    @wraps(act)
+    def told(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            act(*args, **kwargs)
+        except (UserError, FcError) as trouble:
+            print(f"{trouble.message}\n{trouble.cure}".rstrip())
+        except KeyboardInterrupt:
+            print("Stopped.")
+    return told
+
+
+@in_words
+def check(*tasks: str | float, url: str = "") -> None:
+    """Judge tasks: check("1.1"), or check("1.1", url="wss://...") for a function deployed elsewhere."""
+    for name in tasks:
+        exercise, task = find(name)
+        print(verdict(exercise, task, url=url).text())
+
+
+def verdict(exercise: Exercise, task: Task, *, project: Path | None = None, url: str = "",
+            fc: Callable[[], Any] = platform) -> Verdict:
+    """Judge one task, note it in the progress file and keep its frames for details(). Raises UserError, FcError."""
+    project = project or root()
+    folder = project / "exercises" / exercise.slug
+    found = _apart(lambda: asyncio.run(judge(exercise, task, folder, fc, url)))
+    store = _store(project)
+    known = store.task(task.id)
+    failed = found.word in ("NOT YET", "CRASHED")
+    # A task once passed stays passed: an experiment afterwards takes nothing away.
+    best = "PASS" if "PASS" in (found.word, known["verdict"]) else found.word
+    facts = {"verdict": best, "tries": known["tries"] + (found.word != "NOT STARTED"), "fails": known["fails"] + failed}
+    if found.word == "PASS":
+        facts["passed"] = known.get("passed", time.time())
+    store.note(task.id, **facts)
+    if failed and facts["fails"] >= TRIES:
+        found = replace(found, lines=(*found.lines[:-1], ("Next", _offer(exercise, task, known["hints"]))))
+    kept = store.path.parent / "details" / f"{task.id}.txt"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(found.details(), encoding="utf-8")
+    return found
+
+
+@in_words
+def details(task: str | float) -> None:
+    """The frames on the wire of the last check, with the place where they departed from the script."""
+    _, found = find(task)
+    kept = _store(root()).path.parent / "details" / f"{found.id}.txt"
+    print(kept.read_text(encoding="utf-8") if kept.is_file() else f'Nothing yet: run check("{found.id}") first.')
+
+
+@in_words
+def hint(task: str | float) -> None:
+    """The next hint of a task; after the last one, where the solution is."""
+    exercise, found = find(task)
+    hints = exercise.hints[found.id]
+    store = _store(root())
+    number = store.task(found.id)["hints"]
+    if number >= len(hints):
+        print(f"Those were all {len(hints)} hints. A solution: {_solution(exercise, found)}")
+        return
+    store.note(found.id, hints=number + 1)
+    left = len(hints) - number - 1
+    print(textwrap.fill(f"Hint {number + 1} of {len(hints)}: {hints[number]}", WIDTH))
+    print(f"{left} more." if left else f"That was the last one. A solution: {_solution(exercise, found)}")
+
+
+@in_words
+def reset(task: str | float) -> None:
+    """Put the stub of the task's exercise back, after saving a copy of your folder."""
+    exercise, _ = find(task)
+    project = root()
+    saved = generation.keep(project, exercise, _stamp())
+    generation.write(project, [exercise])
+    print(f"{shown(exercise)} is as it was at the start.")
+    if saved:
+        print(f"Your files are kept in {saved.relative_to(project).as_posix()}")
+
+
+def _store(project: Path) -> Progress:
+    return Progress(state(project) / "progress.json")
+
+
+def _solution(exercise: Exercise, task: Task) -> str:
+    """The files that the solution changes."""
+    return ", ".join(f"solutions/{exercise.slug}/{file}" for file in exercise.files_of(task.id)
+                     if exercise.stub[file] != exercise.solution[file])
+
+
+def _offer(exercise: Exercise, task: Task, used: int) -> str:
+    """What to try after several failed checks: a hint, and after the last one the solution."""
+    left = len(exercise.hints[task.id]) - used
+    more = f'hint("{task.id}"), {left} left' if left > 0 else _solution(exercise, task)
+    return f'{more}; or details("{task.id}") for the frames'
+
+
+def _stamp() -> str:
+    return time.strftime("%Y%m%d-%H%M%S")
+
+
+def _apart(work: Callable[[], Verdict]) -> Verdict:
+    """Run `work` in a thread of its own: a notebook's thread has a running event loop already."""
+    box: list[Any] = []
+
+    def run() -> None:
+        try:
+            box.append(work())
+        except BaseException as error:
+            box.append(error)
+
+    thread = threading.Thread(target=run, name="workshop-check", daemon=True)
+    thread.start()
+    thread.join()
+    if isinstance(box[0], BaseException):
+        raise box[0]
+    found: Verdict = box[0]
+    return found

@@ -1,0 +1,116 @@
+"""A verdict in words: plain ASCII, at most 76 columns, the same in a notebook and a terminal."""
+
+import re
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from workshop.checking.client import Wire
+
+WIDTH = 76
+Word = Literal["PASS", "NOT YET", "NOT STARTED", "CRASHED", "OUR FAULT"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found: the word, one headline, the lines below it, and the frames of the check."""
+
+    task: str
+    word: Word
+    headline: str
+    lines: tuple[tuple[str, str], ...] = ()  # (label, text); label "" for a line of the learner's code
+    before: tuple[str, ...] = ()  # said before the verdict, e.g. that the code was reloaded
+    wire: tuple[Wire, ...] = field(default=(), repr=False)
+    report: str = field(default="", repr=False)  # for OUR FAULT: what we need to know
+
+    def first_line(self) -> str:
+        """Word and headline, cut at the width."""
+        return _cut(f"{self.task} {self.word}  {_ascii(self.headline)}")
+
+    def text(self) -> str:
+        """All of it, as it is printed."""
+        made = [*map(_ascii, self.before), self.first_line()]
+        for label, text in self.lines:
+            if not label:
+                made += [_cut(f"    {_ascii(line)}") for line in text.splitlines()]
+                continue
+            made += textwrap.wrap(_ascii(" ".join(text.split())), WIDTH, initial_indent=f"  {label:<9}: ",
+                                  subsequent_indent=" " * 13, max_lines=4, placeholder=" ...")
+        return "\n".join(made)
+
+    def details(self) -> str:
+        """The frames on the wire in order, the last one marked if it departed from the script."""
+        if self.report:
+            return _ascii(self.report)
+        if not self.wire:
+            return f"{self.task}: nothing went over the wire."
+        made = [f"{self.task} {self.word}: what the check's clients sent (-> fn) and received (fn ->)"]
+        ways = [f"{w.sender} -> {w.receiver}" for w in self.wire]
+        wide = max(map(len, ways))
+        made += [_cut(f"  {w.at:7.3f}  {way:<{wide}}  {w.kind:<7} {_ascii(w.text)}".rstrip())
+                 for way, w in zip(ways, self.wire, strict=True)]
+        if self.word in ("NOT YET", "CRASHED"):
+            wanted = next((text for label, text in self.lines if label == "I wanted"), "")
+            made += textwrap.wrap(_ascii(f"here it departed from the script. Wanted: {wanted}"), WIDTH,
+                                  initial_indent="           ^-- ", subsequent_indent=" " * 15)
+        return "\n".join(made)
+
+
+def crash(task: str, error: str, place: str) -> str:
+    """The headline of CRASHED: the error, shortened if it must be, and the place in whole."""
+    room = WIDTH - len(f"{task} CRASHED   ({place})")
+    error = _ascii(error)
+    return f"{error if len(error) <= room else f'{error[: room - 3]}...'} ({place})"
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The learner's own line in a traceback. `file` is relative to the learner's folder."""
+
+    error: str
+    file: str
+    line: int
+
+
+_FRAME = re.compile(r'^\s*File "(.+?)", line (\d+)')
+_PY_ERROR = re.compile(r"^((?:[A-Za-z_][\w.]*)(?:Error|Exception|Warning|Exit|Interrupt|Closed\w*)\b.*)$")
+_NODE_FRAME = re.compile(r"(?:\(|at |^)(?:file://)?(/[^():]+):(\d+)(?::\d+\)?)?\s*$")
+_NODE_ERROR = re.compile(r"^((?:[A-Za-z]*Error|Error \[\w+\])\b.*)$")
+
+
+def find_trace(log: str, files: Iterable[str]) -> Trace | None:
+    """The last traceback (Python or Node) in `log` that passes through one of the learner's `files`."""
+    found: Trace | None = None
+    mine: tuple[str, int] | None = None
+    inside = False
+    for line in log.splitlines():
+        if "Traceback (most recent call last)" in line:
+            inside, mine = True, None
+        elif frame := _FRAME.match(line):
+            inside = True  # a SyntaxError at start has no "Traceback" line
+            if name := _own(frame[1], files):
+                mine = (name, int(frame[2]))
+        elif inside and (error := _PY_ERROR.match(line)):
+            found = Trace(re.sub(r"^[\w.]*\.(?=\w)", "", error[1]), *mine) if mine else found
+            inside, mine = False, None
+        elif frame := _NODE_FRAME.search(line):
+            if mine is None and (name := _own(frame[1], files)):
+                mine = (name, int(frame[2]))
+        elif not inside and mine and (error := _NODE_ERROR.match(line)):
+            found, mine = Trace(error[1], *mine), None
+    return found
+
+
+def _own(path: str, files: Iterable[str]) -> str:
+    if "/site-packages/" in path or "/node_modules/" in path:
+        return ""
+    return next((file for file in sorted(files, key=len, reverse=True) if f"/{path}".endswith(f"/{file}")), "")

@@ -1,0 +1,54 @@
+"""lesson(n): begin a lesson."""
+
+import asyncio
+import os
+import sys
+import time
+from typing import Any
+
+from fclocal.core.errors import FcError
+from workshop.course.catalog import find_lesson
+from workshop.errors import UserError
+from workshop.workspace import Progress, platform, root, state, wrong_kernel
+
+
+def lesson(number: int) -> Any:
+    """Begin a lesson: start fclocal or attach to it, and return it (None when that failed, with the cure printed).
+
+    Where it works, nest_asyncio is applied, so that a script with `asyncio.run` runs unchanged in a cell.
+    """
+    try:
+        this = find_lesson(number)
+        os.chdir(root())  # "functions/01-echo" then means the same in a notebook, in a terminal and in the text
+        fc = platform()
+        nested = nest()
+    except (UserError, FcError) as trouble:
+        print(f"Lesson {number} is not ready: {trouble.message}\n{trouble.cure}")
+        return None
+    except ModuleNotFoundError as missing:
+        print(wrong_kernel(missing))
+        return None
+    with Progress(state(root()) / "progress.json").change() as data:
+        data["lessons"].setdefault(str(number), time.time())
+    print(f"Setup complete. Lesson {number}: {this.title}. About {this.teach} min reading, {this.do} min doing.")
+    print(f"Needs: {this.needs or 'nothing but this kit'}. Platform: fclocal, on this machine.")
+    if not nested:
+        print("Here asyncio.run() does not work in a cell: write `await main()` instead.")
+    return fc
+
+
+def nest() -> bool:
+    """Let asyncio.run() work inside the notebook's own loop; False where no library can."""
+    try:
+        running = asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    try:
+        if sys.version_info >= (3, 14):
+            import nest_asyncio2 as nest_asyncio
+        else:
+            import nest_asyncio
+        nest_asyncio.apply(running)
+    except (ImportError, ValueError):
+        return False
+    return True

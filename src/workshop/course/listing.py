@@ -1,0 +1,86 @@
+"""show(): a part of a real file with its line numbers."""
+
+import ast
+import re
+from pathlib import Path
+
+from workshop.errors import UserError
+from workshop.workspace import root
+
+
+def lines_of(text: str, region: str, suffix: str = ".py") -> tuple[int, int]:
+    """First and last line (from 1) of a region of a file.
+
+    A region is, whichever is found first: "12-20"; a part between comments "region NAME" and "endregion"; in
+    Python a function, class, method ("Class.method") or top-level name; in YAML a key; in JavaScript and CSS the block
+    that begins on the line holding the name. Raises UserError if there is none.
+    """
+    lines = text.splitlines()
+    if span := re.fullmatch(r"(\d+)-(\d+)", region):
+        return int(span[1]), min(int(span[2]), len(lines))
+    for number, line in enumerate(lines, 1):
+        if re.search(rf"(?:#|//|/\*|<!--)\s*region {re.escape(region)}\b", line):
+            end = next((n for n, later in enumerate(lines[number:], number + 1) if "endregion" in later),
+                       len(lines) + 1)
+            return number + 1, end - 1
+    found = _python(text, region) if suffix == ".py" else _block(lines, region, suffix in (".yaml", ".yml"))
+    if found is None:
+        raise UserError(f'There is no region "{region}" in that file.')
+    return found
+
+
+def _python(text: str, region: str) -> tuple[int, int] | None:
+    scope: list[ast.stmt] = ast.parse(text).body
+    found: ast.stmt | None = None
+    for name in region.split("."):
+        found = next((node for node in scope if name in _names(node)), None)
+        if found is None:
+            return None
+        scope = getattr(found, "body", [])
+    first = min([found.lineno, *(d.lineno for d in getattr(found, "decorator_list", []))]) if found else 0
+    return (first, found.end_lineno or first) if found else None
+
+
+def _names(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+
+
+def _block(lines: list[str], region: str, yaml: bool) -> tuple[int, int] | None:
+    pattern = rf"^\s*(?:- )?{re.escape(region)}\s*:" if yaml else rf"(?<!\w){re.escape(region)}(?!\w).*[{{(\[]\s*$"
+    start = next((n for n, line in enumerate(lines) if re.search(pattern, line)), None)
+    if start is None:
+        return None
+    depth = len(lines[start]) - len(lines[start].lstrip())
+    end = start
+    for number in range(start + 1, len(lines)):
+        line = lines[number]
+        if line.strip() and len(line) - len(line.lstrip()) <= depth and not (yaml and line.lstrip().startswith("- ")
+                                                                           and line.find("-") > depth):
+            closing = not yaml and line.strip()[:1] in "})]"
+            return start + 1, number + 1 if closing else end + 1
+        end = number if line.strip() else end
+    return start + 1, end + 1
+
+
+def shown(path: str, region: str | None = None, project: Path | None = None) -> str:
+    """The text that `show` prints. Raises UserError for a file or region that is not there."""
+    file = (project or root()) / path
+    if not file.is_file():
+        raise UserError(f"There is no file {path}.")
+    text = file.read_text(encoding="utf-8")
+    first, last = lines_of(text, region, file.suffix) if region else (1, len(text.splitlines()))
+    lines = text.splitlines()[first - 1: last]
+    width = len(str(last))
+    return "\n".join([f"{path}, lines {first} to {last}", *(f"{n:>{width}}  {line}".rstrip()
+                                                           for n, line in enumerate(lines, first))])
+
+
+def show(path: str, region: str | None = None) -> None:
+    """Print a part of a real file of the project with line numbers; `region` as in `lines_of`, None for all of it."""
+    try:
+        print(shown(path, region))
+    except UserError as trouble:
+        print(trouble.message, trouble.cure)

@@ -1,0 +1,1 @@
+"""Tools that make an effect visible: NAT, reconnect storm, cost planner, go-live checklist."""

@@ -1,0 +1,210 @@
+"""What a design will cost: a model of a day's traffic, priced by fclocal's own bill. No widget in here.
+
+    plan = Plan(per_hour=600, seconds=120)
+    print(cost_table(plan, server=60.0))
+
+The model lets connections arrive by chance (always the same chance), fills instances as the platform does and bills the
+resulting journal. So the curve and the bill of the same traffic on fclocal agree.
+"""
+
+import math
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from html import escape
+
+from fclocal.core.billing import bill
+from fclocal.core.prices import Currency
+from fclocal.core.records import Record
+
+START = 1_795_356_000.0         # the top of an hour
+CONCURRENCIES = (1, 2, 5, 10, 20, 50, 100, 200)
+MOST = 4000                     # connections that one look simulates
+BASE_MB = 96                    # what the program itself needs
+STYLE = """
+.plan .b{fill:#fff}.plan .i{fill:#1b1f24}.plan .d{fill:#59636e}.plan .c{fill:#2f6fbf}
+.plan .g,.plan .l,.plan .o,.plan .s{fill:none;stroke:#8c959f}.plan .s{stroke-dasharray:6 4}
+.plan .l{stroke:#2f6fbf;stroke-width:2}.plan .o{stroke:#a85400;stroke-width:2}
+@media(prefers-color-scheme:dark){.plan .b{fill:#0d1117}.plan .i{fill:#e6edf3}.plan .d{fill:#9198a1}
+.plan .l{stroke:#6aa5e8}.plan .c{fill:#6aa5e8}.plan .o{stroke:#e39a44}}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Traffic and instance. `per_hour` connections of `seconds` each; cpu in vCPU, memory in MB.
+
+    `mb_each`: memory that one more connection needs. An instance that is too small for its concurrency is made
+    larger, memory in steps of 64 MB, vCPU in steps of 0.05 (at least a quarter of the GB).
+    """
+
+    per_hour: float = 600.0
+    seconds: float = 120.0
+    concurrency: int = 20
+    cpu: float = 0.35
+    memory: int = 512
+    mb_each: float = 4.0
+    hours: float = 730.0
+    currency: Currency = "CNY"
+
+    @property
+    def sized(self) -> "Plan":
+        """The plan with an instance that can hold its concurrency."""
+        memory = max(self.memory, 64 * math.ceil((BASE_MB + self.concurrency * self.mb_each) / 64))
+        return replace(self, memory=memory, cpu=max(self.cpu, round(math.ceil(memory / 1024 / 4 / 0.05) * 0.05, 2)))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One point of the curve. `busy`: billed instance-seconds per hour; `cost` per month, in the plan's currency."""
+
+    concurrency: int
+    cpu: float
+    memory: int
+    instances: int
+    busy: float
+    cost: float
+
+
+def visits(plan: Plan, window: float, seed: int = 4) -> list[tuple[float, float]]:
+    """(arrival, stay) of the connections in `window` seconds, those that are there already included."""
+    draw = random.Random(seed)
+    there = round(plan.per_hour / 3600 * plan.seconds)
+    come = round(plan.per_hour / 3600 * window)
+    return [*((0.0, draw.uniform(0, plan.seconds)) for _ in range(there)),
+            *((at, plan.seconds) for at in sorted(draw.uniform(0, window) for _ in range(come)))]
+
+
+def journal(plan: Plan, visits: Sequence[tuple[float, float]]) -> Iterator[Record]:
+    """The journal that (arrival, stay), in seconds from the start, would leave; instances are filled fullest first."""
+    free: list[list[str]] = [[] for _ in range(plan.concurrency)]      # by load: instances with that many connections
+    load: dict[str, int] = {}
+    leaving: list[tuple[float, str, str]] = []
+    seq = 0
+
+    def moved(instance: str, by: int) -> None:
+        if load[instance] < plan.concurrency:
+            free[load[instance]].remove(instance)
+        load[instance] += by
+        if load[instance] < plan.concurrency:
+            free[load[instance]].append(instance)
+
+    def record(at: float, kind: str, instance: str, request: str = "", **data: object) -> Record:
+        nonlocal seq
+        seq += 1
+        return Record(seq, START + at, kind, "plan", instance, request, data)
+
+    def leave() -> Record:
+        at, request, instance = heappop(leaving)
+        moved(instance, -1)
+        return record(at, "request.end", instance, request, status=101, closeCode=1000, why="done", bytesIn=0,
+                      bytesOut=0)
+
+    for number, (at, stay) in enumerate(visits):
+        while leaving and leaving[0][0] <= at:
+            yield leave()
+        instance = next((names[0] for names in reversed(free) if names), "")
+        if not instance:
+            instance = f"c-{len(load)}"
+            load[instance] = 0
+            free[0].append(instance)
+            yield record(at, "instance.starting", instance, version="", generation=1, concurrency=plan.concurrency,
+                         cpu=plan.cpu, memorySize=plan.memory, diskSize=512, why="request")
+        moved(instance, 1)
+        heappush(leaving, (at + stay, f"r-{number}", instance))
+        yield record(at, "request.begin", instance, f"r-{number}", protocol="websocket", method="GET", path="/",
+                     trigger="http", qualifier="LATEST", version="", client="", cold=False, waited=0.0)
+    while leaving:
+        yield leave()
+
+
+def estimate(plan: Plan) -> Estimate:
+    """What the plan costs in a month."""
+    plan = plan.sized
+    window = min(3600.0, 3600.0 * MOST / max(plan.per_hour, 1.0))
+    made = bill(journal(plan, visits(plan, window)), currency=plan.currency, now=START + window)
+    per_hour = 3600.0 / window
+    # The rounding up to 1 CU and the minimum hold per hour, whatever the window was.
+    units = math.ceil(float(sum(line.cu for line in made.lines)) * per_hour)
+    price = float(made.tariff.tiers[0].price)
+    hour = max(units * price, float(made.tariff.minimum or 0) if made.requests else 0.0)
+    return Estimate(plan.concurrency, plan.cpu, plan.memory, len({span.instance for span in made.spans}),
+                    made.seconds * per_hour, hour * plan.hours)
+
+
+def curve(plan: Plan, concurrencies: Iterable[int] = CONCURRENCIES) -> list[Estimate]:
+    """The same traffic for each concurrency."""
+    return [estimate(replace(plan, concurrency=number)) for number in concurrencies]
+
+
+def optimum(points: Sequence[Estimate]) -> Estimate:
+    """The cheapest; of equals the one with the least concurrency."""
+    return min(points, key=lambda point: (round(point.cost, 6), point.concurrency))
+
+
+def cost_table(plan: Plan, server: float | None = None) -> str:
+    """The plan as a table of at most 76 ASCII columns. `server`: price of an always-on server per month."""
+    points = curve(plan)
+    best = optimum(points)
+    most = max(point.cost for point in points) or 1.0
+    lines = [f"PLAN  {plan.per_hour:g} connections per hour, {plan.seconds:g} s each, {plan.hours:g} h a month", "",
+             f"{'concurrency':>11}{'vCPU':>7}{'MB':>7}{'instances':>11}{'busy s/h':>10}"
+             f"{plan.currency + ' a month':>14}"]
+    for point in points:
+        bar = "#" * max(1, round(12 * point.cost / most))
+        lines.append(f"{point.concurrency:>11}{point.cpu:>7g}{point.memory:>7}{point.instances:>11}{point.busy:>10.0f}"
+                     f"{point.cost:>14.2f}  {bar}{' <' if point is best else ''}")
+    lines += ["", f"Cheapest: concurrency {best.concurrency}, {best.cost:.2f} {plan.currency} a month."]
+    if server is not None:
+        lines.append(against(best, server, plan))
+    return "\n".join([*lines, "A model: connections come by chance, by night as by day.",
+                      "Check the current price."]) + "\n"
+
+
+def against(best: Estimate, server: float, plan: Plan) -> str:
+    """One sentence: the plan beside a server that always runs."""
+    if best.cost < server:
+        return f"A server at {server:g} {plan.currency} a month costs {server - best.cost:.2f} {plan.currency} more."
+    return f"A server at {server:g} {plan.currency} a month costs {best.cost - server:.2f} {plan.currency} less."
+
+
+def svg(plan: Plan, server: float | None = None) -> str:
+    """Cost against concurrency, the optimum marked."""
+    points = curve(plan)
+    best = optimum(points)
+    width, height, left, bottom = 640, 300, 70, 250
+    most = max([point.cost for point in points] + [server or 0.0]) * 1.1 or 1.0
+
+    def x(concurrency: int) -> float:
+        return left + math.log(concurrency) / math.log(200) * (width - left - 30)
+
+    def y(cost: float) -> float:
+        return bottom - cost / most * (bottom - 40)
+
+    title = f"Cost per month by instanceConcurrency: {plan.per_hour:g} connections per hour, {plan.seconds:g} s each"
+    words = (f"Cheapest at concurrency {best.concurrency}: {best.cost:.2f} {plan.currency}. "
+             + " ".join(f"{p.concurrency}: {p.cost:.2f}." for p in points))
+    line = " ".join(f"{x(point.concurrency):.1f},{y(point.cost):.1f}" for point in points)
+    parts = [f'<text x="{left}" y="20" class="i" font-weight="700">{escape(title)}</text>',
+             f'<path class="g" d="M{left} 40V{bottom}H{width - 30}"/><polyline class="l" points="{line}"/>']
+    for point in points:
+        parts.append(f'<text x="{x(point.concurrency):.1f}" y="{bottom + 18}" class="d" text-anchor="middle">'
+                     f"{point.concurrency}</text>"
+                     f'<circle class="c" cx="{x(point.concurrency):.1f}" cy="{y(point.cost):.1f}" r="3">'
+                     f"<title>{point.concurrency}: {point.cost:.2f} {plan.currency}</title></circle>")
+    parts.append(f'<circle class="o" cx="{x(best.concurrency):.1f}" cy="{y(best.cost):.1f}" r="8"/>'
+                 f'<text class="i" x="{min(x(best.concurrency), width - 90):.1f}" y="{y(best.cost) - 14:.1f}" '
+                 f'text-anchor="middle">'
+                 f"cheapest: {best.cost:.2f} {plan.currency}</text>")
+    if server is not None:
+        parts.append(f'<path class="s" d="M{left} {y(server):.1f}H{width - 30}"/><text class="d" x="{left + 6}" '
+                     f'y="{y(server) - 5:.1f}">always-on server: {server:g} {plan.currency}</text>')
+    parts += [f'<text x="{left - 8}" y="{y(most / 1.1) + 4:.1f}" class="d" text-anchor="end">'
+              f"{most / 1.1:{'.2f' if most < 1000 else '.0f'}}</text>",
+              f'<text x="{left - 8}" y="{bottom + 4}" class="d" text-anchor="end">0</text>',
+              f'<text x="{width / 2:.0f}" y="{height - 12}" class="d" text-anchor="middle">instanceConcurrency</text>']
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" class="plan" viewBox="0 0 {width} {height}" width="100%" '
+            f'style="max-width:{width}px" role="img" '
+            f'aria-label="{escape(title)}. {escape(words)}" font-family="system-ui, sans-serif" font-size="12">'
+            f'<style>{STYLE}</style>'
+            f'<rect class="b" width="{width}" height="{height}"/>' + "".join(parts) + "</svg>")

@@ -1,0 +1,65 @@
+"""The cost planner with sliders; printed, it is the same as text. The model is `workshop.labs.cost_model`."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import ipywidgets as w
+
+from workshop.labs import cost_model
+from workshop.labs.cost_model import Plan
+
+LABEL = {"description_width": "190px"}
+WIDE = w.Layout(width="520px", max_width="98%")  # a narrow column keeps the numbers
+# field -> (label, least, most, step)
+SLIDERS: dict[str, tuple[str, float, float, float]] = {
+    "per_hour": ("connections per hour", 0, 5000, 10),
+    "seconds": ("seconds each", 1, 3600, 1),
+    "cpu": ("vCPU", 0.05, 4, 0.05),
+    "memory": ("memory (MB)", 128, 8192, 64),
+    "mb_each": ("MB per connection", 0, 50, 1),
+    "hours": ("hours a month", 1, 744, 1),
+}
+
+
+def cost_planner(*, server: float | None = None, **given: Any) -> "PlanPanel":
+    """A panel to plan with. Keywords are the fields of `workshop.labs.cost_model.Plan`; `server`: price of an always-on
+    server per month, in the plan's currency, to compare with."""
+    return PlanPanel(Plan(**given), server)
+
+
+class PlanPanel:
+    """The view: sliders, one chart, one table."""
+
+    def __init__(self, first: Plan, server: float | None) -> None:
+        self.plan, self.server = first, server
+        self.sliders = {
+            name: w.FloatSlider(value=getattr(first, name), min=least, max=max(most, getattr(first, name)), step=step,
+                                description=label, style=LABEL, layout=WIDE, continuous_update=False,
+                                readout_format=".2f" if step < 1 else ".0f")
+            for name, (label, least, most, step) in SLIDERS.items()}
+        self.currency = w.Dropdown(options=["CNY", "USD"], value=first.currency, description="currency", style=LABEL)
+        self.price = w.FloatText(value=server or 0.0, description="always-on server a month", style=LABEL)
+        self.chart, self.table = w.HTML(), w.HTML()
+        for control in (*self.sliders.values(), self.currency, self.price):
+            control.observe(self._changed, "value")
+        self.widget = w.VBox([*self.sliders.values(), self.currency, self.price, self.chart, self.table])
+        self._draw()
+
+    def __str__(self) -> str:
+        return cost_model.cost_table(self.plan, self.server)
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return {**self.widget._repr_mimebundle_(**kwargs), "text/plain": str(self)}
+
+    def _changed(self, change: object) -> None:
+        kinds = {field.name: type(getattr(self.plan, field.name)) for field in fields(Plan)}
+        self.plan = replace(self.plan, currency=self.currency.value,
+                            **{name: kinds[name](slider.value) for name, slider in self.sliders.items()})
+        self.server = self.price.value or None
+        self._draw()
+
+    def _draw(self) -> None:
+        self.chart.value = cost_model.svg(self.plan, self.server)
+        self.table.value = f"<pre>{cost_model.cost_table(self.plan, self.server)}</pre>"

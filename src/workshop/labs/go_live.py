@@ -1,0 +1,295 @@
+"""Before a function goes live: a checklist of its folder, and its packages put beside the program.
+
+    folder = with_packages("functions/09-live")
+    print(go_live_checklist(folder, fc, decided=["auth"]))
+
+What is checked is documented by the service or measured; each rule says so where it stands.
+"""
+
+import importlib.metadata
+import io
+import json
+import re
+import shutil
+import textwrap
+import zipfile
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from ruamel.yaml import YAML
+
+from fclocal.client import deploy
+from fclocal.core.errors import FcError
+from fclocal.core.manifest import Resource
+from workshop.workspace import root, state
+
+WIDTH = 76
+INDENT = 21
+# custom.debian12 has Python 3.11.2 as python3 (page "Custom runtimes", 2025-09).
+SERVICE = {"python_version": "3.11", "python_full_version": "3.11.2", "sys_platform": "linux", "os_name": "posix",
+           "platform_system": "Linux", "platform_machine": "x86_64", "implementation_name": "cpython",
+           "platform_python_implementation": "CPython"}
+SUITS = re.compile(r"(cp311-cp311|cp3\d+-abi3|py3-none|py2\.py3-none)-(any|(manylinux\w+|linux)_x86_64)$")
+PRIVATE = re.compile(r"(^|/)(\.env|\.netrc|credentials\.json|[^/]+\.(pem|key|p12))$")
+LARGEST = 100 * 1024 * 1024  # of a package that comes through the API, encoded (page "Limits", 2026-02)
+INSTALL = "Install for the service's Python, as the README of functions/09-live shows."
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One line of the list. `word`: OK, FIX (it will not work), or DECIDE (it works; do you want it?)."""
+
+    topic: str
+    word: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checklist:
+    """The points of one folder, printed as a table of at most 76 ASCII columns."""
+
+    name: str
+    points: tuple[Point, ...]
+
+    def open(self) -> list[str]:
+        """The topics that are not OK."""
+        return [point.topic for point in self.points if point.word != "OK"]
+
+    def __str__(self) -> str:
+        rows = [textwrap.fill(f"{point.topic:<13}{point.word:<8}{point.said}", WIDTH, subsequent_indent=" " * INDENT,
+                              break_long_words=False, break_on_hyphens=False) for point in self.points]
+        count = len(self.open())
+        return "\n".join([f"CHECKLIST  {self.name}", *rows, f"{count} to do." if count else "Ready to go live."])
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What the rules look at: the folder, its first resource, what fclocal left out of it, and where it runs."""
+
+    folder: Path
+    resource: Resource
+    left_out: tuple[str, ...]
+    region: str
+    fc: Any
+
+    @property
+    def code(self) -> Path:
+        return self.folder / self.resource.code
+
+    @property
+    def props(self) -> dict[str, Any]:
+        return self.resource.function
+
+    def names(self, field: str) -> bool:
+        """Whether s.yaml has a field that only the real service knows."""
+        return any(text.startswith((f"{field} ", f"customDomain.{field} ")) for text in self.left_out)
+
+
+def go_live_checklist(folder: str | Path, fc: Any = None, *, decided: Collection[str] = ()) -> Checklist:
+    """Judge the folder of a function. `decided`: topics whose DECIDE you have answered; `fc`: where it was tried.
+
+    Raises nothing for what is wrong with the folder: that is a point of the list.
+    """
+    folder = Path(folder)
+    try:
+        found = deploy.read(folder, overrides={}, loose=True)
+    except FcError as error:
+        return Checklist(folder.name, (Point("s.yaml", "FIX", f"{error.message}. {error.cure}"),))
+    candidate = Candidate(folder, found.resources[0], found.warnings, _region(folder), fc)
+    points = [rule(candidate) for rule in RULES]
+    return Checklist(candidate.resource.name, tuple(
+        Point(point.topic, "OK", f"decided. {point.said}")
+        if point.word == "DECIDE" and point.topic in decided else point for point in points))
+
+
+def with_packages(folder: str | Path) -> Path:
+    """Copy a function's folder and put its packages beside the program, as `pip install --target .` would.
+
+    The packages come from this environment: no network is needed, and like pip's they suit this machine's Python.
+    The copy replaces the last one of that folder.
+    """
+    source = root() / folder
+    copy = state(root()) / "live" / source.name
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    for name in _closure(_requirements(source), importlib.metadata.distribution, {}):
+        found = importlib.metadata.distribution(name)
+        for file in found.files or ():
+            if ".." not in file.parts and file.suffix != ".pyc" and (path := Path(str(file.locate()))).is_file():
+                (copy / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy / file)
+    return copy
+
+
+# The rules, in the order of the list
+
+def _place(it: Candidate) -> Point:
+    mainland = it.region.startswith("cn-") and it.region != "cn-hongkong"
+    if mainland:
+        return Point("region", "DECIDE", f"{it.region}: near your users? A custom domain there wants an ICP filing.")
+    return Point("region", "OK", it.region)
+
+
+def _runtime(it: Candidate) -> Point:
+    runtime = str(it.props["runtime"])
+    program = (it.props["customRuntimeConfig"].get("command") or ["bootstrap"])[0]
+    path = it.props.get("environmentVariables", {}).get("PATH", "")
+    if program.startswith("python") and runtime != "custom.debian12" and "/var/fc/lang/python" not in path:
+        return Point("runtime", "FIX", f"{runtime} has no recent python3 at hand; custom.debian12 has 3.11.2.")
+    if program == "node" and "/var/fc/lang/nodejs" not in path:
+        return Point("runtime", "FIX", "node is not on PATH: custom.debian10 keeps Node.js 20 in "
+                                       "/var/fc/lang/nodejs20/bin; add it in environmentVariables.")
+    return Point("runtime", "OK", f"{runtime} starts {program}")
+
+
+def _packages(it: Candidate) -> Point:
+    if (it.code / "package.json").is_file():
+        wanted = json.loads((it.code / "package.json").read_text("utf-8")).get("dependencies", {})
+        missing = [name for name in wanted if not (it.code / "node_modules" / name).is_dir()]
+        return Point("packages", "FIX", f"not in the folder: {', '.join(missing)}. Run: npm ci") if missing else Point(
+            "packages", "OK", f"{len(wanted)} in node_modules")
+    have = {canonicalize_name(one.name): one for one in importlib.metadata.distributions(path=[str(it.code)])}
+    missing = []
+
+    def look(name: str) -> importlib.metadata.Distribution | None:
+        if (found := have.get(canonicalize_name(name))) is None:
+            missing.append(name)
+        return found
+
+    names = _closure(_requirements(it.folder), look, SERVICE)
+    if missing:
+        return Point("packages", "FIX", f"not in the folder: {', '.join(missing)}. {INSTALL}")
+    foreign = [name for name in names if not _suits(have[canonicalize_name(name)])]
+    if foreign:
+        return Point("packages", "FIX", f"built for another machine: {', '.join(foreign)}. {INSTALL}")
+    return Point("packages", "OK", f"in the folder: {', '.join(sorted(names)) or 'none needed'}")
+
+
+def _package(it: Candidate) -> Point:
+    try:
+        data = deploy.pack(it.code)
+    except FcError as error:
+        return Point("package", "FIX", f"{error.message}. {error.cure}")
+    names = zipfile.ZipFile(io.BytesIO(data)).namelist()
+    private = [name for name in names if PRIVATE.search(name) and not name.startswith("certifi/")]
+    if private:
+        return Point("package", "FIX", f"would be uploaded: {', '.join(private[:3])}. Name it in .fcignore.")
+    size = len(data) * 4 / 3  # it travels as base64
+    return Point("package", "OK" if size <= LARGEST else "FIX",
+                 f"{len(names)} files, {size / 2**20:.1f} MB as sent (at most 100 through the API)")
+
+
+def _tried(it: Candidate) -> Point:
+    records = it.fc.events(function=it.resource.name, kinds="function.created,function.updated,request.begin") if (
+        it.fc) else ()
+    served = 0
+    for record in records:
+        served = served + 1 if record.kind == "request.begin" else 0
+    if not served:
+        return Point("tried", "FIX", "deploy it on fclocal and connect: 127.0.0.1 or a wrong port would show there.")
+    return Point("tried", "OK", f"requests that it served on fclocal since its last change: {served}")
+
+
+def _timeout(it: Candidate) -> Point:
+    seconds = it.props["timeout"]
+    said = f"{seconds} s is the longest life of a connection (at most 86400); clients must reconnect."
+    return Point("timeout", "OK" if seconds >= 60 else "DECIDE", said)
+
+
+def _concurrency(it: Candidate) -> Point:
+    number = it.props["instanceConcurrency"]
+    if number == 1:
+        return Point("concurrency", "DECIDE", "1: every connection pays for an instance of its own.")
+    return Point("concurrency", "OK", f"{number} connections share an instance")
+
+
+def _auth(it: Candidate) -> Point:
+    configs = [json.loads(one["triggerConfig"]) for one in it.resource.triggers]
+    if not configs and not it.resource.domains:
+        return Point("auth", "FIX", "there is no trigger and no custom domain: nobody can come in.")
+    if any("GET" not in one["methods"] for one in configs):
+        return Point("auth", "FIX", "a WebSocket begins with GET, and methods does not have it.")
+    kinds = {one["authType"] for one in configs}
+    if "anonymous" in kinds:
+        return Point("auth", "DECIDE", "anonymous: whoever knows the URL comes in, at your cost. "
+                                       "For browsers jwt, for programs function.")
+    return Point("auth", "OK", ", ".join(sorted(kinds)))
+
+
+def _domain(it: Candidate) -> Point:
+    if not it.resource.domains:
+        return Point("domain", "DECIDE", "none: the default URL is meant for tests, and browsers download its pages.")
+    name, protocol = it.resource.domains[0]["domainName"], it.resource.domains[0].get("protocol", "HTTP")
+    if name.endswith(".devsapp.net"):
+        return Point("domain", "FIX", "auto is a temporary name for tests; write one of yours that leads here.")
+    if "HTTPS" not in protocol or not it.names("certConfig"):
+        return Point("domain", "FIX", f"{name}: wss wants protocol HTTPS and a certificate (certConfig).")
+    return Point("domain", "OK", name)
+
+
+def _variables(it: Candidate) -> Point:
+    given = it.props.get("environmentVariables", {})
+    local = [name for name, value in given.items() if re.search(r"localhost|127\.0\.0\.1|\[::1\]", value)]
+    if local:
+        return Point("variables", "FIX", f"{', '.join(local)} points to the instance itself.")
+    if "REDIS_URL" in given and not it.names("vpcConfig"):
+        return Point("variables", "FIX", "REDIS_URL leads into your VPC, and without vpcConfig the function cannot go "
+                                         "there. On fclocal it got the kit's own Redis.")
+    return Point("variables", "OK", ", ".join(given) or "none")
+
+
+def _logs(it: Candidate) -> Point:
+    if it.names("logConfig"):
+        return Point("logs", "OK", "logConfig is set; fclocal keeps logs anyhow")
+    return Point("logs", "FIX", "logConfig is missing: it names the log store that logs go to. Write logConfig: auto.")
+
+
+RULES: tuple[Callable[[Candidate], Point], ...] = (
+    _place, _runtime, _packages, _package, _tried, _timeout, _concurrency, _auth, _domain, _variables, _logs)
+
+
+def _region(folder: Path) -> str:
+    """The region as s.yaml has it, with `${vars.x}` filled in: fclocal has but one and drops it."""
+    file = next(folder / name for name in deploy.NAMES if (folder / name).is_file())
+    tree = YAML(typ="safe", pure=True).load(file.read_text("utf-8"))
+    region = str(next(iter(tree["resources"].values()))["props"]["region"])
+    return re.sub(r"\$\{vars\.(\w+)\}", lambda found: str(tree["vars"][found[1]]), region)
+
+
+def _requirements(folder: Path) -> list[Requirement]:
+    file = folder / "requirements.txt"
+    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+    return [Requirement(line.partition("#")[0]) for line in lines if line.partition("#")[0].strip()]
+
+
+def _closure(wanted: Iterable[Requirement], look: Callable[[str], importlib.metadata.Distribution | None],
+             where: dict[str, str]) -> list[str]:
+    """Names of the distributions that `wanted` brings on the machine `where` ({}: this one); `look` finds one."""
+    queue, seen = [(one, "") for one in wanted], dict[str, None]()
+    while queue:
+        requirement, extra = queue.pop(0)
+        name = canonicalize_name(requirement.name)
+        if name in seen or (requirement.marker and not requirement.marker.evaluate({**where, "extra": extra})):
+            continue
+        seen[name] = None
+        if found := look(requirement.name):
+            queue += _needs(found, requirement.extras)
+    return list(seen)
+
+
+def _needs(found: importlib.metadata.Distribution, extras: Collection[str]) -> Iterator[tuple[Requirement, str]]:
+    for line in found.requires or ():
+        for extra in ("", *extras):
+            yield Requirement(line), extra
+
+
+def _suits(found: importlib.metadata.Distribution) -> bool:
+    """Whether its wheel suits Python 3.11 on Linux x86_64. One without tags was built on this machine: it does not."""
+    tags = re.findall(r"^Tag: (\S+)", found.read_text("WHEEL") or "", re.MULTILINE)
+    return any(SUITS.match(tag) for tag in tags)

@@ -1,0 +1,31 @@
+"""separate_platform(): another fclocal beside the lesson's own, for what only a new platform can show."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_TOLD = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
+
+
+@contextmanager
+def separate_platform(**options: Any) -> Iterator[Any]:
+    """A platform with `options` of its own (see fclocal.start) and an empty state, gone after the block.
+
+    Within the block this process trusts its certificates; afterwards those that it trusted before. Raises FcError.
+    """
+    import fclocal
+
+    before = {name: os.environ.get(name) for name in _TOLD}
+    with tempfile.TemporaryDirectory(prefix="fclocal-") as folder:
+        try:
+            with fclocal.start(Path(folder), **options) as platform:
+                yield platform
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value

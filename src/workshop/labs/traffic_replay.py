@@ -1,0 +1,105 @@
+"""The planner's traffic on a real platform: do measured seconds lie where the model says?"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from websockets.asyncio.client import connect
+
+from fclocal.core.metering import meter
+from workshop.labs.cost_model import START, STYLE, Plan, journal
+from workshop.labs.urls import to_wss
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """(concurrency, modelled seconds, measured seconds) of the same visits; printed as a table, shown as a chart.
+
+    `curve`: the modelled seconds for every concurrency from 1 to the number of visits.
+    """
+
+    points: tuple[tuple[int, float, float], ...]
+    visits: int
+    curve: tuple[tuple[int, float], ...]
+
+    def __str__(self) -> str:
+        rows = [f"{concurrency:>11}{model:>12.2f}{measured:>12.2f}{measured / model - 1:>+10.1%}"
+                for concurrency, model, measured in self.points]
+        return "\n".join([f"{self.visits} visits, billed seconds", f"{'concurrency':>11}{'model':>12}{'measured':>12}"
+                          f"{'off by':>10}", *rows])
+
+    __repr__ = __str__
+
+    def _repr_svg_(self) -> str:
+        width, height, left, bottom = 840, 240, 60, 190  # as wide as the timeline: the same size of letters
+        most = max([seconds for _, seconds in self.curve] + [measured for _, _, measured in self.points]) * 1.1
+
+        def place(concurrency: int, seconds: float) -> tuple[float, float]:
+            share = (concurrency - 1) / max(1, self.visits - 1)
+            return left + share * (width - left - 30), bottom - seconds / most * 150
+
+        line = " ".join("{:.1f},{:.1f}".format(*place(*point)) for point in self.curve)
+        parts = [f'<polyline class="l" points="{line}"/><path class="g" d="M{left} 30V{bottom}H{width - 20}"/>']
+        for concurrency, _, measured in self.points:
+            x, y = place(concurrency, measured)
+            parts.append(f'<path class="m" d="M{x - 5:.1f} {y - 5:.1f}l10 10m0-10l-10 10">'
+                         f"<title>measured at concurrency {concurrency}: {measured:.2f} s</title></path>"
+                         f'<text class="d" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{concurrency}</text>')
+        parts.append(f'<text class="d" x="{left - 12}" y="{place(1, most / 1.1)[1] + 4:.1f}" text-anchor="end">'
+                     f"{most / 1.1:.1f} s</text>"
+                     f'<text class="i" x="{left}" y="18">Billed seconds by instanceConcurrency: '
+                     "model (line), measured (crosses)</text>")
+        return (f'<svg xmlns="http://www.w3.org/2000/svg" class="replay" viewBox="0 0 {width} {height}" '
+                f'width="100%" style="max-width:{width}px" role="img" '
+                f'aria-label="{escape(str(self))}" '
+                f'font-family="system-ui, sans-serif" font-size="12"><style>{STYLE.replace(".plan", ".replay")}'
+                ".replay .m{fill:none;stroke:#b4235a;stroke-width:2}</style>"
+                f'<rect class="b" width="{width}" height="{height}"/>{"".join(parts)}</svg>')
+
+
+def schedule(visits: int, seconds: float, seed: int = 3) -> list[tuple[float, float]]:
+    """(arrival, stay) of `visits` connections within three stays."""
+    draw = random.Random(seed)
+    return [(at, seconds) for at in sorted(draw.uniform(0, 3 * seconds) for _ in range(visits))]
+
+
+def modelled(visits: Sequence[tuple[float, float]], concurrency: int) -> tuple[float, int]:
+    """Billed seconds of the visits by the planner's model, and the instances that they need."""
+    end = START + max(at + stay for at, stay in visits)
+    [usage] = meter(journal(Plan(concurrency=concurrency, seconds=visits[0][1]), visits), now=end)
+    return sum(span.ms for span in usage.spans) / 1000, len(usage.sizes)
+
+
+async def replay_traffic(fc: Any, folder: str, *, visits: int = 9, seconds: float = 0.3,
+                 concurrencies: Sequence[int] = (1, 3, 9)) -> Replay:
+    """Send the same visits to the function of `folder` (it takes ?seconds=N) for each concurrency, and meter them.
+
+    Leaves the function deployed with the last concurrency. Raises what deploying and connecting raise.
+    """
+    plan = schedule(visits, seconds)
+    points = []
+    for concurrency in concurrencies:
+        model, instances = modelled(plan, concurrency)
+        points.append((concurrency, model, await _measured(fc, folder, plan, concurrency, instances)))
+    line = tuple((number, modelled(plan, number)[0]) for number in range(1, visits + 1))
+    return Replay(tuple(points), visits, line)
+
+
+async def _measured(fc: Any, folder: str, visits: Sequence[tuple[float, float]], concurrency: int,
+                    instances: int) -> float:
+    app = await asyncio.to_thread(lambda: fc.deploy(folder, instanceConcurrency=concurrency))
+
+    async def visit(arrives: float, stays: float) -> None:
+        await asyncio.sleep(arrives)
+        async with connect(f"{to_wss(app.url)}/?seconds={stays}") as ws:
+            await ws.wait_closed()
+
+    # All instances are there before the clock runs: the model knows no cold starts.
+    await asyncio.gather(*(visit(0, 0.1) for _ in range(instances * concurrency)))
+    after = (await asyncio.to_thread(fc.status))["journal"]
+    await asyncio.gather(*(visit(*one) for one in visits))
+    records = await asyncio.to_thread(lambda: list(fc.events(after, function=app.name)))
+    return sum(span.ms for usage in meter(records, app.name) for span in usage.spans) / 1000

@@ -1,0 +1,134 @@
+"""The gates every exercise passes: `pytest tests/workshop/checking/test_gates.py -k 01-echo`."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from fclocal.client.platform import Platform
+from workshop.checking import generation, marks
+from workshop.checking.catalog import Exercise, exercises
+from workshop.checking.judge import judge, script
+from workshop.checking.verdict import Verdict
+
+ROOT = Path(__file__).parents[3]
+EVERY = pytest.mark.parametrize("exercise", exercises().values(), ids=list(exercises()))
+Judge = Callable[[Exercise, str, Mapping[str, str]], Verdict]
+
+
+@pytest.fixture
+def judged(tmp_path: Path, platform_factory: Callable[..., Platform]) -> Judge:
+    """Judge a folder with the given files, all of them on one platform that runs already."""
+    platform = platform_factory()
+
+    def run(exercise: Exercise, task: str, files: Mapping[str, str]) -> Verdict:
+        folder = tmp_path / f"{time.monotonic_ns()}" / exercise.slug
+        for path, text in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        return asyncio.run(judge(exercise, exercise.tasks[task], folder, lambda: platform))
+
+    return run
+
+
+@EVERY
+def test_committed_folders_are_as_generated(exercise: Exercise) -> None:
+    wanted = generation.made(exercise)
+    stale = [path for path, text in wanted.items()
+             if not (ROOT / path).is_file() or (ROOT / path).read_text("utf-8") != text]
+    assert not stale, "run: workshop build"
+    assert not generation.stray(ROOT, [exercise])
+
+
+@EVERY
+def test_stub_and_solution_are_valid_programs(exercise: Exercise) -> None:
+    for files in (exercise.stub, exercise.solution):
+        for path, text in files.items():
+            if path.endswith(".py"):
+                compile(text, path, "exec")
+
+
+@EVERY
+def test_every_task_has_steps_hints_a_region_and_minutes(exercise: Exercise) -> None:
+    for task in exercise.tasks.values():
+        assert script(exercise.folder).of(task.id, False), f"no steps for {task.id}"
+        assert exercise.files_of(task.id), f"no region for {task.id}"
+        assert 2 <= len(exercise.hints[task.id]) <= 6
+        assert 1 <= task.minutes <= 20
+        assert task.goal[0].islower() and not task.goal.endswith(".")
+    assert 2 <= len(exercise.tasks) <= 5
+    assert sum(task.minutes for task in exercise.tasks.values()) <= 40
+    assert list(exercise.tasks.values())[-1].stretch
+    assert set(exercise.edit) <= set(exercise.sources)
+
+
+@EVERY
+def test_readme_says_what_a_learner_asks_first(exercise: Exercise) -> None:
+    text = generation.readme(exercise)
+    for words in ("**Edit only**", "**Done when**", "**Minutes**", "**Needs**", "**Not needed**"):
+        assert words in text
+    assert len(text.splitlines()) < 40
+    assert all(len(line) <= 160 for line in exercise.story.splitlines())
+
+
+@EVERY
+def test_the_stub_says_not_started_for_each_task(exercise: Exercise) -> None:
+    def platform() -> Platform:
+        raise AssertionError("a stub must be recognised without running it")
+
+    for task in exercise.tasks.values():
+        folder = ROOT / "exercises" / exercise.slug
+        assert asyncio.run(judge(exercise, task, folder, platform)).word == "NOT STARTED"
+
+
+@EVERY
+def test_the_solution_passes_in_five_seconds(exercise: Exercise, judged: Judge) -> None:
+    for task in exercise.tasks:
+        taken = []
+        while not taken or (taken[-1] >= 5 and len(taken) < 3):  # the machine may be busy with other tests
+            verdict = judged(exercise, task, exercise.solution)
+            assert verdict.word == "PASS", f"{verdict.text()}\n{verdict.details()}"
+            taken.append(float(verdict.headline.split(", ")[1].split()[0]))
+        assert min(taken) < 5
+
+
+@EVERY
+@pytest.mark.timeout(300)
+def test_each_wrong_answer_gets_its_own_first_line(exercise: Exercise, judged: Judge) -> None:
+    differing = []
+    for wrong in exercise.wrong:
+        verdict = judged(exercise, wrong.task, exercise.with_answer(wrong))
+        assert verdict.word in ("NOT YET", "CRASHED"), f"{wrong.name}: {verdict.text()}"
+        if verdict.first_line() != wrong.says:
+            differing.append(f"{wrong.name}\n  wanted {wrong.says}\n  got    {verdict.first_line()}\n{verdict.text()}")
+    assert not differing, "\n".join(differing)
+
+
+@EVERY
+def test_wrong_answers_are_enough_and_differ(exercise: Exercise) -> None:
+    says = [wrong.says for wrong in exercise.wrong]
+    assert len(says) == len(set(says)) >= 4
+    assert {wrong.task for wrong in exercise.wrong} == set(exercise.tasks)
+    names = " ".join(wrong.name for wrong in exercise.wrong)
+    assert "syntax-error" in names and "name-error" in names
+    hidden = all(f"TODO {task}" not in text for task in exercise.tasks for text in exercise.stub.values())
+    assert hidden or any("<- your code here" in region for wrong in exercise.wrong for region in wrong.regions)
+
+
+@EVERY
+def test_nothing_gives_the_solution_away(exercise: Exercise) -> None:
+    secret = {line for text in exercise.sources.values() for line in marks.solution_lines(text)}
+    # What every program of the lessons has is what the lessons teach.
+    taught = "\n".join(path.read_text("utf-8") for path in (ROOT / "functions").glob("*/*.py"))
+    secret = {line for line in secret if line not in taught}
+    shown = {f"exercises/{other.slug}/{path}": text for other in exercises().values()
+             if other.number <= exercise.number for path, text in other.stub.items()}
+    shown["hints.md"] = (exercise.folder / "hints.md").read_text("utf-8")
+    for path in (ROOT / "notebooks").glob(f"{exercise.slug[:2]}-*.ipynb"):
+        book = nbformat.read(path, as_version=4)
+        shown[path.name] = "\n".join(cell.source for cell in book.cells)
+    given = [(where, line) for where, text in shown.items() for line in secret if line in text]
+    assert not given

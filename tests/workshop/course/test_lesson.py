@@ -1,0 +1,95 @@
+"""What frames a lesson: the first cell, predictions, the parity rows, the recap; and a wrong kernel."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import workshop
+from fclocal.client.platform import Platform
+from workshop.course.catalog import Lesson, Prediction, lessons
+from workshop.workspace import Progress
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Progress:
+    monkeypatch.setenv("FCLOCAL_STATE", str(tmp_path / "fclocal"))
+    monkeypatch.chdir(ROOT / "notebooks")
+    return Progress(tmp_path / "fclocal" / "progress.json")
+
+
+def test_the_first_cell_says_setup_complete(store: Progress, platform_factory: Callable[..., Platform],
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    running = platform_factory()
+    fc = workshop.lesson(1)
+    assert fc.at.pid == running.at.pid  # attached, not started again
+    said = capsys.readouterr().out
+    assert said.startswith("Setup complete. Lesson 1: ")
+    assert Path.cwd() == ROOT
+    assert "1" in store.read()["lessons"]
+    fc.close()
+
+
+def test_a_lesson_that_is_not_there(store: Progress, capsys: pytest.CaptureFixture[str]) -> None:
+    assert workshop.lesson(77) is None
+    assert "There is no lesson 77." in capsys.readouterr().out
+
+
+def test_a_prediction_is_committed_and_resolved_later(store: Progress, monkeypatch: pytest.MonkeyPatch,
+                                                      capsys: pytest.CaptureFixture[str]) -> None:
+    known = Lesson("05-x", "X", 1, 1, predictions={"5.a": Prediction("c", "It was cut.")})
+    monkeypatch.setitem(lessons(), 5, known)
+    workshop.predict("5.a", "?")
+    workshop.predict("5.a", "d")
+    workshop.predict("5.a")
+    workshop.predict("5.a", "b")
+    workshop.predict("5.a")
+    workshop.predict("5.a", "C ")
+    workshop.predict("5.a")
+    assert capsys.readouterr().out.splitlines() == [
+        '5.a  Put a, b or c in place of the question mark, for example predict("5.a", "a").',
+        '5.a  Put a, b or c in place of the question mark, for example predict("5.a", "a").',
+        "5.a  You did not guess, and it is c. It was cut.",
+        "5.a  Noted: b. Now run the next cell and see.",
+        "5.a  You said b, and it is c. It was cut.",
+        "5.a  Noted: c. Now run the next cell and see.",
+        "5.a  You said c, and that is right. It was cut."]
+    workshop.predict("5.z", "a")
+    assert "no question" in capsys.readouterr().out
+
+
+def test_recap_shows_how_the_tasks_stand(store: Progress, capsys: pytest.CaptureFixture[str]) -> None:
+    store.note("1.1", verdict="PASS")
+    workshop.recap(1)
+    said = capsys.readouterr().out
+    assert "  1.1  PASS" in said
+    assert "  1.3  NOT STARTED  Outlive a client that vanishes (stretch)" in said
+    assert said.splitlines()[-1].startswith("Next: notebooks/02-trigger.ipynb")
+
+
+@pytest.mark.parametrize("number", lessons())
+def test_every_lesson_is_described(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    known = lessons()[number]
+    assert (ROOT / "notebooks" / known.notebook).is_file()
+    assert 3 <= len(known.can) <= 5
+    assert known.teach + known.do <= 50
+    workshop.parity(number)  # every row it names exists
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 76
+
+
+def test_a_kernel_without_the_packages_says_which_to_choose() -> None:
+    code = "from workshop import lesson, check; lesson(1); check('1.1')"
+    done = subprocess.run([sys.executable, "-S", "-c", code], env={"PYTHONPATH": str(ROOT / "src")},
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Choose the workshop's kernel") == 2
+
+
+def test_no_module_is_named_like_a_public_function() -> None:
+    """Importing such a module would put it in the function's place."""
+    modules = {path.stem for path in (ROOT / "src" / "workshop").glob("*.py")}
+    assert not modules & set(workshop.__all__)

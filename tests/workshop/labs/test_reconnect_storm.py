@@ -1,0 +1,30 @@
+"""A storm of clients on a real platform, and the picture of it."""
+
+import asyncio
+import xml.etree.ElementTree as ET
+
+from workshop.labs.reconnect_storm import Storm, Wave, pause, reconnect_storm
+
+
+def test_without_jitter_the_wave_is_throttled_and_with_it_far_less():
+    made = asyncio.run(reconnect_storm(clients=60))
+    together, spread = made.waves
+    assert together.throttled >= 25
+    assert spread.throttled <= together.throttled / 4
+    for wave in made.waves:
+        assert sum(status == 101 for _, status in wave.tries) == 60
+        assert {status for _, status in wave.tries} <= {101, 429}
+
+
+def test_waits():
+    assert [pause(failures, 0.9, False) for failures in range(4)] == [0.0, 0.2, 0.4, 0.8]
+    assert pause(0, 0.0, True) == 0 and pause(1, 0.5, True) == 1.4
+
+
+def test_it_reads_and_shows_the_same():
+    made = Storm((Wave(False, 3, ((0.0, 101), (0.01, 429), (0.21, 101))), Wave(True, 3, ((0.1, 101), (0.5, 101)))))
+    assert "without jitter: 3 clients, 1 answers 429, all back after 0.2 s" in str(made)
+    assert str(made).isascii() and max(map(len, str(made).splitlines())) <= 76
+    tree = ET.fromstring(made._repr_svg_())
+    titles = [e.text for e in tree.iter("{http://www.w3.org/2000/svg}title")]
+    assert "0.00 s: 1 x 429" in titles

@@ -1,0 +1,147 @@
+"""The console's models on a running platform, and the view that shows them."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from fclocal.client.platform import App, Platform
+from workshop.labs.urls import to_wss
+from workshop.views.console import Console
+from workshop.views.console_model import Observer, Probe, TriggerForm
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def app(fc: Platform) -> App:
+    return fc.deploy(ROOT / "functions" / "01-echo")
+
+
+class Told:
+    """Counts calls and lets a test wait for what they lead to."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+
+    def __call__(self, *_: object) -> None:
+        with self._condition:
+            self._condition.notify_all()
+
+    def until(self, met: object, seconds: float = 10) -> bool:
+        with self._condition:
+            return self._condition.wait_for(met, seconds)  # type: ignore[arg-type]
+
+
+def test_the_form_creates_modifies_and_deletes(fc: Platform, app: App) -> None:
+    form = TriggerForm(fc, app.name, name="http-trigger", methods=("GET",))
+    assert form.create().startswith("TriggerAlreadyExists") or "already" in form.create()  # s.yaml made one for LATEST
+    form.name = "http"
+    assert form.delete() == "Deleted."
+    assert form.text() == "(no trigger)"
+    form.name = "http-trigger"
+    said = form.create()
+    assert said.startswith("Created. https://localhost:")
+    form.disable_internet = True
+    assert form.modify().startswith("Modified.")
+    [row] = form.rows()
+    assert row["disableURLInternet"] is True
+    assert row["methods"] == ["GET"]
+
+
+def test_the_form_says_what_is_wrong_with_a_jwt_configuration(fc: Platform, app: App) -> None:
+    form = TriggerForm(fc, app.name, name="http", auth="JWT Authentication", jwt="{")
+    assert form.modify().startswith("The JWT configuration is not JSON")
+    form.jwt = json.dumps({"jwks": {"keys": []}})
+    assert "jwks" in form.modify()
+
+
+def test_the_form_shows_the_trigger_that_there_is_and_follows_it(fc: Platform, app: App) -> None:
+    made = Console(fc, app)
+    told, form = Told(), made.trigger
+    assert (form.name.value, form.methods.value, form.auth.value) == ("http", ("GET",), "No Authentication")
+    form.jwt.observe(told, "value")
+    key = {"kty": "oct", "kid": "k1", "alg": "HS256", "k": "dGhlIGtleSBvZiBwaWVyIG9uZSBpcyBrZXB0IGhlcmU"}
+    code = TriggerForm(fc, app.name, name="http", methods=("GET", "POST"), disable_internet=True,
+                       auth="JWT Authentication", jwt=json.dumps({"jwks": {"keys": [key]}}))
+    assert code.modify().startswith("Modified.")
+    assert told.until(lambda: "k1" in form.jwt.value)
+    assert form.internet.value == "Yes" and form.methods.value == ("GET", "POST")
+    form._act(made.form.modify)
+    assert form.said.value.startswith("Modified.")
+    form._act(made.form.delete)
+    assert form.said.value == "Deleted."
+    assert form.name.value == "http"
+    made.close()
+
+
+def test_the_tester_shows_every_frame_and_the_close_code(fc: Platform, app: App) -> None:
+    told = Told()
+    probe = Probe(told, url=to_wss(app.url))
+    probe.connect()
+    assert probe.connected
+    probe.send("hello")
+    probe.send(b"\x00\x01")
+    probe.ping()
+    assert told.until(lambda: "PONG" in probe.text())
+    probe.close()
+    assert told.until(lambda: "closed with 1000" in probe.text())
+    kinds = [line.split()[1:3] for line in probe.lines]
+    for wanted in (["->", "TEXT"], ["<-", "TEXT"], ["->", "BINARY"], ["<-", "BINARY"], ["->", "PING"], ["->", "CLOSE"]):
+        assert wanted in kinds
+    probe.send("too late")
+    assert probe.lines[-1].endswith("not connected")
+    probe.end()
+
+
+def test_the_tester_tells_why_it_was_refused(fc: Platform, app: App) -> None:
+    form = TriggerForm(fc, app.name, name="http", methods=("POST",))
+    form.modify()
+    probe = Probe(url=to_wss(app.url))
+    probe.connect()
+    assert not probe.connected
+    assert "GET /\n" in probe.text() and "the client was refused: 403" in probe.text()
+    probe.url = "localhost"
+    probe.connect()
+    assert "the client could not connect: InvalidURI" in probe.text()
+    probe.end()
+
+
+def test_the_observer_follows_until_the_platform_ends(fc: Platform, app: App) -> None:
+    told = Told()
+    observer = Observer(fc, told)
+    observer.follow()
+    probe = Probe(url=to_wss(app.url))
+    probe.connect()
+    assert told.until(lambda: observer.busy(app.name))
+    probe.end()
+    assert told.until(lambda: not observer.busy(app.name))
+    assert "<svg" in observer.svg(app.name)
+    assert "FC Invoke Start" in observer.logs(app.name)
+    assert app.name in observer.timeline(app.name)
+    observer.close()
+
+
+def test_the_console_is_also_text(fc: Platform, app: App) -> None:
+    made = Console(fc, app)
+    text = str(made)
+    for title in ("Trigger", "Test", "Timeline", "Logs", "Bill"):
+        assert f"--- {title}: echo" in text
+    assert app.url in text
+    assert text.isascii()
+    assert made.test.url.value == to_wss(app.url)
+    made.close()
+
+
+def test_the_console_redraws_when_something_happens(fc: Platform, app: App) -> None:
+    made = Console(fc, app)
+    told = Told()
+    made.timeline.observe(told, "value")
+    made.bill.observe(told, "value")
+    made.test._connect()
+    made.probe.send("hello")
+    assert told.until(lambda: "connection" in made.timeline.value)
+    made.probe.close()
+    assert told.until(lambda: "1000" in made.timeline.value)
+    made.close()

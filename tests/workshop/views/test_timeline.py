@@ -1,0 +1,137 @@
+"""The timeline, as a picture and as text, from the same records."""
+
+import xml.etree.ElementTree as ET
+
+import pytest
+from journals import START, Story, overlapping
+
+from workshop.views.timeline import svg, text
+from workshop.views.timeline_model import scene
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def eventful() -> Story:
+    story = overlapping()
+    for number in range(4):
+        story.add(1.2 + number / 2, "tap.frame", "c-1", "a", direction="in", opcode=9, final=True, length=4,
+                  closeCode=None, preview="", compressed=False)
+    story.add(7.5, "instance.frozen", "c-1")
+    story.reject(5.0, 429, "ResourceExhausted")
+    story.reject(5.001, 429, "ResourceExhausted")
+    story.add(6.0, "fault.hit", "c-1", rule="1", what="cut", detail="")
+    story.start(2.5, "c-2")
+    story.add(3.0, "instance.failed", "c-2", code="CAExited", message="")
+    return story
+
+
+def words(picture: str) -> list[str]:
+    return [element.text or "" for element in ET.fromstring(picture).iter(f"{SVG}text")]
+
+
+def test_the_picture_names_what_happened():
+    drawn = words(svg(eventful().records))
+    assert {"c-1", "concurrency 2", "1000", "1006 timeout", "frozen", "T1", "T2", "T3", "T4", "fault: cut", "CAExited",
+            "429 ResourceExhausted x 2, not billed", "billed 6.500 s: first in to last out"} <= set(drawn)
+
+
+def test_t1_to_t4_stand_where_the_connections_begin_and_end():
+    tree = ET.fromstring(svg(overlapping().records))
+    lines = sorted(float(line.get("x1", "")) for line in tree.iter(f"{SVG}line") if line.get("class") == "t")
+    scale = (lines[3] - lines[0]) / 6.5
+    assert [round((x - lines[0]) / scale, 1) for x in lines] == [0.0, 1.0, 3.0, 6.5]
+
+
+def test_pings_are_ticks_with_their_time():
+    tree = ET.fromstring(svg(eventful().records))
+    ticks = [line.findtext(f"{SVG}title") for line in tree.iter(f"{SVG}line") if line.get("class") == "ping"]
+    assert ticks == [f"ping in at {1.2 + number / 2:.3f} s" for number in range(4)]
+
+
+def test_the_picture_has_a_title_and_a_description_for_those_who_do_not_see_it():
+    tree = ET.fromstring(svg(eventful().records))
+    ids = tree.get("aria-labelledby", "").split()
+    title, description = (next(e.text or "" for e in tree.iter() if e.get("id") == name) for name in ids)
+    assert title.startswith("Instance timeline of echo")
+    assert "c-1 served 2 requests (1000, 1006 timeout), billed 6.500 seconds." in description
+    assert "2 requests refused before an instance, not billed." in description
+
+
+def test_names_from_outside_are_escaped():
+    story = Story("<script>alert(1)</script>")
+    story.start(0, '"><img>')
+    story.connections([(1.0, 2.0)], '"><img>')
+    picture = svg(story.records)
+    assert "<script" not in picture and "<img" not in picture
+    assert story.function in "".join(words(picture))
+
+
+def test_text_has_a_row_for_each_thing_in_76_ascii_columns():
+    lines = text(eventful().records).splitlines()
+    assert max(map(len, lines)) <= 76 and all(line.isascii() for line in lines)
+    shown = {line[:19].strip(): line[19:] for line in lines}
+    assert shown["1000"].strip().startswith("[") and shown["1000"].count("i") == 4
+    assert shown["1006 timeout"].rstrip().endswith("x")
+    assert len(shown["billed 6.500 s"].strip()) > len(shown["1000"].strip())
+    assert any("2 x 429 ResourceExhausted, not billed" in line for line in lines)
+
+
+@pytest.mark.parametrize("draw", [svg, text])
+def test_the_order_of_records_changes_nothing_and_each_call_gives_the_same(draw):
+    records = eventful().records
+    assert draw(reversed(records)) == draw(records) == draw(records)
+
+
+@pytest.mark.parametrize("draw", [svg, text])
+def test_nothing_yet(draw):
+    assert "Nothing has happened yet." in draw([])
+
+
+def test_an_open_connection_reaches_to_now():
+    story = Story()
+    story.start(0)
+    story.begin(1.0, "a")
+    assert "billed 9.000 s so far" in words(svg(story.records, now=START + 10))
+
+
+def test_two_hundred_connections_still_fit():
+    story = Story()
+    story.start(0, concurrency=200)
+    story.connections([(1.0 + number / 100, 5.0) for number in range(200)])
+    picture = svg(story.records)
+    assert float(ET.fromstring(picture).get("viewBox", "").split()[3]) < 500
+    assert "  and 188 more: 1000 x 188" in text(story.records)
+
+
+def test_what_is_billed_at_the_right_edge_can_be_read():
+    story = Story()
+    story.start(0)
+    story.connections([(1.0, 2.0), (60.0, 60.1)])
+    tree = ET.fromstring(svg(story.records))
+    billed = [(float(e.get("x", "")), e.text or "") for e in tree.iter(f"{SVG}text") if "billed " in (e.text or "")]
+    assert [words for _, words in billed] == ["billed 1.000 s", "billed 0.100 s"]
+    assert all(x + 6 * len(words) <= float(tree.get("viewBox", "").split()[2]) for x, words in billed)
+
+
+def test_rows_are_used_again_when_they_are_free():
+    story = Story()
+    story.start(0)
+    story.connections([(1.0, 2.0), (1.5, 3.0), (2.0, 4.0)])
+    [lane] = scene(story.records).lanes
+    assert [bar.row for bar in lane.bars] == [0, 1, 0]
+
+
+def test_a_label_runs_into_nothing():
+    story = Story()
+    story.start(0)
+    story.connections([(1.0, 1.1), (1.3, 3.0), (3.2, 3.3), (6.0, 6.1)])
+    story.add(3.35, "instance.frozen", "c-1")
+    story.add(5.9, "instance.thawed", "c-1")
+    story.add(9.0, "instance.frozen", "c-1")
+    tree = ET.fromstring(svg(story.records))
+    labels = [(float(e.get("x", "")), e.text or "") for e in tree.iter(f"{SVG}text")
+              if e.text in ("1000", "frozen")][:4]                  # what follows is the legend
+    bars = [float(e.get("x", "")) for e in tree.iter(f"{SVG}rect") if e.get("class") == "conn"][:4]
+    assert [word for _, word in sorted(labels)] == ["1000", "1000", "frozen", "1000"]    # the first bar's: a tool tip
+    inside, behind, frozen, _ = (x for x, _ in sorted(labels))
+    assert bars[1] < inside < bars[2] < behind < frozen - 28 < bars[3] - 64
