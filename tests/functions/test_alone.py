@@ -15,12 +15,9 @@ from packaging.requirements import Requirement
 from ruamel.yaml import YAML
 from websockets.sync.client import connect
 
-from fclocal import Platform
-
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path.parent for path in (ROOT / "functions").glob("*/s.yaml"))
 PYTHON = [folder for folder in FOLDERS if (folder / "requirements.txt").exists()]
-NODE = [folder for folder in FOLDERS if folder not in PYTHON]
 PATIENCE = 30.0
 HANDSHAKE = (
     "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -155,17 +152,3 @@ def test_a_client_that_leaves_before_its_answers_is_no_error(name: str, start: C
             time.sleep(0.05)
     process.terminate()
     assert "Traceback" not in output(process)
-
-
-@pytest.mark.parametrize("folder", NODE, ids=named)
-def test_a_node_folder_serves_when_deployed_alone(folder: Path, tmp_path: Path, fc: Platform) -> None:
-    """Its port is written out in its code, so it runs on fclocal, which gives each instance a port of its own."""
-    from fclocal.testing import connect
-
-    copy = tmp_path / folder.name
-    shutil.copytree(folder, copy)
-    app = fc.deploy(copy)
-    with connect(app.url.replace("https", "wss")) as ws:
-        for message in ("good morning", bytes(range(256))):
-            ws.send(message)
-            assert ws.recv(timeout=10) == message

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 REQUEST_ID = "1-6566f0a1-12d63510-fecf237c590c"
-FOLDERS = ["01-echo"]
+FOLDERS = ["01-echo", "01-echo-node"]
 GOODBYE: dict[str, int] = {}
 SLOW = 30.0
 
@@ -35,6 +35,10 @@ class Process:
             env={"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1",
                  "FC_CUSTOM_LISTEN_PORT": str(self.port), "REDIS_URL": "redis://127.0.0.1:1/0"} | env,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def send_signal(self, number: int) -> None:
         self._process.send_signal(number)
@@ -82,8 +86,8 @@ class Process:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
-        assert self._process.stdout
-        self._process.stdout.close()
+        if self._process.stdout:
+            self._process.stdout.close()
 
 
 @pytest.fixture
@@ -109,7 +113,10 @@ def close_code(ws: ClientConnection) -> int:
 @pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])
 def test_a_wrong_port_is_one_clear_line(folder: str, port: str) -> None:
     process = Process(folder, FC_CUSTOM_LISTEN_PORT="", FC_SERVER_PORT=port)
-    code, output = process.finish()
+    try:
+        code, output = process.finish()
+    finally:
+        process.kill()
     assert code == 1
     [line] = output.splitlines()
     assert "port must be a number from 1 to 65535" in line and port in line and "FC_SERVER_PORT" in line
