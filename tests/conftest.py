@@ -1,7 +1,21 @@
 """Shared by all tests."""
 
+from pathlib import Path
+
 # hypothesis' pytest plugin imports it at the end of a run if no test did; on CPython 3.11 that late import can
 # fail with "AST constructor recursion depth mismatch", so it is imported here, early.
 import hypothesis  # noqa: F401
+import pytest
 
 pytest_plugins = ["fclocal.testing"]
+
+# Rules without processes, and the state of the repository: what a change breaks most often, in under a minute.
+FAST = ("core", "test_floors.py", "test_parity.py", "test_repo.py", "test_start.py", "notebooks/test_static.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the fast tests, so that `-m fast` selects them."""
+    here = Path(__file__).parent
+    for item in items:
+        if str(item.path.relative_to(here)).startswith(FAST) and not item.get_closest_marker("nightly"):
+            item.add_marker("fast")
