@@ -339,6 +339,8 @@ def install_from(folder):
     shutil.copytree(str(folder / "npm"), str(cache), dirs_exist_ok=True)
     os.environ.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=(folder / "wheels").as_uri(),
                       npm_config_cache=str(cache), npm_config_offline="true")
+    if (cache / "registry.txt").exists():
+        os.environ.update(npm_config_registry=(cache / "registry.txt").read_text("utf-8").strip())
 
 
 # The commands

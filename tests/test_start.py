@@ -318,7 +318,7 @@ def test_a_packed_folder_runs_the_tour_and_installs_node_packages_without_a_netw
     shutil.copytree(folder / "kit", tmp_path / "käse")
     start = f"{sys.executable} start.py --from {folder}"
     npm = "runpy.run_path('start.py')['install_npm_packages'](('functions/*',), required=True)"
-    script = f"ip link set lo up && {start} tour && npm_config_offline=true npm_config_cache=.npm-cache "
+    script = f"ip link set lo up && {start} tour && npm_config_offline=true npm_config_cache=$PWD/.npm-cache "
     script += f'{sys.executable} -c "import runpy; {npm}"'
     done = subprocess.run(["unshare", "-n", "sh", "-c", script], cwd=tmp_path / "käse", text=True,
                           capture_output=True, env={**os.environ, "LC_ALL": "C"})

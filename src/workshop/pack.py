@@ -140,14 +140,14 @@ def missing(wheels: Path, asked: Sequence[str], minor: int) -> list[str]:
 def _pip(command: str, *arguments: str) -> None:
     """Run `pip wheel` or `pip download` without dependencies and show its progress. Raises PackError."""
     words = [sys.executable, "-m", "pip", command, "--no-deps", "--no-input", "--progress-bar", "off", *arguments]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     output, count = [], 0
-    for line in process.stdout or ():
-        output.append(line.strip())
-        count += line.startswith("Collecting ")
-        if line.startswith("Collecting ") and count % 25 == 0:
-            _say(f"      {count} packages")
-    if process.wait() != 0:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout or ():
+            output.append(line.strip())
+            count += line.startswith("Collecting ")
+            if line.startswith("Collecting ") and count % 25 == 0:
+                _say(f"      {count} packages")
+    if process.returncode != 0:
         reason = next((line for line in output if line.startswith("ERROR:")), output[-1] if output else "")
         raise PackError(f"pip could not fetch the packages: {reason[:300]}. "
                         "Check the network and repeat the command.")
@@ -168,6 +168,9 @@ def fetch_npm(cache: Path) -> None:
             done = subprocess.run(words, cwd=scratch, capture_output=True, text=True)
         if done.returncode != 0:
             raise PackError(f"npm could not fetch the packages of {lock.parent.name}: {done.stderr.strip()[:300]}")
+    # npm finds a package in its cache by the address that it was fetched from.
+    registry = subprocess.run([npm, "config", "get", "registry"], capture_output=True, text=True, check=True).stdout
+    (cache / "registry.txt").write_text(registry, "utf-8")
     shutil.rmtree(cache / "_logs", ignore_errors=True)
 
 
