@@ -11,6 +11,7 @@ from workshop.checking.catalog import exercises, find
 from workshop.course.catalog import lessons
 from workshop.course.progress import catch_up, progress
 from workshop.errors import UserError
+from workshop.views import diagrams
 from workshop.workspace import root
 
 
@@ -43,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     add("progress", "where you stand", lambda given: progress())
     skip = add("catch-up", "make everything ready for a lesson", lambda given: catch_up(given.lesson))
     skip.add_argument("lesson", type=int)
-    add("build", "write exercises/ and solutions/ from their source", _build)
+    add("build", "write exercises/, solutions/ and notebooks/images/ from their source", _build)
     pages = add("render", "run lessons and write them as web pages", _render)
     pages.add_argument("lessons", type=int, nargs="*", metavar="LESSON", help="numbers; default: all")
     pages.add_argument("--to", default="build/lessons", help="folder, default build/lessons")
@@ -64,8 +65,8 @@ def _build(given: argparse.Namespace) -> None:
     for exercise in exercises().values():
         if saved := generation.keep(root(), exercise, time.strftime("%Y%m%d-%H%M%S")):
             print(f"kept {saved.relative_to(root()).as_posix()}")
-    changed = generation.write(root())
-    print("\n".join(f"wrote {path}" for path in changed) or "exercises/ and solutions/ are up to date")
+    changed = [*generation.write(root()), *diagrams.write(root() / "notebooks" / "images")]
+    print("\n".join(f"wrote {path}" for path in changed) or "Everything that is generated is up to date.")
 
 
 def _render(given: argparse.Namespace) -> None:

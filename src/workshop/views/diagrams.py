@@ -1,0 +1,327 @@
+"""Fixed diagrams: what cannot be recorded, drawn from text in this module.
+
+    files()           the name and the SVG text of each diagram in notebooks/images
+    write(folder)     write those that differ
+
+`workshop build` writes them; a test compares the files in the repository with what this module draws. Each diagram
+has a title that serves as alternative text, follows the theme of the page, and uses no font or file from elsewhere.
+"""
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+LESSONS = ("Echo server", "HTTP trigger", "https to wss", "Keep alive", "Reconnect", "Billing", "Chat on Redis",
+           "Errors", "Go live")
+
+# One palette for all diagrams: the first colour in a light page, the second in a dark one.
+STYLE = """
+svg{color-scheme:light dark;font:14px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+.page{fill:light-dark(#fff,#16181d)}
+.ink{fill:light-dark(#1b1f24,#e6e8eb)}.dim{fill:light-dark(#59636e,#9aa4af);font-size:12px}
+.head{font-weight:600}.mono{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:12.5px}
+.box{fill:light-dark(#f3f6fa,#20252c);stroke:light-dark(#9fb0c3,#56636f)}
+.busy{fill:light-dark(#dcebfb,#1d3a57);stroke:light-dark(#5b8fc9,#5d93cc)}
+.rest{fill:light-dark(#e4e8ee,#2a3038);stroke:light-dark(#9fb0c3,#56636f);stroke-dasharray:4 3}
+.good{fill:light-dark(#ddf3e4,#173a26);stroke:light-dark(#2f8f5b,#56b884)}
+.line{stroke:light-dark(#59636e,#aab4c0);fill:none;stroke-width:2}
+.data{stroke:light-dark(#0b5fb3,#6cb1ff);fill:none;stroke-width:2}
+.redis{stroke:light-dark(#8a1f7a,#e58fd6);fill:none;stroke-width:2}
+.cut{stroke:light-dark(#b3261e,#ff8a80);fill:none;stroke-width:2}
+.cutink{fill:light-dark(#b3261e,#ff8a80)}.dataink{fill:light-dark(#0b5fb3,#6cb1ff)}
+.goodink{fill:light-dark(#1d7a48,#6fd09a)}
+.badge{fill:light-dark(#0b5fb3,#6cb1ff)}.number{fill:light-dark(#fff,#10141a);font-weight:700;font-size:13px}
+.lit{fill:none;stroke:light-dark(#c25700,#ffb25c);stroke-width:3}.litbadge{fill:light-dark(#c25700,#ffb25c)}
+"""
+
+
+class Drawing:
+    """Collects elements; `svg()` returns the whole picture. Lengths in pixels."""
+
+    def __init__(self, width: int, height: int, title: str) -> None:
+        self.width, self.height, self.title = width, height, title
+        self._parts: list[str] = []
+
+    def text(self, x: float, y: float, words: str, style: str = "ink", anchor: str = "middle") -> None:
+        self._parts.append(f'<text class="{style}" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(words)}</text>')
+
+    def heading(self, x: float, y: float, head: str, note: str) -> None:
+        """A heading with a dim note behind it."""
+        self._parts.append(f'<text class="ink head" x="{x:g}" y="{y:g}">{escape(head)}'
+                           f'<tspan class="dim" dx="10" font-weight="400">{escape(note)}</tspan></text>')
+
+    def box(self, x: float, y: float, width: float, height: float, style: str = "box", *, radius: float = 8) -> None:
+        self._parts.append(
+            f'<rect class="{style}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}"/>'
+        )
+
+    def labelled(
+        self, x: float, y: float, width: float, height: float, head: str, *lines: str, style: str = "box"
+    ) -> None:
+        """A box with a heading and dim lines, centred."""
+        self.box(x, y, width, height, style)
+        top = y + height / 2 - 8.5 * len(lines) + 5
+        self.text(x + width / 2, top, head, "ink head")
+        for number, line in enumerate(lines, 1):
+            self.text(x + width / 2, top + 17 * number, line, "dim")
+
+    def arrow(
+        self, points: tuple[float, ...], style: str = "line", *, both: bool = False, dashed: bool = False
+    ) -> None:
+        """A line through points x1, y1, x2, y2, ... with a head at its end, or at both ends."""
+        pairs = " ".join(f"{x:g},{y:g}" for x, y in zip(points[::2], points[1::2], strict=True))
+        extra = ' stroke-dasharray="5 4"' if dashed else ""
+        start = f' marker-start="url(#{style})"' if both else ""
+        self._parts.append(f'<polyline class="{style}" points="{pairs}" marker-end="url(#{style})"{start}{extra}/>')
+
+    def stroke(self, x1: float, y1: float, x2: float, y2: float, style: str = "line", dashed: bool = False) -> None:
+        extra = ' stroke-dasharray="5 4"' if dashed else ""
+        self._parts.append(f'<line class="{style}" x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}"{extra}/>')
+
+    def cross(self, x: float, y: float, size: float = 7) -> None:
+        self.stroke(x - size, y - size, x + size, y + size, "cut")
+        self.stroke(x - size, y + size, x + size, y - size, "cut")
+
+    def badge(self, x: float, y: float, number: str, style: str = "badge") -> None:
+        self._parts.append(f'<circle class="{style}" cx="{x:g}" cy="{y:g}" r="12"/>')
+        self.text(x, y + 4.5, number, "number")
+
+    def svg(self) -> str:
+        markers = "".join(
+            f'<marker id="{style}" viewBox="0 0 8 8" refX="6.5" refY="4" markerWidth="8" markerHeight="8" '
+            f'markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path class="{style}" style="stroke-width:1" '
+            f'fill="context-stroke" d="M1,1L7,4L1,7Z"/></marker>'
+            for style in ("line", "data", "redis", "cut")
+        )
+        body = "\n".join(self._parts)
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" width="{self.width}" '
+            f'height="{self.height}" role="img" aria-labelledby="title">\n'
+            f'<title id="title">{escape(self.title)}</title>\n'
+            f"<style>{STYLE}</style>\n<defs>{markers}</defs>\n"
+            f'<rect class="page" width="{self.width}" height="{self.height}" rx="6"/>\n{body}\n</svg>\n'
+        )
+
+
+def files() -> Iterator[tuple[str, str]]:
+    """Yield (file name, SVG text) of each fixed diagram."""
+    yield "map.svg", system_map()
+    for lesson in range(1, 10):
+        yield f"map-{lesson:02}.svg", system_map(lesson)
+    yield "polling-and-websocket.svg", polling_and_websocket()
+    yield "trigger-stages.svg", trigger_stages()
+    yield "two-lives.svg", two_lives()
+    yield "alias-and-versions.svg", alias_and_versions()
+
+
+# Where each lesson's subject is on the map: the box or line that it concerns, as x, y, width, height, and its badge.
+_PLACES = {
+    1: ((692, 24, 168, 74), (692, 24)),
+    2: ((424, 50, 186, 64), (424, 50)),
+    3: ((20, 88, 152, 92), (20, 88)),
+    4: ((228, 88, 134, 92), (228, 88)),
+    5: ((172, 118, 56, 32), (200, 112)),
+    6: ((692, 206, 168, 62), (692, 206)),
+    7: ((916, 88, 120, 92), (916, 88)),
+    8: ((424, 118, 186, 44), (610, 140)),
+    9: ((424, 166, 186, 52), (424, 214)),
+}
+_ABOUT = {
+    0: "the whole system",
+    1: "the instance that runs your echo server",
+    2: "the HTTP trigger at the gateway",
+    3: "the client and its wss URL",
+    4: "the network between client and gateway",
+    5: "the connection that the client opens again",
+    6: "the frozen instance and the bill",
+    7: "Redis, which connects the instances",
+    8: "the gateway, which answers with errors",
+    9: "versions and alias at the gateway",
+}
+
+
+def system_map(lesson: int = 0) -> str:
+    """Draw the system with each lesson's number at its place; with `lesson`, smaller and with that place lit."""
+    title = (
+        "Map of the system. A client reaches the gateway through the network. The HTTP trigger at the gateway passes "
+        "connections to instances of your program. The instances share messages through Redis. "
+    )
+    title += "Numbers 1 to 9 mark what each lesson is about." if not lesson else f"Lesson {lesson}: {_ABOUT[lesson]}."
+    draw = Drawing(1060, 366 if not lesson else 292, title)
+    draw.labelled(20, 88, 152, 92, "client", "browser, Python,", "Node.js")
+    draw.labelled(228, 88, 134, 92, "network", "NAT, proxies,", "load balancers")
+    draw.box(416, 24, 202, 244)
+    draw.text(517, 43, "gateway", "ink head")
+    draw.labelled(424, 50, 186, 64, "HTTP trigger", "method, signature, token", style="busy")
+    draw.text(517, 145, "time limit, throttling", "dim")
+    draw.labelled(424, 166, 186, 52, "alias and versions", "which code answers", style="box")
+    draw.text(517, 250, "one URL for https and wss", "dim")
+    draw.labelled(692, 24, 168, 74, "instance", "your program, port 9000", "2 connections", style="busy")
+    draw.labelled(692, 115, 168, 74, "instance", "your program, port 9000", "1 connection", style="busy")
+    draw.labelled(692, 206, 168, 62, "instance", "frozen: billed little", style="rest")
+    draw.labelled(916, 88, 120, 92, "Redis", "what must survive", "an instance")
+    draw.arrow((172, 134, 226, 134), "data", both=True)
+    draw.arrow((362, 134, 414, 134), "data", both=True)
+    for y in (54, 68, 152):
+        draw.arrow((618, 134 if y != 152 else 142, 690, y), "data", both=True)
+    draw.arrow((860, 61, 914, 116), "redis", both=True)
+    draw.arrow((860, 152, 914, 146), "redis", both=True)
+    if lesson:
+        (x, y, width, height), badge = _PLACES[lesson]
+        draw.box(x - 3, y - 3, width + 6, height + 6, "lit", radius=10)
+        draw.badge(*badge, str(lesson), "litbadge")
+        draw.text(20, 284, f"Lesson {lesson}: {_ABOUT[lesson]}", "ink head", "start")
+        return draw.svg()
+    for number, (_, badge) in _PLACES.items():
+        draw.badge(*badge, str(number))
+    for number, name in enumerate(LESSONS, 1):
+        x, y = 32 + 208 * ((number - 1) % 5), 308 + 32 * ((number - 1) // 5)
+        draw.badge(x, y, str(number))
+        draw.text(x + 20, y + 5, name, "ink", "start")
+    return draw.svg()
+
+
+def polling_and_websocket() -> str:
+    """Draw a page that asks every two seconds above a page with one open connection."""
+    draw = Drawing(1060, 392, (
+        "Two timelines of ten seconds. Above, polling: the page asks every two seconds, five of six answers are empty, "
+        "and a bus that arrives at second 4.3 is shown at second 6. Below, a WebSocket: the page opens one connection, "
+        "and the bus is shown at second 4.3."
+    ))
+    left, scale = 150, 80
+
+    def lanes(top: float, name: str, note: str) -> None:
+        draw.heading(24, top - 26, name, note)
+        draw.text(138, top + 5, "page", "ink", "end")
+        draw.text(138, top + 85, "server", "ink", "end")
+        draw.stroke(left, top, left + 10.8 * scale, top)
+        draw.stroke(left, top + 80, left + 10.8 * scale, top + 80)
+
+    lanes(62, "Polling", "the page asks again and again, and the server can only answer")
+    for second in range(0, 11, 2):
+        x = left + second * scale
+        news = second == 6
+        draw.arrow((x, 62, x + 22, 141), "line")
+        draw.arrow((x + 26, 141, x + 48, 63), "data" if news else "line")
+        draw.text(x + 8, 131, "?", "dim")
+        draw.text(x + 46, 104, "bus 12!" if news else "no", "dataink head" if news else "dim", "start")
+    lanes(238, "WebSocket", "one connection stays open, and both sides send at any moment")
+    draw.arrow((left, 238, left + 22, 317), "line")
+    draw.arrow((left + 26, 317, left + 48, 239), "line")
+    draw.text(left + 54, 282, "open once", "dim", "start")
+    draw.box(left + 48, 232, 10.8 * scale - 48, 12, "busy", radius=4)
+    draw.box(left + 48, 312, 10.8 * scale - 48, 12, "busy", radius=4)
+    bus = left + 4.3 * scale
+    draw.stroke(bus, 142, bus, 362, "cut", dashed=True)
+    draw.text(bus + 8, 186, "second 4.3: bus 12 arrives", "cutink", "start")
+    draw.arrow((bus, 311, bus + 12, 246), "data")
+    draw.text(bus + 18, 284, "bus 12! after milliseconds", "dataink head", "start")
+    draw.text(left + 6 * scale + 46, 121, "1.7 s late", "cutink", "start")
+    for second in range(0, 11):
+        draw.text(left + second * scale, 356, f"{second} s", "dim")
+    words = "1,000 open pages: 500 requests a second above, none below while nothing happens."
+    draw.text(24, 380, words, "ink", "start")
+    return draw.svg()
+
+
+_STAGES = (
+    ("form", "is the head within", "the limits?", "400"),
+    ("trigger", "does the function", "have one?", "404"),
+    ("public URL", "is it enabled?", "", "403"),
+    ("method", "is it allowed? GET", "for a WebSocket", "403"),
+    ("authentication", "is the signature or", "the token valid?", "400, 403"),
+    ("capacity", "can an instance", "take the request?", "429, 503"),
+)
+
+
+def trigger_stages() -> str:
+    """Draw the stages that a request passes at the trigger, each with the status that it answers with."""
+    draw = Drawing(1060, 250, (
+        "The stages of a request at the HTTP trigger, from left to right: size and form, trigger, public URL, method, "
+        "authentication, capacity. A request that fails a stage is answered there with 400, 404, 403, 403, 400 or 403, "
+        "429 or 503. A request that passes all of them starts your program."
+    ))
+    step, width = 148, 128
+    draw.text(16, 30, "request", "ink head", "start")
+    draw.arrow((44, 36, 44, 57), "data")
+    for number, (name, *notes, status) in enumerate(_STAGES):
+        x = 16 + step * number
+        draw.labelled(x, 60, width, 72, name, *filter(None, notes))
+        draw.arrow((x + width, 96, x + step - 2, 96), "data")
+        draw.arrow((x + width / 2, 132, x + width / 2, 176), "cut")
+        draw.text(x + width / 2, 198, status, "cutink head")
+    x = 16 + step * len(_STAGES)
+    draw.labelled(x, 56, 140, 80, "your program", "runs, and is billed", style="good")
+    words = "A rejected request is answered at its stage: your program does not run and nothing is billed."
+    draw.text(16, 232, words, "dim", "start")
+    return draw.svg()
+
+
+def two_lives() -> str:
+    """Draw the two lives of a connection: an HTTP request until the 101, a WebSocket afterwards."""
+    draw = Drawing(1060, 300, (
+        "The two lives of a connection. Before the handshake is complete it is an HTTP request: errors are status "
+        "codes such as 403, 412, 429 or 503, and the platform answers. After 101 it is a WebSocket: errors are close "
+        "codes such as 1006 or 1011, and the cause is in your program or its log."
+    ))
+    draw.box(20, 50, 420, 150)
+    draw.box(520, 50, 520, 150, "busy")
+    draw.text(230, 36, "first life: an HTTP request", "ink head")
+    draw.text(780, 36, "second life: a WebSocket", "ink head")
+    draw.text(230, 82, "Errors are status codes", "ink")
+    draw.text(230, 112, "400   403   404   412   429   500   502   503", "ink mono")
+    draw.text(230, 146, "The platform answers, usually before", "dim")
+    draw.text(230, 163, "your program runs. Read the body: Code, Message.", "dim")
+    draw.text(780, 82, "Errors are close codes", "ink")
+    draw.text(780, 112, "1000   1001   1006   1008   1009   1011", "ink mono")
+    draw.text(780, 146, "Your program, a time limit or the network ends it.", "dim")
+    draw.text(780, 163, "Read the log of the function.", "dim")
+    draw.arrow((440, 125, 518, 125), "data")
+    draw.text(479, 108, "101", "dataink head")
+    draw.text(479, 146, "handshake", "dim")
+    draw.text(479, 162, "complete", "dim")
+    draw.text(230, 224, "The client's library raises InvalidStatus.", "ink")
+    draw.text(780, 224, "The client's library raises ConnectionClosed.", "ink")
+    draw.text(230, 246, "A browser shows only 1006.", "dim")
+    draw.text(780, 246, "A browser's close event has the code.", "dim")
+    draw.stroke(20, 270, 440, 270)
+    draw.stroke(520, 270, 1040, 270, "data")
+    draw.text(230, 290, "T0: request sent", "dim")
+    draw.text(780, 290, "billed while it is open", "dim")
+    return draw.svg()
+
+
+def alias_and_versions() -> str:
+    """Draw an alias that points to one version and sends a part of the connections to another."""
+    draw = Drawing(1060, 300, (
+        "A trigger points to the alias prod. The alias sends 90 percent of new connections to version 1 and 10 percent "
+        "to version 2. LATEST is the code that you change; publishing it makes a version that never changes."
+    ))
+    draw.labelled(20, 110, 140, 72, "HTTP trigger", "qualifier: prod")
+    draw.labelled(240, 110, 150, 72, "alias prod", "a name you move", style="busy")
+    draw.labelled(560, 40, 190, 72, "version 1", "never changes", "the code of last week", style="good")
+    draw.labelled(560, 180, 190, 72, "version 2", "never changes", "the canary", style="good")
+    draw.labelled(850, 180, 190, 72, "LATEST", "changes with each deploy", style="rest")
+    draw.arrow((160, 146, 238, 146), "data")
+    draw.arrow((390, 138, 558, 78), "data")
+    draw.arrow((390, 154, 558, 214), "data", dashed=True)
+    draw.text(462, 92, "90 %", "dataink head")
+    draw.text(462, 208, "10 %", "dataink head")
+    draw.arrow((850, 216, 752, 216), "line")
+    draw.text(801, 206, "publish", "dim")
+    words = "Only new connections follow the alias. A connection that is open stays with its version until it ends."
+    draw.text(20, 280, words, "ink", "start")
+    return draw.svg()
+
+
+
+def write(folder: Path) -> list[str]:
+    """Write the diagrams that differ from the files in the folder; return their paths."""
+    changed = [folder / name for name, svg in files() if not _same(folder / name, svg)]
+    for path in changed:
+        path.write_text(dict(files())[path.name], "utf-8")
+    return [str(path) for path in changed]
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text("utf-8") == text
