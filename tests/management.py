@@ -24,7 +24,7 @@ from Tea.exceptions import TeaException
 
 from fclocal.core.clock import SystemClock
 from fclocal.core.lifecycle import State
-from fclocal.core.model import Revision
+from fclocal.core.model import Certificate, Revision
 from fclocal.core.request import Entry
 from fclocal.edge.control import management_app
 from fclocal.runtime.journal import Journal
@@ -47,6 +47,7 @@ class FakePorts:
 
     def __init__(self, taken: set[int] | None = None) -> None:
         self.open_ports: dict[Entry, int] = {}
+        self.certificates: dict[Entry, Certificate | None] = {}
         self.taken = taken or set()
 
     async def open(self, entry: Entry, preferred: int | None) -> int:
@@ -57,6 +58,9 @@ class FakePorts:
 
     async def close(self, entry: Entry) -> None:
         del self.open_ports[entry]
+
+    def certify(self, entry: Entry, certificate: Certificate | None) -> None:
+        self.certificates[entry] = certificate
 
 
 class FakeEngine:

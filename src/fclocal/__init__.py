@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fclocal.client.platform import App, Bill, Platform, attach, start
+    from fclocal.client.app import App
+    from fclocal.client.platform import Bill, Platform, attach, start
     from fclocal.client.signing import sign
     from fclocal.core.errors import FcError
     from fclocal.core.records import Record
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["App", "Bill", "FcError", "Platform", "Record", "attach", "sign", "start"]
 
 # Resolved on first use: the platform's own processes import this package too and need none of the client.
-_HOMES = {"FcError": "fclocal.core.errors", "Record": "fclocal.core.records",
+_HOMES = {"App": "fclocal.client.app", "FcError": "fclocal.core.errors", "Record": "fclocal.core.records",
           "sign": "fclocal.client.signing"}
 
 

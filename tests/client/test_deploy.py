@@ -4,11 +4,14 @@ import io
 import json
 import os
 import shutil
+import ssl
 import stat
 import zipfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import trustme
 from alibabacloud_fc20230330 import models
 from alibabacloud_fc20230330.client import Client
 from alibabacloud_tea_openapi.models import Config
@@ -110,6 +113,21 @@ def test_what_is_no_file_is_refused(folder):
         pack(folder / "code")
 
 
+@pytest.mark.parity("api.fcignore")
+def test_leaving_out_the_certificate_authorities_is_noticed(fc, folder):
+    code = folder / "code"
+    (code / "certifi").mkdir()
+    for name in ("certifi/cacert.pem", "private.pem"):
+        (code / name).write_text("PEM")
+    (code / ".fcignore").write_text("*.pem\n")
+    (app,) = deploy(fc.sdk, folder, overrides={})
+    assert [notice for notice in app.notices if "certifi/cacert.pem" in notice and "/*.pem" in notice]
+    (code / ".fcignore").write_text("/*.pem\n")
+    (app,) = deploy(fc.sdk, folder, overrides={})
+    assert app.notices == ()
+    assert list(entries(pack(code))) == [".fcignore", "certifi/cacert.pem", "main.py"]
+
+
 # What is refused before anything is sent; the client is never used
 
 def refused(folder: Path, expected: str, **overrides) -> str:
@@ -160,7 +178,7 @@ def test_a_second_deployment_changes_only_what_differs(fc, folder):
         return made
 
     first = again()
-    assert greeting(first.triggers["http"]) == "hello"
+    assert greeting(first.urls["http"]) == "hello"
     begin, written = generation(), fc.status()["journal"]
     assert again() == first
     assert generation() == begin
@@ -169,7 +187,7 @@ def test_a_second_deployment_changes_only_what_differs(fc, folder):
     (folder / "code" / "main.py").write_text(MAIN.replace('"hello"', '"hello again"'))
     assert again() == first
     assert generation() == begin + 1
-    assert greeting(first.triggers["http"]) == "hello again"
+    assert greeting(first.urls["http"]) == "hello again"
     assert again(timeout=11) == first
     assert generation() == begin + 2
     assert fc.sdk.get_function("hello", models.GetFunctionRequest()).body.timeout == 11
@@ -186,7 +204,7 @@ def test_a_second_deployment_changes_only_what_differs(fc, folder):
 def test_a_zip_is_deployed_as_it_is(fc, folder):
     (folder / "made.zip").write_bytes(pack(folder / "code"))
     (made,) = deploy(fc.sdk, folder, overrides={"code": "made.zip"})
-    assert greeting(made.triggers["http"]) == "hello"
+    assert greeting(made.urls["http"]) == "hello"
     (folder / "made.zip").write_text("no zip")
     assert "not a sound zip" in refused(folder, "CodeInvalid", code="made.zip")
 
@@ -200,9 +218,9 @@ def test_everything_an_s_yaml_may_ask_for(fc, folder):
     first, second = deploy(fc.sdk, folder, overrides={})
     assert (first.name, second.name) == ("hello", "second")
     wire = first.wire()
-    assert wire["triggers"] == [{"triggerName": "http", "url": first.triggers["http"]}]
+    assert wire["triggers"] == [{"triggerName": "http", "url": first.urls["http"]}]
     assert wire["customDomains"][0]["domainName"] == "hello.example.com"
-    assert greeting(wire["customDomains"][0]["url"]) == greeting(second.triggers["http"]) == "hello"
+    assert greeting(wire["customDomains"][0]["url"]) == greeting(second.urls["http"]) == "hello"
     assert fc.sdk.get_concurrency_config("hello").body.reserved_concurrency == 7
     wait_for(fc, "instance.starting", function="hello", why="minimum")
     written = fc.status()["journal"]
@@ -212,6 +230,49 @@ def test_everything_an_s_yaml_may_ask_for(fc, folder):
     remove(fc.sdk, "hello")
     assert [f["functionName"] for f in fc.status()["functions"]] == ["second"]
     assert fc.status()["customDomains"] == []
+
+
+def pem(name: str) -> tuple[str, str]:
+    """A certificate and a private key of an authority that fclocal does not know."""
+    leaf = trustme.CA().issue_cert(name)
+    return leaf.cert_chain_pems[0].bytes().decode(), leaf.private_key_pem.bytes().decode()
+
+
+def served(url: str) -> str:
+    """The certificate that a port serves."""
+    return ssl.get_server_certificate((urlsplit(url).hostname, urlsplit(url).port))
+
+
+@pytest.mark.parity("domain.certificate")
+def test_a_domain_serves_the_certificate_of_s_yaml(platform_factory, folder):
+    fc = platform_factory()
+    certificate, key = pem("ws.example.com")
+    (folder / "tls").mkdir()
+    (folder / "tls" / "cert.pem").write_text(certificate)
+    (folder / "s.yaml").write_text(S_YAML + """\
+      customDomain:
+        domainName: ws.example.com
+        protocol: HTTPS
+        certConfig: { certName: mine, certificate: tls/cert.pem, privateKey: tls/key.pem }
+""")
+    (app,) = deploy(fc.sdk, folder, overrides={})
+    assert "'tls/key.pem' cannot be read" in app.notices[0] and len(app.notices) == 1
+    url = app.domains["ws.example.com"]
+    assert served(url) != certificate and served(url) == served(app.url)
+    (folder / "tls" / "key.pem").write_text(key)
+    (app,) = deploy(fc.sdk, folder, overrides={})
+    assert app.notices == () and served(url) == certificate and served(app.url) != certificate
+    written = fc.status()["journal"]
+    deploy(fc.sdk, folder, overrides={})
+    assert "domain.changed" not in {record.kind for record in fc.events(written)}
+    got = fc.sdk.get_custom_domain("ws.example.com").body.cert_config
+    assert (got.cert_name, got.certificate, got.private_key) == ("mine", certificate, None)
+    fc.stop()
+    again = platform_factory()
+    assert served(again.status()["customDomains"][0]["url"]) == certificate
+    (folder / "tls" / "cert.pem").write_text(pem("ws.example.com")[0])
+    with pytest.raises(FcError, match=r"certConfig.privateKey: does not belong to the certificate"):
+        deploy(again.sdk, folder, overrides={})
 
 
 @pytest.mark.parity("api.deploy-qualifier")
@@ -232,8 +293,8 @@ def test_a_trigger_may_name_an_alias_that_exists(fc, folder):
     fc.sdk.create_alias("hello", models.CreateAliasRequest(
         body=models.CreateAliasInput(alias_name="prod", version_id=version)))
     (made,) = deploy(fc.sdk, folder, overrides={})
-    assert list(made.triggers) == ["http", "prod"]
-    assert greeting(made.triggers["prod"]) == "hello"
+    assert list(made.urls) == ["http", "prod"]
+    assert greeting(made.urls["prod"]) == "hello"
 
 
 def test_what_the_other_side_refuses_is_told_in_one_line(fc, folder):

@@ -206,12 +206,10 @@ def test_a_file_that_explodes_is_refused():
 
 
 NOT_EMULATED = [
-    (props("logConfig: auto"), "logConfig", 15),
-    (props("vpcConfig: { vpcId: x }"), "vpcConfig", 15),
+    (props("nasConfig: auto"), "nasConfig", 15),
     (props("asyncInvokeConfig: {}"), "asyncInvokeConfig", 15),
-    (props("tags: []"), "tags", 15),
     (props("scalingConfig:\n  minInstances: 1\n  residentPoolId: x"), "residentPoolId", 17),
-    (props("customDomain:\n  domainName: auto\n  certConfig: {}"), "customDomain.certConfig", 17),
+    (props("customDomain:\n  domainName: auto\n  tlsConfig: {}"), "customDomain.tlsConfig", 17),
     (HEAD + "      layers: [a]\n" + TRIGGER, "layers", 15),
     (HEAD + TRIGGER.replace("            methods", "            corsConfig: {}\n            methods"),
      "triggerConfig.corsConfig", 19),
@@ -228,6 +226,72 @@ def test_fields_that_are_not_emulated_are_errors_or_warnings(text, field, line):
     assert error.message == f"fclocal does not emulate '{field} (s.yaml line {line})'"
     found = parse(text, loose=True)
     assert found.warnings == (f"{field} (s.yaml line {line}) is not emulated and was left out",)
+
+
+@pytest.mark.parity("api.manifest-notices")
+@pytest.mark.parametrize(("field", "value", "says"), [
+    ("role", "acs:ram::123:role/fc", "credentials"),
+    ("logConfig", "auto", "`fclocal logs`"),
+    ("logConfig", "{ project: p, logstore: l, enableRequestMetrics: true }", "Simple Log Service"),
+    ("vpcConfig", "{ vpcId: v, vSwitchIds: [s], securityGroupId: g }", "this machine's network"),
+    ("tags", "[{ key: team, value: web }]", "cost allocation"),
+])
+def test_props_that_a_complete_file_needs_are_left_out_with_a_notice(field, value, says):
+    found = parse(props(f"{field}: {value}"))
+    (notice,) = found.notices
+    assert notice.startswith(f"{field} (s.yaml line 15): on the service, ") and says in notice
+    assert found.warnings == () and field not in found.resources[0].function
+    assert parse(HEAD).notices == ()
+
+
+def test_a_complete_file_for_production_needs_no_loose():
+    found = parse(props("""\
+        description: echo
+        role: acs:ram::123:role/fc
+        logConfig: { project: p, logstore: l, enableRequestMetrics: true, logBeginRule: None }
+        vpcConfig: { vpcId: v, vSwitchIds: [s], securityGroupId: g }
+        customRuntimeConfig:
+          command: [python3, main.py]
+          port: 9000
+          healthCheckConfig: { httpGetUrl: /healthz, periodSeconds: 10, timeoutSeconds: 1, failureThreshold: 3,
+                               initialDelaySeconds: 0, successThreshold: 1 }
+        instanceLifecycleConfig: { preStop: { handler: index.preStop, timeout: 10 } }
+        """))
+    assert [notice.partition(" ")[0] for notice in found.notices] == ["role", "logConfig", "vpcConfig"]
+    assert found.resources[0].function["instanceLifecycleConfig"]["preStop"]["timeout"] == 10
+
+
+DOMAIN = "customDomain:\n  domainName: ws.example.com\n  protocol: HTTPS\n  certConfig: "
+
+
+@pytest.mark.parity("domain.certificate")
+def test_a_certificate_of_a_domain_is_taken_or_noticed():
+    given = parse(props(DOMAIN + "{ certName: c, certificate: '-----BEGIN', privateKey: tls/key.pem }"))
+    assert given.notices == () and given.resources[0].domains[0]["certConfig"] == {
+        "certName": "c", "certificate": "-----BEGIN", "privateKey": "tls/key.pem"}
+    for config, says in (("{}", "none is given"), ("{ certName: c }", "none is given"),
+                         ("{ certId: '7' }", "Certificate Management Service"),
+                         ("{ certificate: \"${env('CERT', '')}\", privateKey: k }", "none is given"),
+                         ("{ certificate: 'oss://a/b/c', privateKey: k }", "not on this machine")):
+        found = parse(props(DOMAIN + config))
+        (notice,) = found.notices
+        assert notice.startswith("customDomain.certConfig (s.yaml line 18): ") and notice.endswith(says), notice
+        assert "certConfig" not in found.resources[0].domains[0]
+    for config, says in (("{ certifcate: x }", "unknown field 'certifcate'"), ("auto", "'certConfig' must be a map"),
+                         ("{ certificate: ../c.pem, privateKey: k }", "certificate '../c.pem' must be a relative")):
+        assert says in refused(props(DOMAIN + config)).message
+
+
+@pytest.mark.parity("redis.url")
+@pytest.mark.parametrize(("url", "noticed"), [
+    ("redis://redis.internal:6379/0", True), ("redis://user:secret@10.0.0.1", True), ("", True), ("redis://[", True),
+    ("redis://localhost:6379/0", False), ("redis://:secret@127.0.0.1:6399", False), ("redis://[::1]:6379", False),
+])
+def test_a_redis_url_that_is_replaced_is_noticed(url, noticed):
+    found = parse(props(f"environmentVariables: {{ REDIS_URL: '{url}' }}"))
+    assert len(found.notices) == noticed
+    assert all(notice.startswith("environmentVariables.REDIS_URL (s.yaml line 15): ") for notice in found.notices)
+    assert "secret" not in "".join(found.notices)
 
 
 @pytest.mark.parametrize(("text", "field"), [

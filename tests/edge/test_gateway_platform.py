@@ -12,7 +12,7 @@ import websockets
 from playwright.sync_api import sync_playwright
 from websockets.asyncio.client import connect
 
-from fclocal.client.platform import App, Platform
+from fclocal import App, Platform
 from fclocal.testing import wait_for
 
 ECHO = Path(__file__).parents[2] / "functions" / "01-echo"

@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import ssl
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -13,7 +15,7 @@ from awaited import awaited
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError
 
-from fclocal import Platform
+from fclocal import App, Platform
 from fclocal.core.errors import FcError
 from fclocal.runtime.redis_server import RedisServer, find_program
 
@@ -122,8 +124,11 @@ def test_it_ends_when_the_platform_is_killed(fc: Platform) -> None:
 
 
 @pytest.mark.parity("redis.url", "redis.kit")
-def test_a_function_that_declares_redis_url_gets_the_kits(fc: Platform, tmp_path: Path) -> None:
-    (tmp_path / "s.yaml").write_text("""
+def test_a_function_that_declares_redis_url_gets_the_kits_unless_it_names_this_machine(
+        fc: Platform, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "env"
+    folder.mkdir()
+    (folder / "s.yaml").write_text("""
 edition: 3.0.0
 name: env
 resources:
@@ -139,7 +144,7 @@ resources:
       triggers:
         - {triggerName: http, triggerType: http, triggerConfig: {methods: [GET], authType: anonymous}}
 """)
-    (tmp_path / "main.py").write_text("""
+    (folder / "main.py").write_text("""
 import os
 from http.server import BaseHTTPRequestHandler, HTTPServer
 class Show(BaseHTTPRequestHandler):
@@ -149,11 +154,14 @@ class Show(BaseHTTPRequestHandler):
         self.wfile.write(body)
 HTTPServer(("0.0.0.0", int(os.environ["FC_SERVER_PORT"])), Show).serve_forever()
 """)
-    import ssl
-    import urllib.request
+    def seen(app: App) -> str:
+        context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+        with urllib.request.urlopen(app.url, timeout=10, context=context) as answer:
+            return str(answer.read().decode())
 
-    app = fc.deploy(tmp_path)
-    context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
-    with urllib.request.urlopen(app.url, timeout=10, context=context) as answer:
-        assert answer.read().decode() == fc.redis()
+    assert seen(fc.deploy(folder)) == fc.redis()
+    assert "notice: environmentVariables.REDIS_URL" in capsys.readouterr().out
     assert fc.status()["redis"]
+    own = "redis://:word@127.0.0.1:6399/2"
+    assert seen(fc.deploy(folder, **{"environmentVariables.REDIS_URL": own})) == own
+    assert "REDIS_URL" not in capsys.readouterr().out

@@ -178,9 +178,10 @@ def _deploy(given: Arguments) -> None:
     overrides = dict(parse_override(text) for text in given.set)
     with platform.detaching(_attached(given)) as fc:
         made = deploy(fc.sdk, given.folder, overrides=overrides, loose=given.loose)
-    for one in made:
-        for warning in one.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+    for warning in made[0].warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    for notice in made[0].notices:
+        print(f"notice: {notice}", file=sys.stderr)
     wires = [one.wire() for one in made]
     if given.json:
         _print_json(wires[0] if len(wires) == 1 else wires)

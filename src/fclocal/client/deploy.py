@@ -12,7 +12,7 @@ import os
 import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from Tea.exceptions import TeaException  # type: ignore[import-untyped]
 
+from fclocal.client.app import App
 from fclocal.core import manifest
 from fclocal.core.errors import KINDS, FcError
 from fclocal.core.manifest import Resource
@@ -36,34 +37,19 @@ _MOMENT = (1980, 1, 1, 0, 0, 0)  # the zip's earliest; the same content must giv
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Deployed:
-    """What a deployment of one resource led to: URLs by trigger name and by domain name."""
-
-    name: str
-    triggers: dict[str, str]
-    domains: dict[str, str]
-    warnings: tuple[str, ...] = ()
-
-    def wire(self) -> dict[str, Any]:
-        """The JSON of `fclocal deploy --json`."""
-        return {
-            "functionName": self.name,
-            "triggers": [{"triggerName": name, "url": url} for name, url in self.triggers.items()],
-            "customDomains": [{"domainName": name, "url": url} for name, url in self.domains.items()],
-        }
-
-
-def deploy(client: Client, folder: Path, *, overrides: Mapping[str, Any], loose: bool = False) -> list[Deployed]:
+def deploy(client: Client, folder: Path, *, overrides: Mapping[str, Any], loose: bool = False) -> list[App]:
     """Deploy every resource of the s.yaml in `folder`, in its order.
 
     `overrides` are put over the props of each. All files are read and checked before the first call. Raises FcError:
     what is wrong with the file or the folder, or RemoteError with what the other side refused.
     """
     found = read(folder, overrides=overrides, loose=loose)
-    packages = [_code(folder, resource) for resource in found.resources]
-    return [_resource(client, resource, code, found.warnings)
-            for resource, code in zip(found.resources, packages, strict=True)]
+    notices = list(found.notices)
+    packages = [_code(folder, resource, notices) for resource in found.resources]
+    domains = [[_with_certificate(folder, domain, notices) for domain in resource.domains]
+               for resource in found.resources]
+    return [replace(_resource(client, resource, code, each), warnings=found.warnings, notices=tuple(notices))
+            for resource, code, each in zip(found.resources, packages, domains, strict=True)]
 
 
 def read(folder: Path, *, overrides: Mapping[str, Any], loose: bool = False) -> manifest.Manifest:
@@ -155,7 +141,7 @@ def _content(path: Path, name: str) -> tuple[int, bytes]:
     raise FcError("CodeInvalid", reason=f"'{name}' is neither file, folder nor symlink")
 
 
-def _code(folder: Path, resource: Resource) -> bytes:
+def _code(folder: Path, resource: Resource, notices: list[str]) -> bytes:
     path = folder / resource.code
     if not path.exists():
         raise FcError("CodeNotFound", reason=f"{resource.where}: code '{resource.code}' does not exist")
@@ -163,15 +149,42 @@ def _code(folder: Path, resource: Resource) -> bytes:
         raise FcError("ManifestInvalid", where=resource.where,
                       reason=f"code '{resource.code}' leads out of the folder of s.yaml by a symlink")
     if path.is_dir():
-        return pack(path)
+        data = pack(path)
+        _check_authorities(path, data, notices)
+        return data
     data = path.read_bytes()
     package.check_zip(data)
     return data
 
 
+def _with_certificate(folder: Path, domain: dict[str, Any], notices: list[str]) -> dict[str, Any]:
+    """Return the domain with the PEM text of the certificate files that it names; without them, a notice is added."""
+    config = dict(domain.get("certConfig") or {})
+    for name in ("certificate", "privateKey"):
+        if config and not config[name].startswith("-"):
+            try:
+                config[name] = (folder / config[name]).read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "it is not text"
+                notices.append(f"customDomain.certConfig.{name}: '{config[name]}' cannot be read ({reason}); "
+                               "fclocal serves the domain with a certificate of its own")
+                return {key: value for key, value in domain.items() if key != "certConfig"}
+    return domain | ({"certConfig": config} if config else {})
+
+
+def _check_authorities(folder: Path, data: bytes, notices: list[str]) -> None:
+    """Add a notice where .fcignore leaves out the file of certificate authorities that Python packages read."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        packed = set(archive.namelist())
+    for file in folder.glob("certifi/cacert.pem"):
+        if (name := file.relative_to(folder).as_posix()) not in packed:
+            notices.append(f"{IGNORE} leaves {name} out: the function cannot verify TLS certificates without it; "
+                           "write /*.pem, which names the top folder only")
+
+
 # The calls
 
-def _resource(client: Client, resource: Resource, code: bytes, warnings: tuple[str, ...]) -> Deployed:
+def _resource(client: Client, resource: Resource, code: bytes, wanted: list[dict[str, Any]]) -> App:
     name = resource.name
     new = _function(client, resource.function, code)
     have = {} if new else {trigger["triggerName"]: trigger for trigger in _paged(
@@ -189,8 +202,8 @@ def _resource(client: Client, resource: Resource, code: bytes, warnings: tuple[s
     if resource.provision is not None:
         provision = models.PutProvisionConfigInput().from_map(resource.provision)
         _call(client.put_provision_config, name, models.PutProvisionConfigRequest(body=provision, qualifier=LATEST))
-    domains = {domain["domainName"]: _domain(client, domain) for domain in resource.domains}
-    return Deployed(name, urls, domains, warnings)
+    domains = {domain["domainName"]: _domain(client, domain) for domain in wanted}
+    return App(name, urls, domains)
 
 
 def _function(client: Client, config: dict[str, Any], code: bytes) -> bool:
@@ -233,11 +246,17 @@ def _domain(client: Client, want: dict[str, Any]) -> str:
     if answer is None:
         body = models.CreateCustomDomainInput().from_map(want)
         answer = _call(client.create_custom_domain, models.CreateCustomDomainRequest(body=body))
-    elif not _same(want, answer.body.to_map()):
+    elif not _same(_without_key(want), answer.body.to_map()):
         change = models.UpdateCustomDomainInput().from_map(want)
         answer = _call(client.update_custom_domain, name, models.UpdateCustomDomainRequest(body=change))
     scheme = "https" if "HTTPS" in want.get("protocol", "HTTP") else "http"
     return str(answer.headers.get("x-fclocal-url", f"{scheme}://{name}"))
+
+
+def _without_key(domain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a domain without its private key, which the API does not return; it belongs to the certificate."""
+    config = {key: value for key, value in domain.get("certConfig", {}).items() if key != "privateKey"}
+    return {**domain, "certConfig": config}
 
 
 def _same(want: Mapping[str, Any], have: Mapping[str, Any]) -> bool:

@@ -4,12 +4,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fclocal.client import daemon
+from fclocal.client.app import App
 from fclocal.client.state import Running, running, state_dir
 from fclocal.core import identifiers
 from fclocal.core.errors import FcError
@@ -18,24 +19,8 @@ from fclocal.core.records import Record
 if TYPE_CHECKING:
     from alibabacloud_fc20230330.client import Client
 
-
-@dataclass(frozen=True, slots=True)
-class App:
-    """A deployed function. `urls`: trigger name to URL; `domains`: custom domain to URL."""
-
-    name: str
-    urls: dict[str, str] = field(default_factory=dict)
-    domains: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def url(self) -> str:
-        """The URL of its (first) HTTP trigger. Raises FcError TriggerNotFound if it has none."""
-        for url in self.urls.values():
-            return url
-        raise FcError("TriggerNotFound", name="http")
-
-    def __str__(self) -> str:
-        return f"{self.name} at {self.url if self.urls else '(no trigger)'}"
+_printed: set[str] = set()
+"""Notices of deployments that this process has printed: a notebook deploys the same folder many times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +81,19 @@ class Platform:
         """Deploy a function folder from its s.yaml; keywords override its props (`timeout=5`).
 
         With `loose`, fields that fclocal does not emulate are warned of instead of refused. Raises FcError.
-        The first resource of the file is returned.
+        The first resource of the file is returned. What fclocal runs without (`logConfig`, `vpcConfig` and others) is
+        printed once for each process.
         """
         from fclocal.client.deploy import deploy
 
-        made = deploy(self.sdk, Path(folder), overrides=props, loose=loose)
-        for warning in made[0].warnings:
+        app = deploy(self.sdk, Path(folder), overrides=props, loose=loose)[0]
+        for warning in app.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        return app(made[0].wire())
+        for notice in app.notices:
+            if notice not in _printed:
+                _printed.add(notice)
+                print(f"notice: {notice}")
+        return app
 
     def status(self) -> dict[str, Any]:
         """What runs where: version, pid, endpoint, options, functions with their URLs and instances."""
@@ -185,15 +175,6 @@ class Platform:
 
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
-
-
-def app(wire: dict[str, Any]) -> App:
-    """The App of what `fclocal deploy --json` prints."""
-    return App(
-        wire["functionName"],
-        {t["triggerName"]: t["url"] for t in wire["triggers"]},
-        {d["domainName"]: d["url"] for d in wire["customDomains"]},
-    )
 
 
 def start(state: str | os.PathLike[str] | None = None, **options: Any) -> Platform:

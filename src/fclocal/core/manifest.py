@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from fclocal.core import auth, wire
+from fclocal.core import auth, startup, wire
 from fclocal.core.errors import FcError
 from fclocal.core.identifiers import ACCOUNT_ID, REGION
 from fclocal.core.model import FunctionConfig
@@ -34,7 +34,21 @@ _RESOURCE = frozenset({"component", "props"})
 _RESOURCE_OTHERS = frozenset({"actions", "access", "extend"})
 _ASIDE = frozenset({"region", "code", "triggers", "concurrencyConfig", "scalingConfig", "provisionConfig",
                     "customDomain"})
-_OTHERS = frozenset({"asyncInvokeConfig", "vpcBinding", "tags", "endpoint", "certConfig", "tlsConfig", "wafConfig"})
+_OTHERS = frozenset({"asyncInvokeConfig", "vpcBinding", "endpoint", "tlsConfig", "wafConfig"})
+_NOTICES = {
+    "role": "on the service, the RAM role whose temporary credentials the function receives; "
+            "fclocal gives the function no credentials",
+    "logConfig": "on the service, the logstore of Simple Log Service that keeps the function's output; "
+                 "here `fclocal logs` prints it",
+    "vpcConfig": "on the service, the VPC through which the function reaches private addresses; "
+                 "here the function uses this machine's network",
+    "tags": "on the service, labels for search and cost allocation; fclocal runs without them",
+}
+"""Props that a complete s.yaml needs on the service and fclocal runs without: what is said of each."""
+_CERTIFICATE = ("on the service, the domain's own TLS certificate; fclocal serves the domain with a certificate of its"
+                " own, because ")
+_CERTIFICATE_FIELDS = frozenset({"certName", "certificate", "privateKey", "certId"})
+_ELSEWHERE = ("http://", "https://", "oss://")
 _TEXTS = frozenset({"triggerConfig", "sessionAffinityConfig"})  # maps here, JSON strings in the API
 _VARIABLE = re.compile(r"\$\{\s*([^{}]*?)\s*\}")
 _ENV = re.compile(r"""env\(\s*(['"])(\w+)\1\s*(?:,\s*(['"])(.*?)\3\s*)?\)""")
@@ -63,10 +77,15 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All of the file. `warnings` name the fields that were left out because they are not emulated."""
+    """All of the file.
+
+    `warnings` name the fields that were left out because they are not emulated. `notices` say what fields do on the
+    service that fclocal runs without.
+    """
 
     resources: tuple[Resource, ...]
     warnings: tuple[str, ...]
+    notices: tuple[str, ...]
 
 
 def parse(
@@ -84,7 +103,7 @@ def parse(
     for number, resource in enumerate(resources):
         if resource.name in names[:number]:
             raise reader.wrong(("resources",), f"two resources have the functionName '{resource.name}'")
-    return Manifest(resources, tuple(reader.warnings))
+    return Manifest(resources, tuple(reader.warnings), tuple(reader.notices))
 
 
 @dataclass
@@ -93,6 +112,7 @@ class _Reader:
     env: Mapping[str, str]
     loose: bool
     warnings: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     _places: dict[Path, str] = field(default_factory=dict)
     _root: Any = None
     _nodes: int = 0
@@ -197,6 +217,10 @@ class _Reader:
             raise self.refused(path, name)
         self.warnings.append(f"{name} ({self.where(path)}) is not emulated and was left out")
 
+    def notice(self, path: Path, name: str, text: str) -> None:
+        """Record what a field does on the service that fclocal runs without."""
+        self.notices.append(f"{name} ({self.where(path)}): {text}")
+
     # The meaning
 
     def outline(self, tree: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -228,8 +252,15 @@ class _Reader:
         for other in _OTHERS & props.keys():
             self.skip((*path, other), other)
             del props[other]
+        for prop, text in _NOTICES.items():
+            if props.pop(prop, None):
+                self.notice((*path, prop), prop, text)
         aside = {prop: props.pop(prop) for prop in _ASIDE & props.keys()}
         function = self._checked(FunctionConfig, props, path).wire()
+        redis = function["environmentVariables"].get("REDIS_URL")
+        if redis is not None and not startup.on_this_machine(redis):
+            self.notice((*path, "environmentVariables", "REDIS_URL"), "environmentVariables.REDIS_URL",
+                        "names a Redis that is not on this machine; fclocal gives the function the URL of its own")
         triggers = [self._trigger(given, (*path, "triggers", number))
                     for number, given in enumerate(self._list(aside.get("triggers"), (*path, "triggers")))]
         if "provisionConfig" in aside and "scalingConfig" in aside:
@@ -261,9 +292,14 @@ class _Reader:
             raise self.refused(path, "code in an OSS bucket")
         if not isinstance(code, str):
             raise self.wrong(path, "code must be the path of a folder or zip beside s.yaml")
-        if code.startswith(("/", "~")) or ".." in code.split("/") or re.search(r"[\\\0]|^[A-Za-z]:", code):
-            raise self.wrong(path, f"code {code!a} must be a relative path inside the folder of s.yaml")
-        return code
+        return self._inside(code, path, "code")
+
+    def _inside(self, value: Any, path: Path, name: str) -> str:
+        """Return a path that stays inside the folder of s.yaml. Raises FcError ManifestInvalid."""
+        text = str(value)
+        if text.startswith(("/", "~")) or ".." in text.split("/") or re.search(r"[\\\0]|^[A-Za-z]:", text):
+            raise self.wrong(path, f"{name} {text!a} must be a relative path inside the folder of s.yaml")
+        return text
 
     def _trigger(self, given: Any, path: Path) -> dict[str, Any]:
         trigger = dict(self._map(given, path))
@@ -286,6 +322,9 @@ class _Reader:
         for other in _OTHERS & domain.keys():
             self.skip((*path, other), f"customDomain.{other}")
             del domain[other]
+        certificate = self._certificate(domain.pop("certConfig", None), (*path, "certConfig"))
+        if certificate is not None:
+            domain["certConfig"] = certificate
         if domain.get("domainName") == "auto":
             label = function.lower().replace("_", "-")
             domain["domainName"] = f"{label}.fcv3.{ACCOUNT_ID}.{REGION}.fc.devsapp.net"
@@ -300,6 +339,28 @@ class _Reader:
         if "authInfo" in made["authConfig"]:
             made["authConfig"]["authInfo"] = json.dumps(made["authConfig"]["authInfo"])
         return (made,)
+
+    def _certificate(self, given: Any, path: Path) -> dict[str, Any] | None:
+        """The certificate of a domain as the API takes it, or None with a notice where fclocal cannot have it.
+
+        certificate and privateKey are PEM text, or the path of a PEM file beside s.yaml that the caller reads.
+        """
+        if given is None:
+            return None
+        config = self._map(given, path)
+        self._known(config, path, _CERTIFICATE_FIELDS, frozenset())
+        parts = [config.get("certificate"), config.get("privateKey")]
+        reason = ("it is stored in Certificate Management Service" if config.get("certId") else
+                  "none is given" if not all(parts) else
+                  "it is not on this machine" if any(str(part).startswith(_ELSEWHERE) for part in parts) else "")
+        if reason:
+            self.notice(path, "customDomain.certConfig", _CERTIFICATE + reason)
+            return None
+        for name in ("certificate", "privateKey"):
+            if not str(config[name]).startswith("-"):
+                self._inside(config[name], (*path, name), name)
+        return {"certName": str(config.get("certName") or "certificate"),
+                "certificate": config["certificate"], "privateKey": config["privateKey"]}
 
     def _auth(self, auth_type: str, given: Any, path: Path) -> None:
         try:

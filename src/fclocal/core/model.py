@@ -268,6 +268,14 @@ class DomainAuth(Shape):
     auth_info: Annotated[dict[str, Any], BeforeValidator(from_json_string)] | None = None
 
 
+class Certificate(Shape):
+    """certConfig of a custom domain: a certificate chain and its private key, both PEM text."""
+
+    cert_name: str = Field("", max_length=256)
+    certificate: str
+    private_key: str
+
+
 class CustomDomain(Shape):
     """A custom domain; `port` is the localhost port that stands for it."""
 
@@ -275,6 +283,7 @@ class CustomDomain(Shape):
     protocol: Literal["HTTP", "HTTPS", "HTTP,HTTPS"] = "HTTP"
     route_config: RouteConfig = RouteConfig()
     auth_config: DomainAuth = DomainAuth()
+    cert_config: Certificate | None = None
     port: int
     created: float
     modified: float

@@ -7,9 +7,13 @@ domains; parity.toml says which rule is documented and which is our guess.
 import math
 from collections.abc import Mapping
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 from fclocal.core import auth, routes
 from fclocal.core.errors import FcError
-from fclocal.core.model import LATEST, Alias, CustomDomain, Function, Revision, Trigger, snapshot
+from fclocal.core.model import LATEST, Alias, Certificate, CustomDomain, Function, Revision, Trigger, snapshot
 
 MAX_TAGS = 20  # of one resource
 
@@ -65,11 +69,28 @@ def check_unused(function: Function, qualifier: str) -> None:
 def check_domain(domain: CustomDomain, functions: Mapping[str, Function]) -> None:
     """Every route leads to a function that exists, no path is there twice, every rule and the authentication work."""
     auth.check_config(domain.auth_config.auth_type, domain.auth_config.auth_info)
+    if domain.cert_config is not None:
+        _check_certificate(domain.cert_config)
     routes.check(domain.route_config.routes)
     for route in domain.route_config.routes:
         if (function := functions.get(route.function_name)) is None:
             raise FcError("FunctionNotFound", name=route.function_name)
         revision(function, route.qualifier)
+
+
+def _check_certificate(config: Certificate) -> None:
+    """Raise FcError InvalidArgument unless certificate and private key are PEM texts that belong together."""
+    try:
+        certificate = x509.load_pem_x509_certificate(config.certificate.encode())
+    except ValueError:
+        raise FcError("InvalidArgument", reason="certConfig.certificate: must be a PEM certificate") from None
+    try:
+        key = load_pem_private_key(config.private_key.encode(), None)
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        raise FcError("InvalidArgument",
+                      reason="certConfig.privateKey: must be a PEM private key without a password") from None
+    if key.public_key() != certificate.public_key():
+        raise FcError("InvalidArgument", reason="certConfig.privateKey: does not belong to the certificate")
 
 
 def merged_tags(old: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,8 @@ Start command, environment and the documented texts of custom runtimes ("Princip
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from fclocal.core.errors import FcError
 from fclocal.core.identifiers import ACCOUNT_ID, REGION
@@ -87,6 +89,15 @@ def environment(
         "PYTHONPATH": f"{preload}:{own['PYTHONPATH']}" if own.get("PYTHONPATH") else preload,
         "NODE_OPTIONS": f'--require "{_quoted(preload)}/listen.cjs" {own.get("NODE_OPTIONS", "")}'.rstrip(),
     }
+
+
+def on_this_machine(url: str) -> bool:
+    """Return whether a REDIS_URL names a server on this machine, which an instance can reach as it is."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _quoted(path: str) -> str:

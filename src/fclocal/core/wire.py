@@ -21,6 +21,7 @@ from fclocal.core.identifiers import ACCOUNT_ID, REGION
 from fclocal.core.model import (
     LATEST,
     Alias,
+    Certificate,
     CustomDomain,
     DomainAuth,
     DomainName,
@@ -47,7 +48,7 @@ NOT_EMULATED = frozenset({
     "nasConfig", "ossMountConfig", "polarFsConfig", "resourceGroupId", "role", "tracingConfig", "vpcConfig",
     "ossBucketName", "ossObjectName", "checksum", "sseEndpointPath", "command",
     # triggers and domains
-    "invocationRole", "sourceArn", "corsConfig", "certConfig", "tlsConfig", "wafConfig", "isE2B",
+    "invocationRole", "sourceArn", "corsConfig", "tlsConfig", "wafConfig", "isE2B",
     # scaling
     "alwaysAllocateGPU", "scheduledActions", "targetTrackingPolicies", "enableMixMode", "enableOnDemandScaling",
     "horizontalScalingPolicies", "requestDispatchPolicy", "residentPoolId", "scheduledPolicies",
@@ -116,6 +117,7 @@ class DomainInput(Shape):
     protocol: Literal["HTTP", "HTTPS", "HTTP,HTTPS"] = "HTTP"
     route_config: RouteConfig = RouteConfig()
     auth_config: DomainAuth = DomainAuth()
+    cert_config: Certificate | None = None
 
 
 class DomainUpdate(Shape):
@@ -124,6 +126,7 @@ class DomainUpdate(Shape):
     protocol: Literal["HTTP", "HTTPS", "HTTP,HTTPS"] | None = None
     route_config: RouteConfig | None = None
     auth_config: DomainAuth | None = None
+    cert_config: Certificate | None = None
 
 
 class ConcurrencyInput(Shape):
@@ -348,11 +351,13 @@ def alias_view(alias: Alias) -> dict[str, Any]:
 
 
 def domain_view(domain: CustomDomain) -> dict[str, Any]:
-    """A CustomDomain of the API; its authInfo travels as a JSON string."""
+    """Return a CustomDomain of the API: authInfo as a JSON string, the certificate without its private key."""
     auth: dict[str, Any] = {"authType": domain.auth_config.auth_type}
     if domain.auth_config.auth_info is not None:
         auth["authInfo"] = json.dumps(domain.auth_config.auth_info)
-    return {
+    view = {} if domain.cert_config is None else {
+        "certConfig": {"certName": domain.cert_config.cert_name, "certificate": domain.cert_config.certificate}}
+    return view | {
         "accountId": ACCOUNT_ID,
         "apiVersion": "2023-03-30",
         "domainName": domain.domain_name,

@@ -5,10 +5,11 @@ import weakref
 
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
+from fclocal.core.model import Certificate
 from fclocal.core.request import Entry
 from fclocal.edge.contract import Engine
 from fclocal.edge.listener import Listener
-from fclocal.runtime.certificates import Certificates
+from fclocal.runtime.certificates import Certificates, server_context
 
 FIRST_PORT = 9443
 _TRIES = 1000
@@ -43,6 +44,11 @@ class Gateway:
             self._listeners[entry] = listener
             return port
         raise FcError("ResourceThrottled", reason=f"no free port from {first} upwards")
+
+    def certify(self, entry: Entry, certificate: Certificate | None) -> None:
+        """Serve `entry` with its own certificate, or with the local authority's (None), from the next handshake on."""
+        self._listeners[entry].context = (self._certificates.context if certificate is None
+                                          else server_context(certificate.certificate, certificate.private_key))
 
     async def close(self, entry: Entry | None = None) -> None:
         """Close the port of `entry`, whose requests under way are still answered; or end all ports and connections.

@@ -26,7 +26,7 @@ class Listener:
     def __init__(self, engine: Engine, entry: Entry, context: ssl.SSLContext, clock: Clock) -> None:
         self._engine = engine
         self._entry = entry
-        self._context = context
+        self.context = context
         self._clock = clock
         self._servers: list[asyncio.Server] = []
         self._visitors: set[Visitor] = set()
@@ -82,7 +82,7 @@ class Listener:
             secured = await loop.start_tls(
                 transport,
                 visitor,
-                self._context,
+                self.context,
                 server_side=True,
                 ssl_handshake_timeout=limits.HEAD_SECONDS,
                 ssl_shutdown_timeout=_TLS_GOODBYE_SECONDS,

@@ -6,6 +6,7 @@ and whenever a domain comes, and is never written to disk with its key.
 
 import os
 import ssl
+import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,6 +57,18 @@ class Certificates:
             key_type=trustme.KeyType.ECDSA,
         )
         leaf.configure_cert(self.context)
+
+
+def server_context(certificate: str, private_key: str) -> ssl.SSLContext:
+    """Return a TLS server context for a certificate chain and its private key (PEM text). Raises ssl.SSLError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # mode 0600; ssl reads files only
+        file.write(f"{private_key.strip()}\n{certificate.strip()}\n")
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

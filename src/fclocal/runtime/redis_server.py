@@ -144,7 +144,8 @@ class RedisServer:
 
         def on_end(message: dict[str, Any] | None) -> None:
             if message is None and self._pid:  # the guardian was killed; Redis must not run without it
-                os.kill(self._pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGKILL)
             exited.set()
 
         self._guardian = Link(None, on_end)

@@ -15,6 +15,7 @@ from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.model import (
     Alias,
+    Certificate,
     CustomDomain,
     Function,
     FunctionConfig,
@@ -34,6 +35,7 @@ class Ports(Protocol):
 
     async def open(self, entry: Entry, preferred: int | None) -> int: ...
     async def close(self, entry: Entry) -> None: ...
+    def certify(self, entry: Entry, certificate: Certificate | None) -> None: ...
 
 
 class Registry:
@@ -71,6 +73,8 @@ class Registry:
             else:
                 function = self._store.functions[entry.function]
                 self._keep_trigger(function, function.triggers[entry.name].model_copy(update={"port": port}))
+        for name, domain in self._store.domains.items():
+            self._ports.certify(Entry("domain", "", name), domain.cert_config)
 
     # Functions
 
@@ -241,14 +245,17 @@ class Registry:
             if new.domain_name in self._store.domains:
                 raise FcError("DomainNameAlreadyExists", name=new.domain_name)
             rules.check_domain(new, self._store.functions)
-            async with self._opened(Entry("domain", "", new.domain_name)) as port:
+            entry = Entry("domain", "", new.domain_name)
+            async with self._opened(entry) as port:
+                self._ports.certify(entry, new.cert_config)
                 return self._keep_domain(new.model_copy(update={"port": port}))
 
     async def update_domain(self, name: str, given: wire.DomainUpdate) -> CustomDomain:
-        """Change protocol, routes or authentication; the URL stays."""
+        """Change protocol, routes, authentication or certificate; the URL stays."""
         async with self._changing:
             new = self.domain(name).model_copy(update={**_set(given), "modified": self._clock.now()})
             rules.check_domain(new, self._store.functions)
+            self._ports.certify(Entry("domain", "", name), new.cert_config)
             return self._keep_domain(new)
 
     async def delete_domain(self, name: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from fclocal.core import identifiers
+from fclocal.core import identifiers, startup
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.model import Revision
@@ -97,9 +97,13 @@ class Starter:
             platform_log(self._journal, instance, request_id, f"FC {title} End RequestId: {request_id}{error}")
 
     async def _with_redis(self, revision: Revision) -> Revision:
-        """A function that declares REDIS_URL gets the URL of the kit's own Redis: its VPC is not reachable here."""
+        """A function that declares REDIS_URL gets the URL of the kit's own Redis: its VPC is not reachable here.
+
+        A URL that names this machine stays.
+        """
         config = revision.config
-        if "REDIS_URL" not in config.environment_variables:
+        declared = config.environment_variables.get("REDIS_URL")
+        if declared is None or startup.on_this_machine(declared):
             return revision
         variables = {**config.environment_variables, "REDIS_URL": await self._redis.start()}
         return revision.model_copy(update={"config": config.model_copy(update={"environment_variables": variables})})

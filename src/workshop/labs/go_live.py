@@ -101,7 +101,7 @@ def go_live_checklist(folder: str | Path, fc: Any = None, *, decided: Collection
         found = deploy.read(folder, overrides={}, loose=True)
     except FcError as error:
         return Checklist(folder.name, (Point("s.yaml", "FIX", f"{error.message}. {error.cure}"),))
-    candidate = Candidate(folder, found.resources[0], found.warnings, _region(folder), fc)
+    candidate = Candidate(folder, found.resources[0], found.warnings + found.notices, _region(folder), fc)
     points = [rule(candidate) for rule in RULES]
     return Checklist(candidate.resource.name, tuple(
         Point(point.topic, "OK", f"decided. {point.said}")
@@ -228,7 +228,8 @@ def _domain(it: Candidate) -> Point:
     name, protocol = it.resource.domains[0]["domainName"], it.resource.domains[0].get("protocol", "HTTP")
     if name.endswith(".devsapp.net"):
         return Point("domain", "FIX", "auto is a temporary name for tests; write one of yours that leads here.")
-    if "HTTPS" not in protocol or not it.names("certConfig"):
+    certified = "certConfig" in it.resource.domains[0] or it.names("certConfig")
+    if "HTTPS" not in protocol or not certified:
         return Point("domain", "FIX", f"{name}: wss wants protocol HTTPS and a certificate (certConfig).")
     return Point("domain", "OK", name)
 

@@ -18,8 +18,8 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
+from fclocal import App, Platform
 from fclocal.client import daemon
-from fclocal.client.platform import App, Platform
 from workshop.labs.urls import to_wss
 
 STEP = 0.1      # seconds per column of the picture

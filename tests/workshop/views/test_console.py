@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fclocal.client.platform import App, Platform
+from fclocal import App, Platform
 from workshop.labs.urls import to_wss
 from workshop.views.console import Console
 from workshop.views.console_model import Observer, Probe, TriggerForm
