@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -15,8 +15,11 @@ CHOICES = ("a", "b", "c")  # every prediction of a lesson offers these
 
 @dataclass(frozen=True)
 class Prediction:
+    """The right choice, why it is right, and for each wrong choice why it is not."""
+
     answer: str
-    because: str
+    why: str
+    why_not: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

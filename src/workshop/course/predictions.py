@@ -1,4 +1,4 @@
-"""predict(): a guess before the run, and the answer with its reason after it."""
+"""predict(): a guess before the run, and the answer with the reason for each choice after it."""
 
 import textwrap
 
@@ -9,7 +9,7 @@ from workshop.workspace import Progress, root, state
 
 
 def predict(question: str, guess: str | None = None) -> None:
-    """Commit a guess before the run; `predict("3.a")` after the run says what is right and why."""
+    """Commit a guess before the run; `predict("3.a")` after the run prints the answer and the reasons."""
     try:
         number = int(question.partition(".")[0])
         prediction = find_lesson(number).predictions.get(question)
@@ -21,9 +21,11 @@ def predict(question: str, guess: str | None = None) -> None:
     store = Progress(state(root()) / "progress.json")
     if guess is None:
         mine = store.read()["guesses"].get(question)
-        said = "You did not guess" if mine is None else f"You said {mine}"
-        verdict = "and that is right." if mine == prediction.answer else f"and it is {prediction.answer}."
-        print(textwrap.fill(f"{question}  {said}, {verdict} {prediction.because}", WIDTH))
+        guessed = "" if mine is None else f"You guessed {mine}. "
+        right = "That is right." if mine == prediction.answer else f"The answer is {prediction.answer}."
+        print(textwrap.fill(f"{question}  {guessed}{right} {prediction.why}", WIDTH))
+        for choice, reason in prediction.why_not.items():
+            print(textwrap.indent(textwrap.fill(f"Why not {choice}: {reason}", WIDTH - 5), " " * 5))
     elif (choice := str(guess).strip().lower()) not in CHOICES:
         print(f'{question}  Put a, b or c in place of the question mark, for example predict("{question}", "a").')
     else:

@@ -8,7 +8,9 @@
     parity = ["gateway.timeout-1006"]          # rows of fclocal's parity table, printed by parity()
     [predictions."1.a"]
     answer = "b"
-    because = "One or two sentences, printed by predict('1.a') after the run."
+    why = "One or two sentences, printed by predict('1.a') after the run."
+    why_not.a = "One sentence for each of the other two choices."
+    why_not.c = "..."
 
 In the notebook: `predict("1.a", "?")` before the run (the learner types a, b or c), `predict("1.a")` after it.
 """

@@ -41,7 +41,7 @@ def test_a_lesson_that_is_not_there(store: Progress, capsys: pytest.CaptureFixtu
 
 def test_a_prediction_is_committed_and_resolved_later(store: Progress, monkeypatch: pytest.MonkeyPatch,
                                                       capsys: pytest.CaptureFixture[str]) -> None:
-    known = Lesson("05-x", "X", 1, 1, predictions={"5.a": Prediction("c", "It was cut.")})
+    known = Lesson("05-x", "X", 1, 1, predictions={"5.a": Prediction("c", "It was cut.", {"b": "It is old."})})
     monkeypatch.setitem(lessons(), 5, known)
     workshop.predict("5.a", "?")
     workshop.predict("5.a", "d")
@@ -53,11 +53,14 @@ def test_a_prediction_is_committed_and_resolved_later(store: Progress, monkeypat
     assert capsys.readouterr().out.splitlines() == [
         '5.a  Put a, b or c in place of the question mark, for example predict("5.a", "a").',
         '5.a  Put a, b or c in place of the question mark, for example predict("5.a", "a").',
-        "5.a  You did not guess, and it is c. It was cut.",
+        "5.a  The answer is c. It was cut.",
+        "     Why not b: It is old.",
         "5.a  Noted: b. Now run the next cell and see.",
-        "5.a  You said b, and it is c. It was cut.",
+        "5.a  You guessed b. The answer is c. It was cut.",
+        "     Why not b: It is old.",
         "5.a  Noted: c. Now run the next cell and see.",
-        "5.a  You said c, and that is right. It was cut."]
+        "5.a  You guessed c. That is right. It was cut.",
+        "     Why not b: It is old."]
     workshop.predict("5.z", "a")
     assert "no question" in capsys.readouterr().out
 
