@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from workshop.labs.urls import to_wss
     from workshop.labs.variant import variant
     from workshop.views.console import console
+    from workshop.views.sequence import sequence
     from workshop.views.timeline import timeline
-    from workshop.views.travels import travels
 
 __all__ = ["Nat", "Plan", "catch_up", "check", "console", "cost_planner", "cost_table", "details", "go_live_checklist",
            "hint", "http_request", "lesson", "parity", "predict", "progress", "recap", "reconnect_storm",
-           "replay_traffic", "reset", "separate_platform", "show", "timeline", "to_wss", "travels", "try_echo",
+           "replay_traffic", "reset", "separate_platform", "sequence", "show", "timeline", "to_wss", "try_echo",
            "variant", "with_packages"]
 
 _MODULES = {
@@ -62,8 +62,8 @@ _MODULES = {
     "labs.urls": ("to_wss",),
     "labs.variant": ("variant",),
     "views.console": ("console",),
+    "views.sequence": ("sequence",),
     "views.timeline": ("timeline",),
-    "views.travels": ("travels",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -13,6 +13,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -25,10 +26,27 @@ T = TypeVar("T")
 RETRANSMIT = 0.2      # seconds that a lost packet costs: TCP sends it again after its shortest timeout
 
 
+@dataclass(frozen=True, slots=True)
+class NatEvent:
+    """One moment of a flow. `at`: seconds since 1970; `flow`: its number, from 0.
+
+    kind: opened | removed (after `idle` seconds without a byte) | dropped (`size` bytes) | reset.
+    direction: "in" from the client, "out" to the client, "" where there is none.
+    """
+
+    at: float
+    flow: int
+    kind: Literal["opened", "removed", "dropped", "reset"]
+    direction: Literal["in", "out", ""] = ""
+    size: int = 0
+    idle: float = 0.0
+
+
 @dataclass(slots=True)
 class Flow:
     """One connection through the NAT. Bytes `carried` to the other side, and `swallowed` after it was forgotten."""
 
+    number: int = 0
     forgotten: bool = False
     closed: bool = False
     carried: int = 0
@@ -53,6 +71,7 @@ class Nat:
             raise ValueError(f"a NAT needs an http, https, ws or wss URL, not {url!r}")
         self.forget_after, self.then, self.delay, self.loss = forget_after, then, delay, loss
         self.flows: list[Flow] = []
+        self.events: list[NatEvent] = []
         self.url = ""
         self._parts = parts
         self._target = (parts.hostname, parts.port or (443 if parts.scheme in ("https", "wss") else 80))
@@ -128,7 +147,9 @@ class Nat:
         flow = client.flow
         flow.last = self._loop.time()
         with self._changed:
+            flow.number = len(self.flows)
             self.flows.append(flow)
+        self.events.append(NatEvent(time.time(), flow.number, "opened"))
         client.transport.pause_reading()
         task = self._loop.create_task(self._reach(client))
         self._reaching.add(task)
@@ -156,6 +177,9 @@ class Nat:
             self._loop.call_later(forget_after - idle, self._watch, flow, forget_after)
 
     def _lose(self, flow: Flow) -> None:
+        if not flow.forgotten:
+            idle = self._loop.time() - flow.last
+            self.events.append(NatEvent(time.time(), flow.number, "removed", idle=idle))
         with self._changed:
             flow.forgotten = True
             self._changed.notify_all()
@@ -207,11 +231,15 @@ class _Side(asyncio.Protocol):
             self.peer.transport.resume_reading()
 
     def _forgotten(self, size: int) -> bool:
-        self.flow.swallowed += size if self.flow.forgotten else 0
+        direction: Literal["in", "out"] = "in" if self.flow.sides[0] is self else "out"
+        if self.flow.forgotten and size:
+            self.flow.swallowed += size
+            self.nat.events.append(NatEvent(time.time(), self.flow.number, "dropped", direction, size))
         if self.flow.forgotten and self.nat.then == "reset":
             connection = self.transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.transport.abort()
+            self.nat.events.append(NatEvent(time.time(), self.flow.number, "reset", direction))
         return self.flow.forgotten
 
     def _pass_on(self, what: str, *values: bytes) -> None:
