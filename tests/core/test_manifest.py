@@ -72,12 +72,7 @@ def test_every_prop_reaches_the_api():
         sessionAffinity: HEADER_FIELD
         sessionAffinityConfig: { affinityHeaderFieldName: my-session, sessionTTLInSeconds: 60 }
         concurrencyConfig: { reservedConcurrency: 10 }
-        provisionConfig:
-          defaultTarget: 1
-          alwaysAllocateCPU: false
-          alwaysAllocateGPU: false
-          scheduledActions: []
-          targetTrackingPolicies: []
+        scalingConfig: { minInstances: 1 }
         customDomain:
           domainName: ws.example.com
           protocol: HTTP,HTTPS
@@ -107,7 +102,7 @@ def test_every_prop_reaches_the_api():
     assert function["instanceLifecycleConfig"]["initializer"]["timeout"] == 30
     assert json.loads(function["sessionAffinityConfig"])["sessionTTLInSeconds"] == 60
     assert resource.concurrency == {"reservedConcurrency": 10}
-    assert resource.provision == {"defaultTarget": 1, "alwaysAllocateCPU": False}
+    assert resource.scaling == {"minInstances": 1}
     (trigger,) = resource.triggers
     config = json.loads(trigger["triggerConfig"])
     assert (trigger["qualifier"], config["methods"], config["disableURLInternet"]) == ("prod", ["GET", "POST"], True)
@@ -147,7 +142,7 @@ def test_several_resources():
     (props("timeout: 0"), 15, "timeout: "),
     (props("timeout: 86401"), 15, "timeout: "),
     (props("timeout: soon"), 15, "timeout: "),
-    (props("timeut: 5"), 15, "unknown field 'timeut'; do you mean 'timeout'?"),
+    (props("timeut: 5"), 15, "unknown field 'timeut'; did you mean 'timeout'?"),
     (props("cpu: 0.35\nmemorySize: 100"), 16, "memorySize: "),
     (props("environmentVariables:\n  A: x\n  PORT: 9000"), 17, "environmentVariables.PORT: "),
     (props("environmentVariables: { FC_X: y }"), 15, "environmentVariables"),
@@ -161,7 +156,6 @@ def test_several_resources():
     (props("description: x ${vars.size}"), 15, "is no text"),
     (props("triggers: {}"), 15, "'triggers' must be a list"),
     (props("concurrencyConfig: { reservedConcurrency: -1 }"), 15, "reservedConcurrency: "),
-    (props("scalingConfig: { minInstances: 1 }\nprovisionConfig: { defaultTarget: 1 }"), 16, "exclude each other"),
     (props("customDomain:\n  domainName: x.example.com\n  protocol: FTP"), 17, "protocol: "),
     (HEAD + TRIGGER.replace("[GET]", "[GETT]"), 19, "triggerConfig.methods.0: "),
     (HEAD + TRIGGER.replace("authType: anonymous", "disableURLInternet: true"), 18, "authType is missing"),
@@ -208,6 +202,7 @@ def test_a_file_that_explodes_is_refused():
 NOT_EMULATED = [
     (props("nasConfig: auto"), "nasConfig", 15),
     (props("asyncInvokeConfig: {}"), "asyncInvokeConfig", 15),
+    (props("provisionConfig: { defaultTarget: 1 }"), "provisionConfig", 15),
     (props("scalingConfig:\n  minInstances: 1\n  residentPoolId: x"), "residentPoolId", 17),
     (props("customDomain:\n  domainName: auto\n  tlsConfig: {}"), "customDomain.tlsConfig", 17),
     (HEAD + "      layers: [a]\n" + TRIGGER, "layers", 15),
@@ -218,7 +213,7 @@ NOT_EMULATED = [
 ]
 
 
-@pytest.mark.parity("api.manifest-not-emulated")
+@pytest.mark.parity("api.manifest-not-emulated", "api.provision")
 @pytest.mark.parametrize(("text", "field", "line"), NOT_EMULATED)
 def test_fields_that_are_not_emulated_are_errors_or_warnings(text, field, line):
     error = refused(text)

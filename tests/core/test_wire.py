@@ -20,7 +20,7 @@ FIELDS = st.sampled_from(["functionName", "runtime", "timeout", "cpu", "memorySi
                           "triggerName", "triggerType", "triggerConfig", "aliasName", "additionalVersionWeight",
                           "domainName", "routeConfig", "authConfig", "ResourceId", "Tag", "layers"])
 SHAPES = [FunctionConfig, wire.TriggerInput, wire.TriggerUpdate, wire.AliasInput, wire.AliasUpdate, wire.DomainInput,
-          wire.DomainUpdate, wire.ProvisionInput, wire.ScalingInput, wire.TagsInput, wire.FunctionTags]
+          wire.DomainUpdate, wire.ScalingInput]
 FUNCTION = {"functionName": "echo", "runtime": "custom"}
 
 
@@ -57,7 +57,7 @@ def test_null_and_unknown_empty_lists_count_as_not_given() -> None:
 def test_only_the_names_of_the_wire_are_known() -> None:
     assert "functionName: field required" in refusal(FunctionConfig, {"function_name": "echo", "runtime": "custom"})
     assert refusal(FunctionConfig, {**FUNCTION, "memory_size": 512}) == (
-        "InvalidArgument: unknown field 'memory_size'; do you mean 'memorySize'?")
+        "InvalidArgument: unknown field 'memory_size'; did you mean 'memorySize'?")
     assert refusal(FunctionConfig, {**FUNCTION, "zzz": 1}) == "InvalidArgument: unknown field 'zzz'"
     assert "customRuntimeConfig.healthCheckConfig.periodSeconds: " in refusal(FunctionConfig, {
         **FUNCTION, "customRuntimeConfig": {"healthCheckConfig": {"periodSeconds": 0}}})

@@ -44,9 +44,9 @@ async def test_the_asynchronous_client(api: Management) -> None:
     wild = fc.CreateCustomDomainInput(domain_name="*.example.com", protocol="HTTP")
     await sdk.create_custom_domain_async(fc.CreateCustomDomainRequest(body=wild))
     assert (await sdk.get_custom_domain_async("*.example.com")).body.domain_name == "*.example.com"
-    tag = fc.TagResourcesInput(resource_id=["echo"], resource_type="function", tag=[fc.Tag(key="a b", value="ü/+&=*~")])
-    await sdk.tag_resources_async(fc.TagResourcesRequest(body=tag))
-    listed = await sdk.list_functions_async(fc.ListFunctionsRequest(tags=[fc.Tag(key="a b", value="ü/+&=*~")]))
+    await sdk.update_function_async("echo", fc.UpdateFunctionRequest(
+        body=fc.UpdateFunctionInput(description="ü/+&=*~ a b")))
+    listed = await sdk.list_functions_async(fc.ListFunctionsRequest(description="ü/+&=*~ a b"))
     assert [function.function_name for function in listed.body.functions] == ["echo"]
 
     # An empty POST, to which its HTTP library adds a content-type that was not signed.

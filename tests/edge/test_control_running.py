@@ -41,47 +41,35 @@ def test_concurrency_configuration(api: Management, sdk: Any) -> None:
     assert refused(sdk.get_concurrency_config, "echo")[0] == 404
 
 
-@pytest.mark.parity("api.minimum-instances", "api.scaling-policies", "api.always-allocate-cpu")
-def test_provision_and_scaling_configuration(api: Management, sdk: Any) -> None:
-    def provision(qualifier: str | None = None, **given: Any) -> Any:
-        return sdk.put_provision_config("echo", fc.PutProvisionConfigRequest(
-            qualifier=qualifier, body=fc.PutProvisionConfigInput(**given))).body
-
+@pytest.mark.parity("api.minimum-instances", "api.scaling-policies")
+def test_scaling_configuration(api: Management, sdk: Any) -> None:
     def scale(qualifier: str | None = None, **given: Any) -> Any:
         return sdk.put_scaling_config("echo", fc.PutScalingConfigRequest(
             qualifier=qualifier, body=fc.PutScalingConfigInput(**given))).body
 
     api.engine.add(api.registry.revision("echo", "1"), 1000.0)
-    put = provision("prod", default_target=2, always_allocate_cpu=False)
-    assert (put.default_target, put.target, put.current, put.always_allocate_cpu) == (2, 2, 1, False)
+    put = scale("prod", min_instances=2)
+    assert (put.min_instances, put.target_instances, put.current_instances) == (2, 2, 1)
     assert put.function_arn.endswith(":functions/echo/prod")
-    got = sdk.get_provision_config("echo", fc.GetProvisionConfigRequest(qualifier="prod")).body
+    got = sdk.get_scaling_config("echo", fc.GetScalingConfigRequest(qualifier="prod")).body
     assert got.to_map() == put.to_map()
-    assert sdk.get_scaling_config("echo", fc.GetScalingConfigRequest(qualifier="prod")).body.min_instances == 2
-    assert provision(target=1).always_allocate_cpu is True
 
     scaled = scale(min_instances=3)
     assert (scaled.min_instances, scaled.target_instances, scaled.current_instances) == (3, 3, 0)
     assert dict(api.registry.function("echo").min_instances) == {"prod": 2, "LATEST": 3}
-    listed = sdk.list_provision_configs(fc.ListProvisionConfigsRequest(function_name="echo")).body.provision_configs
-    assert [config.target for config in listed] == [3, 2]
-    listed = sdk.list_scaling_configs(fc.ListScalingConfigsRequest()).body.scaling_configs
-    assert [config.min_instances for config in listed] == [3, 2]
-    sdk.delete_provision_config("echo", fc.DeleteProvisionConfigRequest(qualifier="prod"))
+    for request in (fc.ListScalingConfigsRequest(), fc.ListScalingConfigsRequest(function_name="echo")):
+        listed = sdk.list_scaling_configs(request).body.scaling_configs
+        assert [config.min_instances for config in listed] == [3, 2]
+    sdk.delete_scaling_config("echo", fc.DeleteScalingConfigRequest(qualifier="prod"))
     sdk.delete_scaling_config("echo", fc.DeleteScalingConfigRequest())
     assert not api.registry.function("echo").min_instances
     assert refused(sdk.get_scaling_config, "echo", fc.GetScalingConfigRequest())[0] == 404
-    assert refused(sdk.get_provision_config, "echo", fc.GetProvisionConfigRequest())[0] == 404
 
     status, code, message = refused(lambda: scale("1", min_instances=1))
     assert (status, code) == (400, "InvalidArgument") and "qualifier" in message, "a version cannot have it"
     assert refused(lambda: scale("no", min_instances=1))[:2] == (404, "AliasNotFound")
     assert "minInstances: " in refused(lambda: scale(min_instances=-1))[2]
-    assert "defaultTarget: " in refused(provision)[2]
-    action = fc.ScheduledAction(name="a", schedule_expression="cron(0 0 4 * * *)", target=1)
     for call, field in (
-        (lambda: provision(default_target=1, scheduled_actions=[action]), "scheduledActions"),
-        (lambda: provision(default_target=1, always_allocate_gpu=True), "alwaysAllocateGPU"),
         (lambda: scale(min_instances=1, scheduled_policies=[fc.ScheduledPolicy(name="p")]), "scheduledPolicies"),
         (lambda: scale(min_instances=1, resident_pool_id="p"), "residentPoolId"),
     ):
@@ -131,23 +119,16 @@ def test_invocations_carry_bytes_both_ways(api: Management, sdk: Any) -> None:
     assert refused(sdk.invoke_function, "echo", fc.InvokeFunctionRequest(qualifier="9"))[1] == "VersionNotFound"
 
 
-@pytest.mark.parity("api.invoke-async", "api.invoke-async-once", "api.invoke-log")
-def test_asynchronous_invocations_are_answered_at_once(api: Management, sdk: Any) -> None:
+@pytest.mark.parity("api.invoke-async", "api.invoke-log")
+def test_invocations_other_than_synchronous_ones_are_refused_by_name(api: Management, sdk: Any) -> None:
     def invoke(body: bytes, **headers: Any) -> Any:
         return sdk.invoke_function_with_options("echo", fc.InvokeFunctionRequest(body=body),
                                                 fc.InvokeFunctionHeaders(**headers), fc_options())
 
-    api.engine.answer = FcError("CAExited", reason="nobody waits for this")
-    answer = invoke(b"event", x_fc_invocation_type="Async", x_fc_async_task_id="task-1")
-    assert (answer.status_code, answer.body.read()) == (202, b"")
-    assert answer.headers["x-fc-async-task-id"] == "task-1" and answer.headers["x-fc-request-id"]
-    assert api.engine.called.wait(10) and len(api.engine.invoked) == 1
-
-    api.engine.answer = (200, {}, b"")
-    assert invoke(b"x" * 128 * 2**10, x_fc_invocation_type="Async").status_code == 202
-    assert refused(lambda: invoke(b"x" * (128 * 2**10 + 1), x_fc_invocation_type="Async"))[:2] == (
-        400, "EntityTooLarge")
-    assert invoke(b"x" * (128 * 2**10 + 1)).status_code == 200
+    assert refused(lambda: invoke(b"event", x_fc_invocation_type="Async")) == (
+        400, "NotEmulated", "fclocal does not emulate 'x-fc-invocation-type: Async'")
+    assert not api.engine.invoked
+    assert invoke(b"x" * 2**20, x_fc_invocation_type="Sync").status_code == 200
     assert refused(lambda: invoke(b"x" * (32 * 2**20 + 1)))[:2] == (400, "EntityTooLarge")
     assert refused(lambda: invoke(b"", x_fc_invocation_type="Later"))[1] == "InvalidArgument"
     assert refused(lambda: invoke(b"", x_fc_log_type="Tail")) == (

@@ -265,7 +265,7 @@ def routes(*paths: str, **more: Any) -> fc.RouteConfig:
     return fc.RouteConfig(routes=[fc.PathConfig(path=p, **{"function_name": "echo", **more}) for p in paths])
 
 
-@pytest.mark.parity("api.domain-routes", "api.domain-certificates")
+@pytest.mark.parity("api.domain-routes", "api.domain-certificates", "domain.certificate")
 @pytest.mark.parametrize(("request_", "status", "code", "said"), [
     (domain("there.example.com"), 409, "DomainNameAlreadyExists", "there.example.com"),
     (domain("nodots"), 400, "InvalidArgument", "domainName: "),
@@ -275,7 +275,10 @@ def routes(*paths: str, **more: Any) -> fc.RouteConfig:
     (domain(route_config=routes("/a", "/a")), 400, "InvalidArgument", "routes"),
     (domain(route_config=routes("/", function_name="no")), 404, "FunctionNotFound", "'no'"),
     (domain(route_config=routes("/", qualifier="7")), 404, "VersionNotFound", "'7'"),
-    (domain(cert_config=fc.CertConfig(cert_name="c")), 400, "NotEmulated", "certConfig"),
+    (domain(cert_config=fc.CertConfig(cert_name="c")), 400, "InvalidArgument", "certConfig.certificate: field"),
+    (domain(cert_config=fc.CertConfig(cert_name="c", certificate="x", private_key="y")), 400, "InvalidArgument",
+     "certConfig.certificate: must be a PEM certificate"),
+    (domain(cors_config=fc.CORSConfig(max_age=1)), 400, "NotEmulated", "corsConfig"),
     (domain(tls_config=fc.TLSConfig(min_version="TLSv1.2")), 400, "NotEmulated", "tlsConfig"),
     (domain(waf_config=fc.WAFConfig(enable_waf=True)), 400, "NotEmulated", "wafConfig"),
     (domain(auth_config=fc.AuthConfig(auth_type="jwt", auth_info="{}")), 400, "InvalidArgument", "jwks"),

@@ -1,5 +1,6 @@
 """Code packages from a stranger: only what belongs into a folder gets out of them."""
 
+import contextlib
 import io
 import stat
 import struct
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from fclocal.core.errors import FcError
 from fclocal.runtime import package
+from fclocal.runtime.store import Store
 
 
 def make(*entries: tuple[str, bytes, int]) -> bytes:
@@ -39,17 +41,13 @@ def tree(root: Path) -> dict[str, str]:
 
 
 def refused(data: bytes, tmp_path: Path, code: str = "CodeInvalid") -> str:
-    """Both ways in refuse `data`, and leave the disk as it was."""
+    """The check on arrival refuses `data`; nothing is kept of it."""
     with pytest.raises(FcError) as checked:
         package.check_zip(data)
     assert checked.value.code == code
-    packed = tmp_path / "code.zip"
-    packed.write_bytes(data)
-    before = tree(tmp_path.parent).keys()
-    with pytest.raises(FcError) as unpacked:
-        package.unpack(packed, tmp_path / "target")
-    assert unpacked.value.code == code
-    assert tree(tmp_path.parent).keys() == before
+    with contextlib.closing(Store(tmp_path / "state.sqlite")) as store, pytest.raises(FcError):
+        store.put_code(data)
+    assert list((tmp_path / "code").iterdir()) == []
     return checked.value.message
 
 
@@ -109,6 +107,16 @@ def test_duplicates_are_refused(names, tmp_path):
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
     zeros = bytes(package.MAX_RATIO * 2**17)
     assert "grows more than" in refused(make(("zeros", zeros, FILE)), tmp_path)
+
+
+def test_a_stored_package_that_was_damaged_since_leaves_nothing(tmp_path):
+    data = make(("a", b"hello", FILE), ("b", b"hello " * 100, FILE))
+    package.check_zip(data)
+    at = data.index(b"PK\1\2") - 5
+    (tmp_path / "code.zip").write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1:])
+    with pytest.raises(FcError) as error:
+        package.unpack(tmp_path / "code.zip", tmp_path / "target")
+    assert error.value.code == "CodeInvalid" and not (tmp_path / "target").exists()
 
 
 def test_more_than_the_limit_is_too_large(tmp_path):

@@ -632,8 +632,12 @@ def test_when_descriptors_run_out_the_platform_says_so_and_recovers(run, tmp_pat
 def test_a_package_that_is_not_sound_starts_nothing(tmp_path):
     async def scenario():
         async with bench(tmp_path) as it:
-            error = await it.refused({"../evil": ""})
-            assert error.code == "CodeInvalid"
+            prepared = it.prepared({"main.py": SERVER})
+            prepared["code_zip"].write_bytes(b"damaged")
+            with pytest.raises(FcError) as error:
+                await it.launcher.start(**prepared)
+            assert error.value.code == "CodeInvalid"
+            await until(lambda: it.folders() == [])
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 

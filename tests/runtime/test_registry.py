@@ -216,10 +216,9 @@ async def test_minimum_instances_follow_their_alias(make: Make) -> None:
     await bench.echo()
     await bench.registry.publish("echo", "")
     await bench.registry.create_alias("echo", wire.AliasInput(alias_name="prod", version_id="1"))
-    await bench.registry.keep_instances("echo", "prod", 2, cpu=False)
+    await bench.registry.keep_instances("echo", "prod", 2)
     function = await bench.registry.keep_instances("echo", "LATEST", 1)
     assert function.min_instances == {"prod": 2, "LATEST": 1}
-    assert function.always_allocate_cpu == {"prod": False, "LATEST": True}
     await bench.registry.delete_alias("echo", "prod")
     assert bench.registry.function("echo").min_instances == {"LATEST": 1}
     await bench.registry.keep_instances("echo", "LATEST", None)

@@ -36,10 +36,10 @@ def function(store: Store, name: str = "echo", code: bytes | None = None) -> Fun
         auth_type="jwt", methods=("GET",), disable_url_internet=True, auth_config={"jwks": {"keys": []}}))
     return Function(
         function_id="id", latest=latest, created=1, modified=2, triggers={"t": trigger}, last_version=4,
-        versions={"4": latest.model_copy(update={"version_id": "4"})}, tags={"k": "v"}, reserved_concurrency=0,
+        versions={"4": latest.model_copy(update={"version_id": "4"})}, reserved_concurrency=0,
         aliases={"prod": Alias(alias_name="prod", version_id="4", additional_version_weight={"3": 0.1}, created=1,
                                modified=1)},
-        min_instances={"LATEST": 2}, always_allocate_cpu={"LATEST": False}, disabled=Invocation(reason="r", since=3))
+        min_instances={"LATEST": 2}, disabled=Invocation(reason="r", since=3))
 
 
 def domain() -> CustomDomain:

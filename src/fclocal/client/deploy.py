@@ -28,7 +28,6 @@ from fclocal.core import manifest
 from fclocal.core.errors import KINDS, FcError
 from fclocal.core.manifest import Resource
 from fclocal.core.model import LATEST
-from fclocal.runtime import package
 
 NAMES = ("s.yaml", "s.yml")
 IGNORE = ".fcignore"
@@ -96,7 +95,7 @@ def pack(folder: Path) -> bytes:
     """The zip of a function's folder: the same content gives the same bytes.
 
     Left out are .git, __pycache__, .fclocal and what .fcignore names (the rules of .gitignore). Raises FcError
-    CodeInvalid or EntityTooLarge for what no package may hold.
+    CodeInvalid for what is neither file, folder nor symlink. The platform checks the package when it receives it.
     """
     rules = [*_NEVER]
     if (ignore := folder / IGNORE).is_file():
@@ -111,9 +110,7 @@ def pack(folder: Path) -> bytes:
             mode, content = _content(path, name)
             info.external_attr = mode << 16
             archive.writestr(info, content)
-    data = out.getvalue()
-    package.check_zip(data)
-    return data
+    return out.getvalue()
 
 
 def _files(folder: Path, root: Path, ignored: pathspec.GitIgnoreSpec) -> Iterator[Path]:
@@ -152,9 +149,7 @@ def _code(folder: Path, resource: Resource, notices: list[str]) -> bytes:
         data = pack(path)
         _check_authorities(path, data, notices)
         return data
-    data = path.read_bytes()
-    package.check_zip(data)
-    return data
+    return path.read_bytes()
 
 
 def _with_certificate(folder: Path, domain: dict[str, Any], notices: list[str]) -> dict[str, Any]:
@@ -199,9 +194,6 @@ def _resource(client: Client, resource: Resource, code: bytes, wanted: list[dict
     if resource.scaling is not None:
         scaling = models.PutScalingConfigInput().from_map(resource.scaling)
         _call(client.put_scaling_config, name, models.PutScalingConfigRequest(body=scaling, qualifier=LATEST))
-    if resource.provision is not None:
-        provision = models.PutProvisionConfigInput().from_map(resource.provision)
-        _call(client.put_provision_config, name, models.PutProvisionConfigRequest(body=provision, qualifier=LATEST))
     domains = {domain["domainName"]: _domain(client, domain) for domain in wanted}
     return App(name, urls, domains)
 

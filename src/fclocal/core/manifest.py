@@ -32,9 +32,8 @@ _TOP = frozenset({"edition", "name", "access", "vars", "resources"})
 _TOP_OTHERS = frozenset({"actions", "flow", "template", "extend", "use", "env"})
 _RESOURCE = frozenset({"component", "props"})
 _RESOURCE_OTHERS = frozenset({"actions", "access", "extend"})
-_ASIDE = frozenset({"region", "code", "triggers", "concurrencyConfig", "scalingConfig", "provisionConfig",
-                    "customDomain"})
-_OTHERS = frozenset({"asyncInvokeConfig", "vpcBinding", "endpoint", "tlsConfig", "wafConfig"})
+_ASIDE = frozenset({"region", "code", "triggers", "concurrencyConfig", "scalingConfig", "customDomain"})
+_OTHERS = frozenset({"asyncInvokeConfig", "provisionConfig", "vpcBinding", "endpoint", "tlsConfig", "wafConfig"})
 _NOTICES = {
     "role": "on the service, the RAM role whose temporary credentials the function receives; "
             "fclocal gives the function no credentials",
@@ -68,7 +67,6 @@ class Resource:
     domains: tuple[dict[str, Any], ...] = ()
     concurrency: dict[str, Any] | None = None
     scaling: dict[str, Any] | None = None
-    provision: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -263,8 +261,6 @@ class _Reader:
                         "names a Redis that is not on this machine; fclocal gives the function the URL of its own")
         triggers = [self._trigger(given, (*path, "triggers", number))
                     for number, given in enumerate(self._list(aside.get("triggers"), (*path, "triggers")))]
-        if "provisionConfig" in aside and "scalingConfig" in aside:
-            raise self.wrong((*path, "provisionConfig"), "provisionConfig and scalingConfig exclude each other")
         return Resource(
             function=function,
             code=self._code(aside["code"], (*path, "code")),
@@ -273,7 +269,6 @@ class _Reader:
             domains=self._domains(aside.get("customDomain"), (*path, "customDomain"), function["functionName"]),
             concurrency=self._input(wire.ConcurrencyInput, aside, path, "concurrencyConfig"),
             scaling=self._input(wire.ScalingInput, aside, path, "scalingConfig"),
-            provision=self._input(wire.ProvisionInput, aside, path, "provisionConfig"),
         )
 
     def _override(self, props: dict[str, Any], path: Path, prop: str, value: Any) -> None:
@@ -373,10 +368,7 @@ class _Reader:
     def _input(self, shape: type[wire.S], aside: dict[str, Any], path: Path, prop: str) -> dict[str, Any] | None:
         if prop not in aside:
             return None
-        given = self._map(aside[prop], (*path, prop))
-        if given.get("alwaysAllocateGPU") is False:  # fc3's schema wants it written out
-            del given["alwaysAllocateGPU"]
-        return self._checked(shape, given, (*path, prop)).wire()
+        return self._checked(shape, self._map(aside[prop], (*path, prop)), (*path, prop)).wire()
 
     def _checked(self, shape: type[wire.S], given: dict[str, Any], path: Path) -> wire.S:
         """`given` as a `shape`; in a loose deployment without the fields that are not emulated."""

@@ -212,8 +212,11 @@ class Invocation(Shape):
     since: float
 
 
-class Function(Shape):
-    """A function with all that hangs on it; the unit of storage."""
+class Function(Shape, extra="ignore"):
+    """A function with its versions, aliases and triggers; the unit of storage.
+
+    Fields that an older fclocal stored and this one does not have are ignored.
+    """
 
     function_id: str
     latest: Revision
@@ -225,9 +228,7 @@ class Function(Shape):
     triggers: dict[str, Trigger] = {}
     reserved_concurrency: int | None = None
     min_instances: dict[str, int] = {}
-    always_allocate_cpu: dict[str, bool] = Field({}, alias="alwaysAllocateCPU")
     disabled: Invocation | None = None
-    tags: dict[str, str] = {}
 
     @property
     def name(self) -> str:

@@ -15,8 +15,6 @@ from fclocal.core import auth, routes
 from fclocal.core.errors import FcError
 from fclocal.core.model import LATEST, Alias, Certificate, CustomDomain, Function, Revision, Trigger, snapshot
 
-MAX_TAGS = 20  # of one resource
-
 
 def revision(function: Function, qualifier: str) -> Revision:
     """What `qualifier` means when it is shown or referred to: of an alias, its own version.
@@ -91,11 +89,3 @@ def _check_certificate(config: Certificate) -> None:
                       reason="certConfig.privateKey: must be a PEM private key without a password") from None
     if key.public_key() != certificate.public_key():
         raise FcError("InvalidArgument", reason="certConfig.privateKey: does not belong to the certificate")
-
-
-def merged_tags(old: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
-    """The tags of a function with `more` put over them."""
-    tags = {**old, **more}
-    if len(tags) > MAX_TAGS:
-        raise FcError("LimitExceededError", reason=f"a function has at most {MAX_TAGS} tags")
-    return tags

@@ -45,12 +45,12 @@ NOT_EMULATED = frozenset({
     # functions
     "customContainerConfig", "customDNS", "disableInjectCredentials", "disableOndemand", "enableLongLiving",
     "gpuConfig", "idleTimeout", "instanceIsolationMode", "juiceFsConfig", "layers", "logConfig", "microSandboxConfig",
-    "nasConfig", "ossMountConfig", "polarFsConfig", "resourceGroupId", "role", "tracingConfig", "vpcConfig",
+    "nasConfig", "ossMountConfig", "polarFsConfig", "resourceGroupId", "role", "tags", "tracingConfig", "vpcConfig",
     "ossBucketName", "ossObjectName", "checksum", "sseEndpointPath", "command",
     # triggers and domains
     "invocationRole", "sourceArn", "corsConfig", "tlsConfig", "wafConfig", "isE2B",
     # scaling
-    "alwaysAllocateGPU", "scheduledActions", "targetTrackingPolicies", "enableMixMode", "enableOnDemandScaling",
+    "enableMixMode", "enableOnDemandScaling",
     "horizontalScalingPolicies", "requestDispatchPolicy", "residentPoolId", "scheduledPolicies",
     # queries
     "gpuType",
@@ -135,14 +135,6 @@ class ConcurrencyInput(Shape):
     reserved_concurrency: int = Field(ge=0)
 
 
-class ProvisionInput(Shape):
-    """PutProvisionConfigInput; `target` is the older name of `default_target`."""
-
-    default_target: int | None = Field(None, ge=0, le=10000)
-    target: int | None = Field(None, ge=0, le=10000)
-    always_allocate_cpu: bool = Field(True, alias="alwaysAllocateCPU")
-
-
 class ScalingInput(Shape):
     """PutScalingConfigInput."""
 
@@ -154,29 +146,6 @@ class DisableInput(Shape):
 
     reason: str = ""
     abort_ongoing_request: bool = False
-
-
-class TagInput(Shape):
-    key: str = Field(alias="Key", min_length=1, max_length=64)
-    value: str = Field("", alias="Value", max_length=128)
-
-
-class FunctionTags(Shape):
-    """The field `tags` of CreateFunctionInput and of the query of ListFunctions."""
-
-    tags: tuple[TagInput, ...] = ()
-
-    def pairs(self) -> dict[str, str]:
-        """The tags as a map."""
-        return {tag.key: tag.value for tag in self.tags}
-
-
-class TagsInput(Shape):
-    """TagResourcesInput (in Pascal case, unlike all others)."""
-
-    resource_id: tuple[str, ...] = Field(alias="ResourceId", min_length=1)
-    resource_type: Literal["function"] = Field("function", alias="ResourceType")
-    tag: tuple[TagInput, ...] = Field(alias="Tag", min_length=1, max_length=20)
 
 
 def parse(shape: type[S], given: object) -> S:
@@ -232,7 +201,7 @@ def _refusal(error: ValidationError, known: Iterable[str]) -> FcError:
             return FcError("NotEmulated", field=path)
         close = difflib.get_close_matches(name, known, n=1)
         return FcError("InvalidArgument", reason=f"unknown field '{path}'"
-                                                 + (f"; do you mean '{close[0]}'?" if close else ""))
+                                                 + (f"; did you mean '{close[0]}'?" if close else ""))
     if first["type"] == "literal_error" and name in _CHOICES:
         return FcError("NotEmulated", field=f"{path}: {printable(str(first['input']))}")
     text = first["msg"].removeprefix("Value error, ")
@@ -309,7 +278,6 @@ def function_view(function: Function, revision: Revision | None = None) -> dict[
         "lastModifiedTime": time_text(function.modified),
         "state": "Active",
         "lastUpdateStatus": "Successful",
-        "tags": [{"Key": key, "Value": value} for key, value in function.tags.items()],
     }
     if function.disabled:
         view["invocationRestriction"] = {"disable": True, "reason": function.disabled.reason,
@@ -372,13 +340,6 @@ def domain_view(domain: CustomDomain) -> dict[str, Any]:
 def concurrency_view(function: Function) -> dict[str, Any]:
     """A ConcurrencyConfig of the API."""
     return {"functionArn": arn(function.name), "reservedConcurrency": function.reserved_concurrency}
-
-
-def provision_view(function: Function, qualifier: str, current: int) -> dict[str, Any]:
-    """A ProvisionConfig of the API; `current` instances exist."""
-    target = function.min_instances[qualifier]
-    return {"functionArn": f"{arn(function.name)}/{qualifier}", "target": target, "defaultTarget": target,
-            "current": current, "alwaysAllocateCPU": function.always_allocate_cpu.get(qualifier, True)}
 
 
 def scaling_view(function: Function, qualifier: str, current: int) -> dict[str, Any]:

@@ -7,7 +7,6 @@ answer is JSON or empty: the official SDK loses status and code of anything else
 import asyncio
 import contextlib
 import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,8 +39,7 @@ MAX_BODIES = 2 * MAX_BODY
 
 _SMALL = 2**18  # bytes that are hashed and decoded on the event loop; more goes to a thread
 _DRAIN_SECONDS = 10.0  # for the rest of a refused body
-_CODE_SECONDS = 600  # for how long the URL of a package works
-_LOCAL_HOST = re.compile(r"(?:http://)?((?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?)/?", re.IGNORECASE)
+_LOCAL_HOST = re.compile(r"(?:http://)?(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?/?", re.IGNORECASE)
 
 
 class Guard:
@@ -52,17 +50,15 @@ class Guard:
         self._clock = clock
         self._in_memory = 0  # bytes of the bodies being received
 
-    def host(self, scope: Scope) -> str:
-        """Return the host and port the client called. Raises FcError AccessDenied for any other name.
+    def host(self, scope: Scope) -> None:
+        """Raise FcError AccessDenied unless the client called this machine by one of its own names.
 
         A web page of another name that resolves to this machine (DNS rebinding) must not reach the API.
         """
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         # The SDK with endpoint "http://127.0.0.1:PORT" sends just that as Host.
-        match = _LOCAL_HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        if match is None:
+        if len(hosts) != 1 or not _LOCAL_HOST.fullmatch(hosts[0]):
             raise FcError("AccessDenied", reason="the management API accepts the Host 127.0.0.1 or localhost only")
-        return match[1]
 
     async def admit(self, scope: Scope, receive: Receive) -> bytes:
         """Return the body of the call. Raises FcError: what `acs3.verify_request` raises, RequestTooLarge,
@@ -124,16 +120,14 @@ def management_app(registry: Registry, engine: Instances, *, invoke: Invoke, loc
                    store: Store) -> Starlette:
     """The application that serves the management API, and the routes of `local` under /local, signed alike."""
     guard = Guard({store.access_key_id: store.access_key_secret}, clock)
-    links = _CodeLinks(guard, store, clock)
     by_path: dict[str, dict[str, Operation]] = {}
-    for operation in (*Deployment(registry, links.link).table(), *Running(registry, engine, invoke).table()):
+    for operation in (*Deployment(registry).table(), *Running(registry, engine, invoke).table()):
         by_path.setdefault(operation.path, {})[operation.method] = operation
     routes = [Route(PREFIX + path, _Endpoint(operations, guard)) for path, operations in by_path.items()]
     app = Starlette(
         routes=[
             *routes,
             Route(PREFIX + "/{rest:path}", _Endpoint({}, guard)),
-            Route("/code/{checksum}.zip", links.download),
             Mount("/local", routes=local, middleware=[Middleware(Guarded, guard=guard)]),
         ],
         exception_handlers={FcError: _fc_error, HTTPException: _http_error, Exception: _bug},
@@ -152,7 +146,7 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        origin = f"http://{self._guard.host(scope)}"
+        self._guard.host(scope)
         operation = self._operations.get(request.method)
         action = request.headers.get("x-acs-action")
         if operation is None and not action:
@@ -162,40 +156,12 @@ class _Endpoint:
         if operation is None:
             raise FcError("NotImplemented", operation=wire.printable(action or ""))
         call = Call(path=request.path_params, query=_query(operation, scope["query_string"].decode("latin-1")),
-                    headers=request.headers, content=await _decoded(body) if operation.json else body, origin=origin)
+                    headers=request.headers, content=await _decoded(body) if operation.json else body)
         answer = await operation.run(call)
         if not isinstance(answer, Response):
             answer = Response(status_code=204) if answer is None else JSONResponse(answer)
         answer.headers.setdefault("x-fc-request-id", _request_id(request))
         await answer(scope, receive, send)
-
-
-class _CodeLinks:
-    """URLs under which a package can be fetched for ten minutes without a signature in the headers."""
-
-    def __init__(self, guard: Guard, store: Store, clock: Clock) -> None:
-        self._guard = guard
-        self._store = store
-        self._clock = clock
-
-    def link(self, origin: str, checksum: str) -> str:
-        expires = int(self._clock.wall()) + _CODE_SECONDS
-        return f"{origin}/code/{checksum}.zip?Expires={expires}&Signature={self._signature(checksum, str(expires))}"
-
-    async def download(self, request: Request) -> Response:
-        self._guard.host(request.scope)
-        checksum, expires = request.path_params["checksum"], request.query_params.get("Expires", "")
-        right = self._signature(checksum, expires)
-        if not hmac.compare_digest(right.encode(), request.query_params.get("Signature", "").encode()):
-            raise FcError("SignatureNotMatch")
-        path = self._store.code_path(checksum)
-        if int(expires) < self._clock.wall() or not path.exists():
-            raise FcError("AccessDenied", reason="the URL of this package has expired: call GetFunctionCode again")
-        return FileResponse(path, media_type="application/zip")
-
-    def _signature(self, checksum: str, expires: str) -> str:
-        text = f"GET\n/code/{checksum}.zip\n{expires}"
-        return hmac.new(self._store.access_key_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 async def _parts(receive: Receive) -> AsyncIterator[bytes]:

@@ -1,7 +1,7 @@
 """Code packages: what a zip may hold, and how it is unpacked.
 
-A package comes from a stranger: every name, size and type in it is checked before the first byte is written.
-Plain files, folders and symlinks that stay inside the package are accepted; everything else is refused.
+A package is checked once, when the platform receives it: every name, size and type in it. Plain files, folders and
+symlinks that stay inside the package are accepted; everything else is refused. Later it is unpacked as it was stored.
 """
 
 import io
@@ -32,28 +32,31 @@ _CHUNK = 2**16
 
 
 def check_zip(data: bytes) -> None:
-    """Check a package as it arrives: nothing is written.
+    """Check a package that has arrived; nothing is written.
 
     Raises FcError CodeInvalid (a name, type or checksum that is not acceptable) or EntityTooLarge.
     """
     if len(data) > MAX_PACKED:
         raise FcError("EntityTooLarge", limit=MAX_PACKED)
-    with _opened(io.BytesIO(data)) as archive:
-        _entries(archive, len(data))
+    file = io.BytesIO(data)
+    with _readable():
+        _check_end(file)
+    with _opened(file) as archive:
+        _check_entries(archive, len(data))
         if (broken := archive.testzip()) is not None:
             raise FcError("CodeInvalid", reason=f"the zip is damaged at '{broken}'")
 
 
 def unpack(zip_path: Path, target: Path) -> None:
-    """Unpack the package `zip_path` into the new folder `target`.
+    """Unpack a package that `check_zip` accepted into the new folder `target`.
 
-    Raises FcError like `check_zip`, and OSError when the disk fails; `target` is gone after either.
+    Raises FcError CodeInvalid if it was damaged since, OSError when the disk fails; `target` is gone after either.
     """
     target.mkdir(parents=True)
     try:
         with zip_path.open("rb") as file, _opened(file) as archive:
             links = []
-            for entry in _entries(archive, zip_path.stat().st_size):
+            for entry in archive.infolist():
                 path = target / entry.filename
                 if entry.is_dir():
                     path.mkdir(parents=True, exist_ok=True)
@@ -74,11 +77,15 @@ def unpack(zip_path: Path, target: Path) -> None:
 
 @contextmanager
 def _opened(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
-    """The archive in `file`; whatever zipfile finds wrong with it becomes CodeInvalid."""
+    """Open the archive in `file`; whatever zipfile finds wrong with it becomes CodeInvalid."""
+    with _readable(), zipfile.ZipFile(file) as archive:
+        yield archive
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
     try:
-        _check_end(file)
-        with zipfile.ZipFile(file) as archive:
-            yield archive
+        yield
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error) as error:
         raise FcError("CodeInvalid", reason=f"the package is not a sound zip: {error}") from error
 
@@ -97,8 +104,8 @@ def _check_end(file: IO[bytes]) -> None:
         raise FcError("CodeInvalid", reason=f"the package has more than {MAX_ENTRIES} files")
 
 
-def _entries(archive: zipfile.ZipFile, packed: int) -> list[zipfile.ZipInfo]:
-    """The entries of `archive`, all checked. zipfile never yields more bytes than an entry declares."""
+def _check_entries(archive: zipfile.ZipFile, packed: int) -> None:
+    """Check every entry of `archive`. zipfile never yields more bytes than an entry declares."""
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES:
         raise FcError("CodeInvalid", reason=f"the package has more than {MAX_ENTRIES} files")
@@ -120,7 +127,6 @@ def _entries(archive: zipfile.ZipFile, packed: int) -> list[zipfile.ZipInfo]:
         parents.update("/".join(parts[:n]) for n in range(1, len(parts)))
     if clash := {name for name in parents if not names.get(name, True)}:
         raise FcError("CodeInvalid", reason=f"'{min(clash)}' is a file and a folder in the package")
-    return entries
 
 
 def _check_name(name: str) -> None:
@@ -128,7 +134,7 @@ def _check_name(name: str) -> None:
     if (any(part in ("", ".", "..") or len(part.encode()) > _MAX_PART for part in parts)
             or len(name.encode()) > _MAX_PATH or "\\" in name or "\0" in name or re.match(r"[A-Za-z]:", name)):
         shown = ascii(name if len(name) <= 80 else name[:80] + "...")
-        raise FcError("CodeInvalid", reason=f"the package names a file {shown}: only relative paths are taken")
+        raise FcError("CodeInvalid", reason=f"the package names a file {shown}: only relative paths are accepted")
 
 
 def _check_type(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
@@ -136,7 +142,7 @@ def _check_type(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK) or (kind == stat.S_IFDIR and not entry.is_dir()):
         raise FcError("CodeInvalid", reason=f"'{entry.filename}' is neither file, folder nor symlink")
     if entry.is_dir() and (kind not in (0, stat.S_IFDIR) or entry.file_size):
-        raise FcError("CodeInvalid", reason=f"'{entry.filename}' is named like a folder but is none")
+        raise FcError("CodeInvalid", reason=f"'{entry.filename}' has a directory name but is not a directory")
     if entry.flag_bits & 1 or entry.compress_type not in _METHODS:
         raise FcError("CodeInvalid", reason=f"'{entry.filename}' is encrypted or packed in an unusual way")
     if _is_link(entry):

@@ -6,7 +6,7 @@ leaves everything as it was.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -96,8 +96,7 @@ class Registry:
         """
         return rules.revision(self.function(name), qualifier)
 
-    async def create_function(self, config: FunctionConfig, package: bytes,
-                              tags: Mapping[str, str] | None = None) -> Function:
+    async def create_function(self, config: FunctionConfig, package: bytes) -> Function:
         """Create a function from its configuration and its zip. Raises FcError."""
         name = config.function_name
         async with self._changing:
@@ -107,8 +106,7 @@ class Registry:
             code = await asyncio.to_thread(self._store.put_code, package)
             now = self._clock.now()
             latest = Revision(generation=1, config=config, code=code, created=now)
-            function = Function(function_id=str(uuid.uuid4()), latest=latest, created=now, modified=now,
-                                tags=rules.merged_tags({}, tags or {}))
+            function = Function(function_id=str(uuid.uuid4()), latest=latest, created=now, modified=now)
             return self._keep(function, "function.created", generation=1)
 
     async def update_function(self, name: str, given: Mapping[str, Any], package: bytes | None) -> Function:
@@ -183,7 +181,6 @@ class Registry:
             self._keep(function.model_copy(update={
                 "aliases": _without(function.aliases, alias),
                 "min_instances": _without(function.min_instances, alias),
-                "always_allocate_cpu": _without(function.always_allocate_cpu, alias),
             }), "alias.deleted", alias=alias)
 
     # Triggers
@@ -266,27 +263,26 @@ class Registry:
             self._journal.append("domain.deleted", domain=name)
             await self._ports.close(Entry("domain", "", name))
 
-    # Concurrency, scaling, on and off, tags
+    # Concurrency, scaling, on and off
 
     async def reserve(self, name: str, concurrency: int | None) -> Function:
         """Cap the instances of a function (0 blocks it), or lift the cap (None)."""
         async with self._edit(name) as function:
             return self._keep(function.model_copy(update={"reserved_concurrency": concurrency}))
 
-    async def keep_instances(self, name: str, qualifier: str, count: int | None, *, cpu: bool = True) -> Function:
-        """Keep at least `count` instances for LATEST or an alias, or forget the setting (None).
+    async def keep_instances(self, name: str, qualifier: str, count: int | None) -> Function:
+        """Keep at least `count` instances for LATEST or an alias, or remove the setting (None).
 
-        `cpu`: they are never frozen. Raises FcError also for a version, which cannot have the setting.
+        Raises FcError also for a version, which cannot have the setting.
         """
         async with self._edit(name) as function:
             self.revision(name, qualifier)
             if qualifier in function.versions:
                 raise FcError("InvalidArgument", reason="qualifier: minimum instances are set for LATEST or an alias")
             least = _without(function.min_instances, qualifier)
-            always = _without(function.always_allocate_cpu, qualifier)
             if count is not None:
-                least, always = {**least, qualifier: count}, {**always, qualifier: cpu}
-            return self._keep(function.model_copy(update={"min_instances": least, "always_allocate_cpu": always}))
+                least = {**least, qualifier: count}
+            return self._keep(function.model_copy(update={"min_instances": least}))
 
     async def disable(self, name: str, reason: str) -> Function:
         """Refuse all invocations of a function from now on."""
@@ -298,20 +294,6 @@ class Registry:
         """Take invocations of a function again."""
         async with self._edit(name) as function:
             return self._keep(function.model_copy(update={"disabled": None}), "invocation.enabled")
-
-    async def tag(self, names: Iterable[str], tags: Mapping[str, str]) -> None:
-        """Put `tags` on functions: on all of them or, if one is missing, on none."""
-        async with self._changing:
-            for function in [self.function(name) for name in names]:
-                self._keep(function.model_copy(update={"tags": rules.merged_tags(function.tags, tags)}))
-
-    async def untag(self, names: Iterable[str], keys: Iterable[str] | None) -> None:
-        """Take the tags `keys` (None: all) off functions."""
-        gone = None if keys is None else set(keys)
-        async with self._changing:
-            for function in [self.function(name) for name in names]:
-                left = {key: value for key, value in function.tags.items() if gone is not None and key not in gone}
-                self._keep(function.model_copy(update={"tags": left}))
 
     # How a change is kept
 

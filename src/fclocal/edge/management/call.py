@@ -17,14 +17,12 @@ FUNCTION = "/functions/{function}"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One admitted call. `content`: the decoded JSON, or the bytes where the operation takes bytes.
-    `origin`: scheme, host and port under which the client reached the API."""
+    """One admitted call. `content`: the decoded JSON, or the bytes where the operation takes bytes."""
 
     path: Mapping[str, str]
     query: Mapping[str, str]
     headers: Mapping[str, str]
     content: Any
-    origin: str
 
     @property
     def function(self) -> str:

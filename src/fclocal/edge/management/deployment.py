@@ -1,7 +1,6 @@
-"""What is deployed: the operations on functions, triggers, versions, aliases, custom domains and tags."""
+"""The operations on what is deployed: functions, triggers, versions, aliases and custom domains."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -9,19 +8,15 @@ from starlette.responses import JSONResponse, Response
 from fclocal.core import rules, wire
 from fclocal.core.errors import FcError
 from fclocal.core.model import CustomDomain, Function, FunctionConfig
-from fclocal.edge.management.call import FUNCTION, PAGE, Call, Operation, array, as_object, op, page
+from fclocal.edge.management.call import FUNCTION, PAGE, Call, Operation, as_object, op, page
 from fclocal.runtime.registry import Registry
-
-Link = Callable[[str, str], str]
-"""(origin, checksum) to a URL from which the package can be fetched."""
 
 
 class Deployment:
     """The operations that change or show what is deployed."""
 
-    def __init__(self, registry: Registry, link: Link) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._link = link
 
     def table(self) -> tuple[Operation, ...]:
         """Where each operation is found."""
@@ -30,11 +25,10 @@ class Deployment:
         return (
             op("POST", "/functions", self._create_function),
             op("GET", "/functions", self._list_functions, *PAGE, "prefix", "runtime", "description", "functionName",
-               "fcVersion", "tags"),
+               "fcVersion"),
             op("GET", FUNCTION, self._get_function, "qualifier"),
             op("PUT", FUNCTION, self._update_function),
             op("DELETE", FUNCTION, self._delete_function),
-            op("GET", FUNCTION + "/code", self._get_code, "qualifier"),
             op("POST", FUNCTION + "/triggers", self._create_trigger),
             op("GET", FUNCTION + "/triggers", self._list_triggers, *PAGE, "prefix"),
             op("GET", trigger, self._get_trigger),
@@ -53,9 +47,6 @@ class Deployment:
             op("GET", domain, self._get_domain),
             op("PUT", domain, self._update_domain),
             op("DELETE", domain, self._delete_domain),
-            op("POST", "/tags-v2", self._tag),
-            op("GET", "/tags-v2", self._list_tags, "ResourceType", "ResourceId", "Tag", "Limit", "NextToken"),
-            op("DELETE", "/tags-v2", self._untag, "ResourceType", "ResourceId", "TagKey", "All"),
         )
 
     # Functions
@@ -63,15 +54,13 @@ class Deployment:
     async def _create_function(self, call: Call) -> dict[str, Any]:
         given = as_object(call)
         package = await asyncio.to_thread(wire.package, given.pop("code", None))
-        tags = wire.parse(wire.FunctionTags, {"tags": given.pop("tags", None)}).pairs()
         config = wire.parse(FunctionConfig, given)
         if package is None:
             raise FcError("InvalidArgument", reason="code: field required")
-        return wire.function_view(await self._registry.create_function(config, package, tags))
+        return wire.function_view(await self._registry.create_function(config, package))
 
     async def _list_functions(self, call: Call) -> dict[str, Any]:
         query = call.query
-        tags = wire.parse(wire.FunctionTags, {"tags": array(query, "tags")}).pairs()
         if (generation := query.get("fcVersion", "v3")) not in ("v2", "v3"):
             raise FcError("InvalidArgument", reason=f"fcVersion: v2 or v3, not '{wire.printable(generation)}'")
 
@@ -79,8 +68,7 @@ class Deployment:
             config = function.latest.config
             return (generation == "v3" and query.get("functionName", "") in function.name
                     and query.get("description", "") in config.description
-                    and query.get("runtime", config.runtime) == config.runtime
-                    and tags.items() <= function.tags.items())
+                    and query.get("runtime", config.runtime) == config.runtime)
 
         found = {name: function for name, function in self._registry.functions.items() if wanted(function)}
         return page(call, "functions", found, wire.function_view)
@@ -96,10 +84,6 @@ class Deployment:
 
     async def _delete_function(self, call: Call) -> None:
         await self._registry.delete_function(call.function)
-
-    async def _get_code(self, call: Call) -> dict[str, Any]:
-        code = self._registry.revision(call.function, call.qualifier).code
-        return {"url": self._link(call.origin, code.checksum), "checksum": code.checksum}
 
     # Triggers
 
@@ -177,37 +161,6 @@ class Deployment:
     async def _delete_domain(self, call: Call) -> None:
         await self._registry.delete_domain(call.path["name"])
 
-    # Tags
-
-    async def _tag(self, call: Call) -> None:
-        given = wire.parse(wire.TagsInput, call.content)
-        await self._registry.tag(given.resource_id, {tag.key: tag.value for tag in given.tag})
-
-    async def _list_tags(self, call: Call) -> dict[str, Any]:
-        _check_resource_type(call)
-        names = array(call.query, "ResourceId")
-        wanted = [wire.parse(wire.TagInput, tag) for tag in array(call.query, "Tag")]
-        functions = [self._registry.function(name) for name in names or self._registry.functions]
-        rows = [(f"{function.name}/{key}", {"ResourceId": function.name, "ResourceType": "function", "TagKey": key,
-                                            "TagValue": value})
-                for function in functions for key, value in function.tags.items()
-                if not wanted or any(tag.key == key and tag.value in ("", value) for tag in wanted)]
-        page, token = wire.paginate(rows, limit=call.query.get("Limit"), token=call.query.get("NextToken"))
-        return {"TagResources": page, "NextToken": token}
-
-    async def _untag(self, call: Call) -> None:
-        _check_resource_type(call)
-        names, keys = array(call.query, "ResourceId"), array(call.query, "TagKey")
-        everything = call.query.get("All", "").lower() == "true"
-        if not names or not (keys or everything):
-            raise FcError("InvalidArgument", reason="ResourceId and TagKey (or All) are required")
-        await self._registry.untag(names, None if everything else keys)
-
 
 def _domain(domain: CustomDomain) -> Response:
     return JSONResponse(wire.domain_view(domain), headers={"x-fclocal-url": domain.url})
-
-
-def _check_resource_type(call: Call) -> None:
-    if (kind := call.query.get("ResourceType", "function")) != "function":
-        raise FcError("NotEmulated", field=f"ResourceType: {wire.printable(kind)}")

@@ -1,6 +1,5 @@
 """What runs: the operations on concurrency, minimum instances, instances and invocations."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -13,8 +12,7 @@ from fclocal.edge.management.call import FUNCTION, PAGE, Call, Operation, array,
 from fclocal.runtime.pool import Instance
 from fclocal.runtime.registry import Registry
 
-MAX_EVENT = 32 * 2**20  # bytes of a synchronous invocation
-MAX_ASYNC_EVENT = 128 * 2**10  # bytes of an asynchronous one
+MAX_EVENT = 32 * 2**20  # bytes of an invocation
 
 
 class Instances(Protocol):
@@ -35,7 +33,6 @@ class Running:
         self._registry = registry
         self._engine = engine
         self._invoke = invoke
-        self._asynchronous: set[asyncio.Future[Any]] = set()
 
     def table(self) -> tuple[Operation, ...]:
         """Where each operation is found."""
@@ -44,10 +41,6 @@ class Running:
             op("GET", FUNCTION + "/concurrency", self._get_concurrency),
             op("DELETE", FUNCTION + "/concurrency", self._delete_concurrency),
             op("GET", "/concurrency-configs", self._list_concurrency, *PAGE, "functionName"),
-            op("PUT", FUNCTION + "/provision-config", self._put_provision, "qualifier"),
-            op("GET", FUNCTION + "/provision-config", self._get_provision, "qualifier"),
-            op("DELETE", FUNCTION + "/provision-config", self._delete_scaling, "qualifier"),
-            op("GET", "/provision-configs", self._list_provision, *PAGE, "functionName"),
             op("PUT", FUNCTION + "/scaling-config", self._put_scaling, "qualifier"),
             op("GET", FUNCTION + "/scaling-config", self._get_scaling, "qualifier"),
             op("DELETE", FUNCTION + "/scaling-config", self._delete_scaling, "qualifier"),
@@ -78,27 +71,13 @@ class Running:
         found = {f.name: f for f in self._functions(call) if f.reserved_concurrency is not None}
         return page(call, "configs", found, wire.concurrency_view)
 
-    async def _put_provision(self, call: Call) -> dict[str, Any]:
-        given = wire.parse(wire.ProvisionInput, call.content)
-        target = given.target if given.default_target is None else given.default_target
-        if target is None:
-            raise FcError("InvalidArgument", reason="defaultTarget: field required")
-        await self._registry.keep_instances(call.function, call.qualifier, target, cpu=given.always_allocate_cpu)
-        return await self._get_provision(call)
-
-    async def _get_provision(self, call: Call) -> dict[str, Any]:
-        return wire.provision_view(*self._minimum(call, "provision"))
-
-    async def _list_provision(self, call: Call) -> dict[str, Any]:
-        return page(call, "provisionConfigs", self._minimums(call), lambda found: wire.provision_view(*found))
-
     async def _put_scaling(self, call: Call) -> dict[str, Any]:
         given = wire.parse(wire.ScalingInput, call.content)
         await self._registry.keep_instances(call.function, call.qualifier, given.min_instances)
         return await self._get_scaling(call)
 
     async def _get_scaling(self, call: Call) -> dict[str, Any]:
-        return wire.scaling_view(*self._minimum(call, "scaling"))
+        return wire.scaling_view(*self._minimum(call))
 
     async def _delete_scaling(self, call: Call) -> None:
         await self._registry.keep_instances(call.function, call.qualifier, None)
@@ -111,10 +90,10 @@ class Running:
         wanted = call.query.get("functionName")
         return [function for name, function in self._registry.functions.items() if wanted in (None, "", name)]
 
-    def _minimum(self, call: Call, what: str) -> tuple[Function, str, int]:
+    def _minimum(self, call: Call) -> tuple[Function, str, int]:
         function = self._registry.function(call.function)
         if call.qualifier not in function.min_instances:
-            raise FcError("ProvisionConfigNotFound", name=call.function, what=what)
+            raise FcError("ProvisionConfigNotFound", name=call.function, what="scaling")
         return function, call.qualifier, self._running(function, call.qualifier)
 
     def _minimums(self, call: Call) -> dict[str, tuple[Function, str, int]]:
@@ -146,33 +125,23 @@ class Running:
 
     async def _invoke_function(self, call: Call) -> Response:
         kind = call.headers.get("x-fc-invocation-type", "Sync")
-        if kind not in ("Sync", "Async"):
+        if kind == "Async":
+            raise FcError("NotEmulated", field="x-fc-invocation-type: Async")
+        if kind != "Sync":
             raise FcError("InvalidArgument",
                           reason=f"x-fc-invocation-type: Sync or Async, not '{wire.printable(kind)}'")
         if call.headers.get("x-fc-log-type", "None") != "None":
             raise FcError("NotEmulated", field="x-fc-log-type: Tail")
-        if len(call.content) > (limit := MAX_EVENT if kind == "Sync" else MAX_ASYNC_EVENT):
-            raise FcError("EntityTooLarge", limit=limit)
+        if len(call.content) > MAX_EVENT:
+            raise FcError("EntityTooLarge", limit=MAX_EVENT)
         self._registry.revision(call.function, call.qualifier)
         named = {name: value for name, value in call.headers.items() if name.startswith("x-fc-")}
-        invocation = asyncio.ensure_future(self._invoke(call.function, call.qualifier, call.content, named))
-        if kind == "Async":
-            self._asynchronous.add(invocation)
-            invocation.add_done_callback(self._finished)
-            task = call.headers.get("x-fc-async-task-id")
-            return Response(status_code=202, headers={"x-fc-async-task-id": task} if task else {})
-        _, headers, body = await invocation
+        _, headers, body = await self._invoke(call.function, call.qualifier, call.content, named)
         # Status and headers of the function are lost, but for the one with which it reports failure.
         kept = {name: value for name, value in headers.items() if name == "x-fc-request-id"}
         if headers.get("x-fc-status") == "404":
             kept["x-fc-error-type"] = "UnhandledInvocationError"
         return Response(body, headers=kept, media_type="application/octet-stream")
-
-    def _finished(self, invocation: asyncio.Future[Any]) -> None:
-        """An asynchronous invocation ended; its failure is in the journal, nobody waits for it."""
-        self._asynchronous.discard(invocation)
-        if not invocation.cancelled():
-            invocation.exception()
 
     async def _disable(self, call: Call) -> dict[str, Any]:
         given = wire.parse(wire.DisableInput, call.content)
