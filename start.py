@@ -3,6 +3,7 @@
     python3 start.py                 open the lessons in JupyterLab (further options go to JupyterLab)
     python3 start.py tour            run the workshop's main job in this terminal, in a few seconds
     python3 start.py test [ARGS]     install what the tests need, then run all of them (ARGS go to pytest)
+    python3 start.py book            build the course as a static site in build/book
     python3 start.py pack FOLDER     collect everything for a room without a network
     python3 start.py --from FOLDER   the same commands, installing from such a folder
 
@@ -359,10 +360,10 @@ def lab(args):
     os.execve(PYTHON, [str(PYTHON), "-m", "jupyterlab", *opened, *as_root, *args], clean_environment())
 
 
-def run_module(module):
+def run_module(module, *locks):
     """Return a command that installs the kit and runs one of its modules."""
     def command(args):
-        install("requirements.lock")
+        install("requirements.lock", *locks)
         return subprocess.run([PYTHON, "-m", module, *args], cwd=ROOT, env=clean_environment()).returncode
     return command
 
@@ -383,7 +384,10 @@ def test(args):
     return 1 if failed else 0
 
 
-COMMANDS = {"lab": lab, "tour": run_module("workshop.tour"), "test": test, "pack": run_module("workshop.pack")}
+COMMANDS = {
+    "lab": lab, "test": test, "tour": run_module("workshop.tour"), "pack": run_module("workshop.pack"),
+    "book": run_module("workshop.course.book.build", "requirements-test.lock"),
+}
 
 
 def main(args):

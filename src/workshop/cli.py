@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from fclocal.core.errors import FcError
 from workshop.checking import commands, generation
 from workshop.checking.catalog import exercises, find
-from workshop.course.catalog import lessons
 from workshop.course.progress import catch_up, progress
 from workshop.errors import UserError
 from workshop.views import diagrams
@@ -45,9 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     skip = add("catch-up", "make everything ready for a lesson", lambda given: catch_up(given.lesson))
     skip.add_argument("lesson", type=int)
     add("build", "write exercises/, solutions/ and notebooks/images/ from their source", _build)
-    pages = add("render", "run lessons and write them as web pages", _render)
-    pages.add_argument("lessons", type=int, nargs="*", metavar="LESSON", help="numbers; default: all")
-    pages.add_argument("--to", default="build/lessons", help="folder, default build/lessons")
     add("tour", "the whole main job once, without a browser", _tour)
     return parser
 
@@ -67,16 +63,6 @@ def _build(given: argparse.Namespace) -> None:
             print(f"kept {saved.relative_to(root()).as_posix()}")
     changed = [*generation.write(root()), *diagrams.write(root() / "notebooks" / "images")]
     print("\n".join(f"wrote {path}" for path in changed) or "Everything that is generated is up to date.")
-
-
-def _render(given: argparse.Namespace) -> None:
-    from workshop.course.render import render
-
-    known = [number for number, lesson in lessons().items() if (root() / "notebooks" / lesson.notebook).is_file()]
-    if unknown := set(given.lessons) - set(known):
-        raise UserError(f"There is no lesson {min(unknown)}.", f"Lessons: {' '.join(map(str, known))}")
-    for page in render(root(), given.lessons or known, root() / given.to):
-        print(f"wrote {page}")
 
 
 def _tour(given: argparse.Namespace) -> int:
