@@ -13,6 +13,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 from fclocal.core.billing import bill
+from fclocal.core.metering import meter
 from fclocal.core.records import Record
 from workshop.views import timeline
 
@@ -52,9 +53,9 @@ def seconds(work) -> float:
 
 def main() -> int:
     made = seconds(lambda: [None for _ in records(1_000_000)])
-    billed = seconds(lambda: bill(records(1_000_000))) - made
+    billed = seconds(lambda: bill(meter(records(1_000_000)))) - made
     tracemalloc.start()
-    bill(records(1_000_000))
+    bill(meter(records(1_000_000)))
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
     events = list(records(10_000))

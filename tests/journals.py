@@ -20,6 +20,10 @@ class Story:
         function = "" if kind.startswith("platform.") else self.function
         self.records.append(Record(len(self.records) + 1, START + at, kind, function, instance, request, data))
 
+    def in_order(self) -> list[Record]:
+        """Return the records in order of time, numbered as a journal numbers them."""
+        return [record._replace(seq=seq) for seq, record in enumerate(sorted(self.records, key=lambda r: r.at), 1)]
+
     def start(self, at: float, instance: str = "c-1", *, concurrency: int = 2, cpu: float = 0.35, memory: int = 512,
               disk: int = 512, why: str = "request", seconds: float = 0.1) -> None:
         self.add(at, "instance.starting", instance, version="", generation=1, concurrency=concurrency, cpu=cpu,

@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from fclocal import App, Platform
 from fclocal.core.billing import bill
+from fclocal.core.metering import meter
 from fclocal.testing import wait_for
 from workshop.views.timeline import text
 
@@ -47,7 +48,7 @@ def test_two_overlapping_connections_are_billed_from_first_in_to_last_out(fc: Pl
     assert span["requests"] == 2
     assert 800 < span["billedMs"] < 1600       # more than the longest, less than the sum
     records = list(fc.events(function=app.name))
-    assert bill(records).seconds * 1000 == sum(one["billedMs"] for one in data["spans"])
+    assert bill(meter(records)).seconds * 1000 == sum(one["billedMs"] for one in data["spans"])
     assert f"billed {sum(one['billedMs'] for one in data['spans']) / 1000:.3f} s" in text(records)
 
 

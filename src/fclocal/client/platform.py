@@ -113,6 +113,12 @@ class Platform:
             query["function"] = function
         return (Record.from_wire(line) for line in self.at.lines("/events", query))
 
+    def changes(self, cursor: int = 0, *, function: str | None = None, kinds: str = "") -> tuple[list[Record], int]:
+        """Return the records after `cursor` and the new cursor: for views that redraw without reading it all again."""
+        query = {"kinds": kinds} if function is None else {"kinds": kinds, "function": function}
+        found, cursor = self.at.changes(cursor, query)
+        return [Record.from_wire(line) for line in found], cursor
+
     def logs(self, function: str) -> str:
         """The function's output, interleaved with the platform's own lines."""
         kept = self.events(function=function, kinds="log,log.dropped")

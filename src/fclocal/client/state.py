@@ -48,15 +48,23 @@ class Running:
         return answer.json() if answer.content else None
 
     def lines(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """The JSON Lines of a /local stream, as they come, until the platform ends it."""
-        answer = self._send("GET", path, query, None, stream=True)
-        with answer:
+        """Yield the JSON Lines of a /local stream, as they come, until the platform ends it."""
+        with self._send("GET", path, query, None, stream=True) as answer:
             try:
                 for line in answer.iter_lines():
                     if line:
                         yield json.loads(line)
             except requests.exceptions.ChunkedEncodingError:
-                return  # the platform is gone: so are its events
+                if running(self.state) is None:
+                    return  # the platform is gone: so are its events
+                raise FcError("RemoteError", remote="InternalServerError",
+                              reason=f"the platform broke off; {self.state / 'platform.log'} names the cause") from None
+
+    def changes(self, cursor: int, query: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
+        """Return the journal's records after number `cursor` and the cursor to go on from."""
+        answer = self._send("GET", "/events", {**query, "after": str(cursor)}, None, stream=False)
+        found = [json.loads(line) for line in answer.iter_lines() if line]
+        return found, max([int(answer.headers["x-fclocal-cursor"]), *(record["seq"] for record in found[-1:])])
 
     def hold(self) -> http.client.HTTPConnection:
         """Hold a connection open that tells the platform: somebody is using you. Close it to leave."""
@@ -155,4 +163,4 @@ def _json(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         holder = (path.parent / "lock").read_text().strip()
         raise FcError("StateDamaged", file=path, reason="it is not the JSON that fclocal wrote",
-                      fix=f"End the platform (kill {holder}), delete the file, and run: fclocal start") from error
+                      lost=f"end the platform first (kill {holder})") from error

@@ -1,22 +1,21 @@
 """From usage to an invoice: compute units, prices, minimum, and the text that people read.
 
-    bill(journal.read(), function="echo").text()
+    bill(meter(records, "echo")).text()
 
-A bill is a pure function of records, prices and the moment: computed again, or from a replay, it is the same. What
-the service does not document is counted by a stated guess, on a line of its own that says so.
+A bill is a pure function of usage, prices and the moment: computed again, or from a replay, it is the same. An
+amount that the service does not document is a guess, and stands on a line of its own that says so.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from fclocal.core.metering import Hour, Size, Span, Usage, meter
+from fclocal.core.metering import Earlier, Hour, Size, Span, Usage
 from fclocal.core.prices import Currency, Tariff, tariff
-from fclocal.core.records import Record
 
 WIDTH = 76
 SHOWN_SPANS = 40
@@ -38,15 +37,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What the functions in a journal cost. Money in `currency`, seconds and bytes otherwise.
+    """The cost of functions. Money in `currency`, seconds and bytes otherwise.
 
-    `cu`: compute units, each function's hour rounded up to a whole one. `cost`: their price. `raised`: what is
-    added to reach the minimum per function and hour (None: no minimum is documented in this currency), in
-    `hours` such hours. `traffic`: price of the bytes sent to clients, None unless a price per GB was given.
+    `spans`: the billed intervals in order of time; `earlier`: the sums of older ones. `cu`: compute units, each
+    function's hour rounded up to a whole one. `cost`: their price. `raised`: the amount added to reach the minimum
+    per function and hour (None: no minimum is documented in this currency), in `hours` such hours.
     """
 
     functions: tuple[str, ...]
     spans: tuple[Span, ...]
+    earlier: Earlier
     sizes: tuple[tuple[Size, int], ...]
     lines: tuple[Line, ...]
     tail_as_active: Decimal
@@ -56,7 +56,6 @@ class Bill:
     hours: int
     bytes_in: int
     bytes_out: int
-    traffic: Decimal | None
     unbilled: tuple[tuple[str, int], ...]
     notes: tuple[str, ...]
     tariff: Tariff
@@ -68,21 +67,21 @@ class Bill:
     @property
     def seconds(self) -> float:
         """Billed seconds of all instances, serving requests."""
-        return sum(span.ms for span in self.spans) / 1000
+        return (self.earlier.ms + sum(span.ms for span in self.spans)) / 1000
 
     @property
     def requests(self) -> int:
         """Billed requests."""
-        return sum(span.requests for span in self.spans)
+        return self.earlier.requests + sum(span.requests for span in self.spans)
 
     @property
     def total(self) -> Decimal:
-        """What is to be paid."""
-        return self.cost + (self.raised or 0) + (self.traffic or 0)
+        """The amount to be paid."""
+        return self.cost + (self.raised or 0)
 
     def text(self) -> str:
         """The bill as an invoice, plain ASCII, at most 76 columns."""
-        parts = [_head(self), _spans(self.spans) if self.spans else [_nothing(self)],
+        parts = [_head(self), _spans(self) if self.requests else [_nothing(self)],
                  _units(self) if self.hours else [], _money(self), _remarks(self)]
         return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
@@ -92,12 +91,12 @@ class Bill:
             "functions": list(self.functions), "seconds": self.seconds, "requests": self.requests,
             "spans": [{"instance": span.instance, "begin": span.begin, "end": span.end, "billedMs": span.ms,
                        "requests": span.requests, "running": span.running} for span in self.spans],
+            "earlier": {"spans": self.earlier.spans, "billedMs": self.earlier.ms, "requests": self.earlier.requests},
             "units": [{"unit": line.unit, "amount": float(line.amount), "factor": float(line.factor),
                        "cu": float(line.cu), "guessed": line.guessed} for line in self.lines],
             "cu": self.cu, "currency": self.currency, "cost": float(self.cost),
             "minimum": None if self.raised is None else float(self.raised),
-            "traffic": {"bytesIn": self.bytes_in, "bytesOut": self.bytes_out,
-                        "cost": None if self.traffic is None else float(self.traffic)},
+            "traffic": {"bytesIn": self.bytes_in, "bytesOut": self.bytes_out},
             "total": float(self.total),
             "notBilled": [{"reason": reason, "requests": count} for reason, count in self.unbilled],
             "notes": list(self.notes),
@@ -106,38 +105,33 @@ class Bill:
         }
 
 
-def bill(records: Iterable[Record], function: str | None = None, *, currency: Currency = "CNY",
-         now: float | None = None, used: int = 0, traffic_price: float | None = None) -> Bill:
-    """The bill of a journal.
+def bill(usages: Sequence[Usage], *, currency: Currency = "CNY", now: float | None = None) -> Bill:
+    """Return the bill of what `meter` counted, at the prices of `now` (default: of the newest span).
 
-    `records` in any order; `function` picks one function, None bills all. What is still running is counted up
-    to `now` (seconds since 1970; default: the newest record). `used`: CUs already used in this month, for the
-    tiers. `traffic_price`: price per GB (2**30 bytes) sent to clients; the service leaves traffic to another
-    product, whose price is not ours to know. Raises ValueError for a currency without prices.
+    Traffic is counted and not priced: the service bills it as another product. Raises ValueError for a currency
+    without prices.
     """
-    usages = meter(records, function, now=now)
     spans = tuple(sorted((span for usage in usages for span in usage.spans),
                          key=lambda span: (span.begin_us, span.instance)))
-    at = now if now is not None else max((span.end for span in spans), default=0.0)
-    prices = tariff(currency, at)
-    cu, cost, raised, hours = _priced(usages, prices, used)
-    sent = sum(usage.bytes_out for usage in usages)
+    prices = tariff(currency, now if now is not None else max((span.end for span in spans), default=0.0))
+    cu, cost, raised, hours = _priced(usages, prices)
     unbilled: Counter[str] = sum((usage.unbilled for usage in usages), Counter())
-    sizes = Counter(size for usage in usages for size in usage.sizes.values())
+    sizes: Counter[Size] = Counter()
+    for usage in usages:
+        for fleet in usage.fleets:
+            sizes[fleet.size] += fleet.instances
     return Bill(
-        functions=tuple(usage.function for usage in usages) or ((function,) if function else ()),
-        spans=spans, sizes=tuple(sorted(sizes.items(), key=repr)),
+        functions=tuple(usage.function for usage in usages), spans=spans, earlier=_earlier(usages),
+        sizes=tuple(sorted(sizes.items(), key=repr)),
         lines=_lines(_sum(hour for usage in usages for hour in usage.hours.values()), prices),
         tail_as_active=sum((_cpu(hour.tail_cpu) for usage in usages for hour in usage.hours.values()), Decimal(0)),
-        cu=cu, cost=cost, raised=raised, hours=hours,
-        bytes_in=sum(usage.bytes_in for usage in usages), bytes_out=sent,
-        traffic=None if traffic_price is None else Decimal(sent) / 2**30 * Decimal(str(traffic_price)),
-        unbilled=tuple(sorted(unbilled.items())), notes=tuple(note for usage in usages for note in usage.notes),
-        tariff=prices)
+        cu=cu, cost=cost, raised=raised, hours=hours, bytes_in=sum(usage.bytes_in for usage in usages),
+        bytes_out=sum(usage.bytes_out for usage in usages), unbilled=tuple(sorted(unbilled.items())),
+        notes=tuple(note for usage in usages for note in usage.notes), tariff=prices)
 
 
 def compute_units(hour: Hour, prices: Tariff) -> Decimal:
-    """The CUs of one function's hour, not yet rounded."""
+    """Return the CUs of one function's hour, not rounded."""
     return sum((line.cu for line in _lines(hour, prices)), Decimal(0))
 
 
@@ -175,19 +169,23 @@ def _sum(hours: Iterable[Hour]) -> Hour:
     return total
 
 
-def _priced(usages: Sequence[Usage], prices: Tariff, used: int) -> tuple[int, Decimal, Decimal | None, int]:
-    """(CU, their price, what the minimum adds, function-hours). Tiers start anew each month."""
-    total, cost, raised, month = 0, Decimal(0), Decimal(0), None
-    behind = Decimal(used)
+def _earlier(usages: Sequence[Usage]) -> Earlier:
+    sums = [usage.earlier for usage in usages]
+    return Earlier(min((one.begin_us for one in sums if one.begin_us is not None), default=None),
+                   sum(one.spans for one in sums), sum(one.ms for one in sums), sum(one.requests for one in sums))
+
+
+def _priced(usages: Sequence[Usage], prices: Tariff) -> tuple[int, Decimal, Decimal | None, int]:
+    """Return (CU, their price, the amount added for the minimum, function-hours). Tiers start anew each month."""
+    total, cost, raised, month, used = 0, Decimal(0), Decimal(0), None, Decimal(0)
     ordered = sorted((number, usage.function, hour) for usage in usages for number, hour in usage.hours.items())
     for number, _, hour in ordered:
         moment = datetime.fromtimestamp(number * 3600, UTC)
-        if month is not None and month != (moment.year, moment.month):
-            behind = Decimal(0)
-        month = (moment.year, moment.month)
+        if month != (moment.year, moment.month):
+            month, used = (moment.year, moment.month), Decimal(0)
         units = math.ceil(compute_units(hour, prices))
-        price = prices.cost(Decimal(units), behind)
-        behind += units
+        price = prices.cost(Decimal(units), used)
+        used += units
         total += units
         cost += price
         raised += max(Decimal(0), (prices.minimum or Decimal(0)) - price)
@@ -209,8 +207,9 @@ def _money_of(amount: Decimal, currency: str) -> str:
 def _head(bill: Bill) -> list[str]:
     lines = [f"BILL  {', '.join(bill.functions) or 'no function'}"[:WIDTH]]
     if bill.spans:
+        begin = bill.spans[0].begin_us if bill.earlier.begin_us is None else bill.earlier.begin_us
         first, last = (datetime.fromtimestamp(at, UTC)
-                       for at in (bill.spans[0].begin, max(span.end for span in bill.spans)))
+                       for at in (begin / 1e6, max(span.end for span in bill.spans)))
         until = "%H:%M:%S" if first.date() == last.date() else "%Y-%m-%d %H:%M:%S"
         lines.append(f"{first:%Y-%m-%d %H:%M:%S} to {last:{until}} UTC")
     for size, count in bill.sizes:
@@ -223,17 +222,18 @@ def _nothing(bill: Bill) -> str:
     return "No request reached an instance" + (": nothing was served, nothing is billed." if not bill.hours else ".")
 
 
-def _spans(spans: Sequence[Span]) -> list[str]:
+def _spans(bill: Bill) -> list[str]:
     lines = [f"{'instance':<24}{'first in':<15}{'last out':<15}{'billed (s)':>12}{'requests':>10}"]
-    for span in spans[:SHOWN_SPANS]:
+    unlisted = replace(bill.earlier)
+    for span in bill.spans[:-SHOWN_SPANS]:
+        unlisted.add(span)
+    if unlisted.spans:
+        lines.append(f"{f'{unlisted.spans} earlier intervals':<54}{unlisted.ms / 1000:>12.3f}{unlisted.requests:>10}")
+    for span in bill.spans[-SHOWN_SPANS:]:
         end = "still running" if span.running else _clock(span.end)
         lines.append(f"{span.instance[:22]:<24}{_clock(span.begin):<15}{end:<15}{span.ms / 1000:>12.3f}"
                      f"{span.requests:>10}")
-    if rest := spans[SHOWN_SPANS:]:
-        lines.append(f"{f'and {len(rest)} more intervals':<54}{sum(span.ms for span in rest) / 1000:>12.3f}"
-                     f"{sum(span.requests for span in rest):>10}")
-    billed, requests = sum(span.ms for span in spans) / 1000, sum(span.requests for span in spans)
-    return [*lines, f"{'sum':<54}{billed:>12.3f}{requests:>10}"]
+    return [*lines, f"{'sum':<54}{bill.seconds:>12.3f}{bill.requests:>10}"]
 
 
 def _units(bill: Bill) -> list[str]:
@@ -256,9 +256,7 @@ def _money(bill: Bill) -> list[str]:
     else:
         lines.append(_right(f"to the minimum of {bill.tariff.minimum} {bill.currency} per function and hour "
                             f"({bill.hours} h)", _money_of(bill.raised, bill.currency)))
-    sent = f"traffic to clients, {bill.bytes_out:,} bytes"
-    lines.append(f"{sent}: not priced, no price per GB given" if bill.traffic is None
-                 else _right(sent, _money_of(bill.traffic, bill.currency)))
+    lines.append(f"traffic to clients, {bill.bytes_out:,} bytes: the service bills it separately")
     return [*lines, _right("TOTAL", _money_of(bill.total, bill.currency))]
 
 

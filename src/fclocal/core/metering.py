@@ -5,14 +5,14 @@ instance is billed from the first request in to the last request out, whatever o
 instanceConcurrency 1 nothing can overlap, so the same rule bills from open to close. Each such span is rounded up
 to 1 ms. Requests that never reached the function cost nothing, nor do those the platform ended with 429, 500 or 503.
 
-Times are whole microseconds in here and sums are integers: the result does not depend on the order of the records.
+Times are whole microseconds in here and sums are integers, so no amount depends on how a journal is divided.
 """
 
-from array import array
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 
 from fclocal.core.records import Record
 
@@ -24,11 +24,12 @@ UNBILLED_STATUS = frozenset({429, 500, 503})
 PLATFORM_ENDED = frozenset({"fault", "instance", "shutdown"})
 # Ends of an instance that come from this machine; the service would have kept it for its release minute.
 LOCAL_STOPS = frozenset({"idle", "shutdown"})
+_COMPACT_EVERY = 10_000      # records
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What one instance holds: hundredths of a vCPU, MB of memory, MB of disk, requests at a time."""
+    """The resources of one instance: hundredths of a vCPU, MB of memory, MB of disk, requests at a time."""
 
     cpu: int
     memory: int
@@ -38,6 +39,14 @@ class Size:
 
 
 ASSUMED = Size(cpu=35, memory=512, disk=512, concurrency=1, minimum=False)
+
+
+@dataclass(slots=True)
+class Fleet:
+    """The number of instances of one size."""
+
+    size: Size
+    instances: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +61,40 @@ class Span:
 
     @property
     def begin(self) -> float:
-        """First request in, seconds since 1970."""
+        """The first request in, seconds since 1970."""
         return self.begin_us / 1e6
 
     @property
     def end(self) -> float:
-        """Last request out (or the moment of the bill, while running), seconds since 1970."""
+        """The last request out (or the moment of the bill, while running), seconds since 1970."""
         return self.end_us / 1e6
 
     @property
     def ms(self) -> int:
-        """Billed milliseconds: rounded up."""
+        """Billed milliseconds, rounded up."""
         return rounded_up(self.end_us - self.begin_us)
 
 
 @dataclass(slots=True)
+class Earlier:
+    """The sums of the spans that are no longer listed one by one. `begin_us` is None while there are none."""
+
+    begin_us: int | None = None
+    spans: int = 0
+    ms: int = 0
+    requests: int = 0
+
+    def add(self, span: Span) -> None:
+        """Add one span to the sums."""
+        self.begin_us = span.begin_us if self.begin_us is None else min(self.begin_us, span.begin_us)
+        self.spans += 1
+        self.ms += span.ms
+        self.requests += span.requests
+
+
+@dataclass(slots=True)
 class Hour:
-    """What one function used in one clock hour. Products of ms with hundredths of a vCPU, or with MB."""
+    """The usage of one function in one clock hour. Products of ms with hundredths of a vCPU, or with MB."""
 
     cpu: int = 0
     memory: int = 0
@@ -83,193 +109,291 @@ class Hour:
 
 @dataclass(slots=True)
 class Usage:
-    """Everything that one function used. `hours`: hours since 1970 -> what was used in it.
+    """Everything that one function used. `hours`: hours since 1970 -> usage in that hour.
 
-    `unbilled`: reason -> how many requests. `notes`: what the records left open and how it was counted.
+    `spans` in order of their begin; a meter that limits them adds the oldest to `earlier`. `unbilled`: reason ->
+    number of requests. `notes`: gaps in the records, and how they were counted.
     """
 
     function: str
     spans: list[Span] = field(default_factory=list)
-    hours: defaultdict[int, Hour] = field(default_factory=lambda: defaultdict(Hour))
-    sizes: dict[str, Size] = field(default_factory=dict)
+    earlier: Earlier = field(default_factory=Earlier)
+    hours: dict[int, Hour] = field(default_factory=dict)
+    fleets: list[Fleet] = field(default_factory=list)
     bytes_in: int = 0
     bytes_out: int = 0
     unbilled: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def instances(self) -> int:
+        """The number of instances of all sizes."""
+        return sum(fleet.instances for fleet in self.fleets)
+
+    def hour(self, number: int) -> Hour:
+        """Return the clock hour with this number, created empty when it is missing."""
+        return self.hours.setdefault(number, Hour())
+
+    def count(self, size: Size) -> None:
+        """Count one more instance of `size`."""
+        for fleet in self.fleets:
+            if fleet.size == size:
+                fleet.instances += 1
+                return
+        self.fleets.append(Fleet(size, 1))
+
+    def limit(self, listed: int) -> None:
+        """Keep the newest `listed` spans and add the others to `earlier`."""
+        self.spans.sort(key=lambda span: (span.begin_us, span.instance))
+        for span in self.spans[:-listed]:
+            self.earlier.add(span)
+        del self.spans[:-listed]
+
+    def copy(self) -> "Usage":
+        """Return a copy that shares nothing mutable."""
+        return replace(
+            self, spans=list(self.spans), earlier=replace(self.earlier), unbilled=Counter(self.unbilled),
+            hours={number: replace(hour) for number, hour in self.hours.items()}, notes=list(self.notes),
+            fleets=[replace(fleet) for fleet in self.fleets])
+
+
+@dataclass(slots=True)
+class Instance:
+    """One instance that may still be billed.
+
+    `open`: request -> its begin. `stretches`: (begin, end, requests) of billed requests that have ended, joined
+    where they overlap or touch, in order of time. `settled`: the end of the newest stretch that is already in the
+    sums. All times in microseconds.
+    """
+
+    function: str
+    size: Size | None = None
+    ready: int | None = None
+    stopped: int | None = None
+    why: str = ""
+    open: dict[str, int] = field(default_factory=dict)
+    stretches: list[tuple[int, int, int]] = field(default_factory=list)
+    settled: int | None = None
+
+    def close(self, begin: int, end: int) -> None:
+        """Add a billed request. Requests end in order of time, so only the newest stretches can overlap it."""
+        count = 1
+        while self.stretches and self.stretches[-1][1] >= begin:
+            joined_begin, joined_end, joined = self.stretches.pop()
+            begin, end, count = min(begin, joined_begin), max(end, joined_end), count + joined
+        self.stretches.append((begin, end, count))
+
+    def unchangeable(self) -> int:
+        """Return the number of stretches that no further record can change.
+
+        A request that is still open may join all stretches since its begin. The last stretch may grow by a request
+        that begins in the moment it ends, and the minute after it ends early when another request begins.
+        """
+        first = min(self.open.values(), default=None)
+        closed = len(self.stretches) if first is None else bisect_left(self.stretches, first, key=itemgetter(1))
+        return max(0, closed - 1)
+
+    def copy(self) -> "Instance":
+        """Return a copy that shares nothing mutable."""
+        return replace(self, open=dict(self.open), stretches=list(self.stretches))
+
 
 def rounded_up(us: int) -> int:
-    """Microseconds as milliseconds, rounded up."""
+    """Return microseconds as milliseconds, rounded up."""
     return -(-us // 1000)
 
 
 def micros(at: float) -> int:
-    """A record's time as whole microseconds."""
+    """Return a record's time as whole microseconds."""
     return round(at * 1_000_000)
 
 
-def union(intervals: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
-    """Join what overlaps or touches: (begin, end, how many) of each stretch, in order of time."""
-    begin = end = count = 0
-    for next_begin, next_end in sorted(intervals):
-        if count and next_begin <= end:
-            end = max(end, next_end)
-            count += 1
-            continue
-        if count:
-            yield begin, end, count
-        begin, end, count = next_begin, next_end, 1
-    if count:
-        yield begin, end, count
+@dataclass(slots=True)
+class Meter:
+    """The usage of all functions, kept as sums while records come.
 
+    Records must come in the order of the journal. With `listed`, the newest spans of each function are kept one by
+    one and older ones as sums: no amount changes, and the memory does not grow with the number of requests.
+    `latest` is the time of the newest record, `platform_stopped` that of the platform's own stop.
+    """
 
-class _Journal:
-    """The records, boiled down to what metering needs; filled in one pass, in any order."""
+    listed: int | None = None
+    usages: dict[str, Usage] = field(default_factory=dict)
+    instances: dict[str, Instance] = field(default_factory=dict)
+    latest: int = 0
+    platform_stopped: int | None = None
+    taken: int = 0
 
-    def __init__(self, records: Iterable[Record], function: str | None) -> None:
-        self.open: dict[str, tuple[str, int]] = {}
-        self.early_end: dict[str, Record] = {}
-        self.intervals: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
-        self.owner: dict[str, str] = {}
-        self.sizes: dict[str, Size] = {}
-        self.ready: dict[str, int] = {}
-        self.stopped: dict[str, tuple[int, str]] = {}
-        self.platform: list[tuple[int, bool]] = []
-        self.usages: dict[str, Usage] = {}
-        self.times = array("q")
-        for record in records:
-            at = micros(record.at)
-            self.times.append(at)
-            kind = record.kind
-            if kind in ("platform.started", "platform.stopped"):
-                self.platform.append((at, kind == "platform.started"))
-            elif function is None or record.function == function:
-                self._take(kind, at, record)
-
-    def _take(self, kind: str, at: int, record: Record) -> None:
+    def take(self, record: Record) -> None:
+        """Count one record."""
+        at, kind, data = micros(record.at), record.kind, record.data
         if kind == "request.begin":
-            self.owner.setdefault(record.instance, record.function)
-            if (end := self.early_end.pop(record.request, None)) is None:
-                self.open[record.request] = (record.instance, at)
-            else:
-                self._close(record.instance, at, end)
+            if (instance := self.instances.get(record.instance)) is None:
+                instance = self.instances[record.instance] = Instance(record.function)
+            instance.open[record.request] = at
         elif kind == "request.end":
-            if (begin := self.open.pop(record.request, None)) is None:
-                self.early_end[record.request] = record
-            else:
-                self._close(*begin, record)
+            if (instance := self.instances.get(record.instance)) and record.request in instance.open:
+                self._end(instance, instance.open.pop(record.request), at, record)
         elif kind == "request.rejected":
-            data = record.data
             self.usage(record.function).unbilled[f"{data['status']} {data['code']}, before the function"] += 1
         elif kind == "instance.starting":
-            data = record.data
-            self.owner[record.instance] = record.function
-            self.sizes[record.instance] = Size(round(data["cpu"] * 100), data["memorySize"], data["diskSize"],
-                                               data["concurrency"], data["why"] == "minimum")
+            size = Size(round(data["cpu"] * 100), data["memorySize"], data["diskSize"], data["concurrency"],
+                        data["why"] == "minimum")
+            self.instances[record.instance] = Instance(record.function, size)
         elif kind == "instance.ready":
-            self.ready[record.instance] = at
+            if instance := self.instances.get(record.instance):
+                instance.ready = at
         elif kind == "instance.stopped":
-            self.stopped[record.instance] = (at, record.data["why"])
+            if instance := self.instances.get(record.instance):
+                instance.stopped, instance.why = at, data["why"]
+        elif kind == "platform.stopped":
+            self.platform_stopped = at
+        elif kind == "platform.started":
+            # A platform that was killed wrote no end: its last record is the last sign of life.
+            self._finish(self.latest)
+            self.platform_stopped = None
+        self.latest = at
+        self.taken += 1
+        if not self.taken % _COMPACT_EVERY:
+            self.compact()
 
-    def _close(self, instance: str, begin: int, end: Record) -> None:
-        data, usage = end.data, self.usage(end.function)
+    def usage(self, function: str) -> Usage:
+        """Return the usage of one function so far, created empty when it is missing."""
+        if (usage := self.usages.get(function)) is None:
+            usage = self.usages[function] = Usage(function)
+        return usage
+
+    def compact(self) -> None:
+        """Move what can no longer change into the sums, and limit the spans that are listed."""
+        for name, instance in list(self.instances.items()):
+            if instance.stopped is not None and not instance.open:
+                self._release(name, instance.stopped, running=False)
+            elif count := instance.unchangeable():
+                self._settle(name, instance, count)
+        if self.listed is not None:
+            for usage in self.usages.values():
+                usage.limit(self.listed)
+
+    def at(self, now: float | None = None, function: str | None = None) -> list[Usage]:
+        """Return the usage of each function up to now, in order of name; only of `function` if it is given.
+
+        A request that has not ended is counted up to `now` (seconds since 1970, at the earliest the newest record)
+        and marked as running. The meter itself stays as it is.
+        """
+        copy = replace(
+            self, usages={name: usage.copy() for name, usage in self.usages.items() if function in (None, name)},
+            instances={name: instance.copy() for name, instance in self.instances.items()
+                       if function in (None, instance.function)})
+        return copy.finish(now, function)
+
+    def finish(self, now: float | None = None, function: str | None = None) -> list[Usage]:
+        """Return the same as `at`, and end the meter with it."""
+        self._finish(self.latest if now is None else max(self.latest, micros(now)), running=True)
+        if function is not None:
+            return [self.usage(function)]
+        return [self.usages[name] for name in sorted(self.usages)]
+
+    def _end(self, instance: Instance, begin: int, at: int, record: Record) -> None:
+        data, usage = record.data, self.usage(record.function)
         usage.bytes_in += data["bytesIn"]
         usage.bytes_out += data["bytesOut"]
         if data["status"] in UNBILLED_STATUS and data["why"] in PLATFORM_ENDED:
             usage.unbilled[f"{data['status']}, ended by the platform"] += 1
         else:
-            self.intervals[instance].extend((begin, micros(end.at)))
+            instance.close(begin, at)
 
-    def usage(self, function: str) -> Usage:
-        if (usage := self.usages.get(function)) is None:
-            usage = self.usages[function] = Usage(function)
-        return usage
+    def _finish(self, at: int, *, running: bool = False) -> None:
+        """End every request and every instance at `at`, or earlier where a record says so."""
+        for name in sorted(self.instances):
+            instance = self.instances[name]
+            if (end := instance.stopped) is None:
+                end = self.platform_stopped
+            for begin in sorted(instance.open.values()):
+                instance.close(begin, max(begin, at if end is None else end))
+            self._release(name, at if end is None else end, running=running and end is None and bool(instance.open))
+        for usage in self.usages.values():
+            usage.spans.sort(key=lambda span: (span.begin_us, span.instance))
 
-    def end_of(self, instance: str, begin: int, now: int) -> tuple[int, bool]:
-        """Where a request without end ends: with its instance, with the platform, or not yet (True)."""
-        if instance in self.stopped:
-            return max(begin, self.stopped[instance][0]), False
-        for at, started in self.platform:
-            if at > begin:
-                # A platform that was killed wrote no end: its last record is the last sign of life.
-                return (max(begin, self.times[bisect_left(self.times, at) - 1]) if started else at), False
-        return now, True
+    def _release(self, name: str, end: int, *, running: bool) -> None:
+        """Count an instance to its end and forget it."""
+        instance = self.instances.pop(name)
+        usage = self.usage(instance.function)
+        if instance.size is None:
+            usage.notes.append(f"The start of {name} is not in these records: counted as 0.35 vCPU, 512 MB.")
+        size = instance.size or ASSUMED
+        usage.count(size)
+        self._settle(name, instance, len(instance.stretches), running=running)
+        if size.minimum:
+            if instance.ready is not None:
+                _hibernate(usage, size, instance.ready if instance.settled is None else instance.settled, end)
+                life = rounded_up(max(0, end - instance.ready))
+                _add_idle(usage, size, max(instance.ready, end - 1) // HOUR, -life % MINIMUM_STEP_MS)
+        elif instance.settled is not None and not running:
+            limit = instance.settled + TAIL
+            if instance.stopped is not None and instance.why not in LOCAL_STOPS:
+                limit = min(limit, max(instance.settled, instance.stopped))
+            _add_tail(usage, size, instance.settled, limit)
+
+    def _settle(self, name: str, instance: Instance, count: int, *, running: bool = False) -> None:
+        """Move the first `count` stretches into the sums; `running`: the last one has not ended."""
+        usage, size = self.usage(instance.function), instance.size or ASSUMED
+        disk = max(0, size.disk - FREE_DISK)
+        for number, (begin, end, requests) in enumerate(instance.stretches[:count], 1):
+            usage.spans.append(Span(name, begin, end, requests, running and number == count))
+            usage.hour(begin // HOUR).invocations += requests
+            for hour_number, ms in _by_hour(begin, end):
+                hour = usage.hour(hour_number)
+                hour.cpu += ms * size.cpu
+                hour.memory += ms * size.memory
+                hour.disk += ms * disk
+            if size.minimum:
+                if (since := instance.ready if instance.settled is None else instance.settled) is not None:
+                    _hibernate(usage, size, since, begin)
+            elif instance.settled is not None:
+                _add_tail(usage, size, instance.settled, min(instance.settled + TAIL, begin))
+            instance.settled = end
+        del instance.stretches[:count]
 
 
 def meter(records: Iterable[Record], function: str | None = None, *, now: float | None = None) -> list[Usage]:
-    """What each function used, in order of name; only `function` if it is given.
+    """Return what each function used, in order of name; only `function` if it is given.
 
-    Give it the whole journal, in any order; one pass. A request that has not ended is counted up to `now`
-    (seconds since 1970; default: the newest record) and marked as running.
+    Give it the whole journal in its order. A request that has not ended is counted up to `now` (seconds since 1970;
+    default: the newest record) and marked as running.
     """
-    journal = _Journal(records, function)
-    journal.times = array("q", sorted(journal.times))
-    journal.platform.sort()
-    until = micros(now) if now is not None else (journal.times[-1] if journal.times else 0)
-    running: set[str] = set()
-    for instance, begin in journal.open.values():
-        end, still = journal.end_of(instance, begin, until)
-        if begin <= until:
-            journal.intervals[instance].extend((begin, max(begin, end)))
-            if still:
-                running.add(instance)
-    for instance in sorted(journal.owner.keys() | journal.sizes.keys()):
-        usage = journal.usage(journal.owner[instance])
-        size = journal.sizes.get(instance)
-        if size is None:
-            size = ASSUMED
-            usage.notes.append(f"The start of {instance} is not in these records: counted as 0.35 vCPU, 512 MB.")
-        usage.sizes[instance] = size
-        _instance(journal, usage, instance, size, until, instance in running)
-    return [journal.usages[name] for name in sorted(journal.usages)]
+    whole = Meter()
+    for record in records:
+        if function is None or record.function == function or record.kind.startswith("platform."):
+            whole.take(record)
+        else:
+            whole.latest = micros(record.at)
+    return whole.finish(now, function)
 
 
-def _instance(journal: _Journal, usage: Usage, instance: str, size: Size, until: int, running: bool) -> None:
-    flat = iter(journal.intervals.get(instance, ()))
-    intervals = ((begin, min(end, until)) for begin, end in zip(flat, flat, strict=True) if begin <= until)
-    disk = max(0, size.disk - FREE_DISK)
-    first = len(usage.spans)
-    for begin, end, count in union(intervals):
-        usage.spans.append(Span(instance, begin, end, count, running and end == until))
-        usage.hours[begin // HOUR].invocations += count
-        for number, ms in _by_hour(begin, end):
-            hour = usage.hours[number]
-            hour.cpu += ms * size.cpu
-            hour.memory += ms * size.memory
-            hour.disk += ms * disk
-    spans = usage.spans[first:]
-    stop, why = journal.stopped.get(instance, (None, ""))
-    if size.minimum:
-        life_end = until if stop is None else min(stop, until)
-        _hold(usage, size, disk, journal.ready.get(instance, life_end), life_end, spans)
-        return
-    for span, following in zip(spans, [*spans[1:], None], strict=False):
-        limit = span.end_us + (0 if span.running else TAIL)
-        if following is not None:
-            limit = min(limit, following.begin_us)
-        elif stop is not None and why not in LOCAL_STOPS:
-            limit = min(limit, max(span.end_us, stop))
-        for number, ms in _by_hour(span.end_us, limit):
-            hour = usage.hours[number]
-            hour.tail_cpu += ms * size.cpu
-            hour.tail_memory += ms * size.memory
-            hour.tail_disk += ms * disk
+def _hibernate(usage: Usage, size: Size, begin: int, end: int) -> None:
+    """Count a minimum instance between two requests."""
+    for number, ms in _by_hour(begin, end):
+        _add_idle(usage, size, number, ms)
 
 
-def _hold(usage: Usage, size: Size, disk: int, begin: int, end: int, spans: list[Span]) -> None:
-    """A minimum instance between requests: hibernating, its whole life rounded up to 10 s."""
-    edges = [begin, *(edge for span in spans for edge in (span.begin_us, span.end_us)), end]
-    parts = [part for gap in zip(edges[::2], edges[1::2], strict=True) for part in _by_hour(*gap)]
-    life = rounded_up(max(0, end - begin))
-    parts.append((max(begin, end - 1) // HOUR, -life % MINIMUM_STEP_MS))
-    for number, ms in parts:
-        if ms:
-            usage.hours[number].idle_memory += ms * size.memory
-            usage.hours[number].idle_disk += ms * disk
+def _add_idle(usage: Usage, size: Size, number: int, ms: int) -> None:
+    if ms:
+        hour = usage.hour(number)
+        hour.idle_memory += ms * size.memory
+        hour.idle_disk += ms * max(0, size.disk - FREE_DISK)
+
+
+def _add_tail(usage: Usage, size: Size, begin: int, end: int) -> None:
+    """Count the time that an on-demand instance is kept after a request."""
+    for number, ms in _by_hour(begin, end):
+        hour = usage.hour(number)
+        hour.tail_cpu += ms * size.cpu
+        hour.tail_memory += ms * size.memory
+        hour.tail_disk += ms * max(0, size.disk - FREE_DISK)
 
 
 def _by_hour(begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """(clock hour, ms) of an interval; the parts sum up to the interval rounded up to 1 ms."""
+    """Yield (clock hour, ms) of an interval; the parts add up to the interval rounded up to 1 ms."""
     start, counted = begin, 0
     while start < end:
         number = start // HOUR

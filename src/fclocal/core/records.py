@@ -1,17 +1,19 @@
 """The journal's vocabulary: every kind of record, and the facts it carries.
 
-Bill, timeline, logs, events and tests all read these records and nothing else. A kind or fact that is not in
-`KINDS` is refused when it is written, so the table below is complete.
+Bill, timeline, logs, events and tests all read these records and nothing else. A record of a kind or with a fact
+that is not in `KINDS` is rejected when it is written, so the table below is complete.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
 
 # kind -> names of its facts. All times are seconds, sizes bytes unless the name says otherwise.
 KINDS: dict[str, tuple[str, ...]] = {
     "platform.started": ("version", "pid"),
     "platform.stopped": (),
+    # In place of old records that the journal no longer holds, of all functions. Bills keep their sums.
+    "journal.dropped": ("records",),
     "function.created": ("generation",),
     "function.updated": ("generation",),
     "function.deleted": (),
@@ -44,6 +46,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "request.end": ("status", "closeCode", "why", "bytesIn", "bytesOut"),
     # stream: stdout | stderr | platform. One line, without its line end.
     "log": ("stream", "text"),
+    # Lines beyond the budget of a second; without an instance: old lines and frames that the journal dropped.
     "log.dropped": ("lines",),
     # Injected faults. rule: id of the rule. what: reject | delay | slow_start | kill | cut | silence | pause_redis
     "fault.armed": ("rule", "what", "detail"),
@@ -54,9 +57,13 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One thing that happened. `at`: seconds since 1970; `instance` and `request` are "" where none applies."""
+# Records of the functions' output. They are the first to go when the journal grows too large.
+OUTPUT = frozenset({"log", "log.dropped", "tap.frame"})
+_FACTS = {kind: frozenset(facts) for kind, facts in KINDS.items()}
+
+
+class Record(NamedTuple):
+    """One event. `at`: seconds since 1970; `function`, `instance` and `request` are "" where none applies."""
 
     seq: int
     at: float
@@ -64,17 +71,17 @@ class Record:
     function: str = ""
     instance: str = ""
     request: str = ""
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = {}
 
     def wire(self) -> dict[str, Any]:
-        """The record as one flat JSON object, as `fclocal events` prints it."""
+        """Return the record as one flat JSON object, as `fclocal events` prints it."""
         head = {"seq": self.seq, "at": self.at, "kind": self.kind}
         ids = {"function": self.function, "instance": self.instance, "request": self.request}
         return {**head, **{k: v for k, v in ids.items() if v}, **self.data}
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Record":
-        """The record that `wire()` made."""
+        """Return the record that `wire()` came from."""
         rest = dict(wire)
         head = (rest.pop("seq"), rest.pop("at"), rest.pop("kind"))
         ids = (rest.pop("function", ""), rest.pop("instance", ""), rest.pop("request", ""))
@@ -85,5 +92,12 @@ def check(kind: str, data: Mapping[str, Any]) -> None:
     """Raise ValueError unless `data` has exactly the facts that `kind` carries."""
     if kind not in KINDS:
         raise ValueError(f"unknown record kind {kind!r}")
-    if set(data) != set(KINDS[kind]):
+    if data.keys() != _FACTS[kind]:
         raise ValueError(f"record {kind!r} carries {KINDS[kind]}, not {tuple(data)}")
+
+
+def matching(patterns: Collection[str]) -> frozenset[str]:
+    """Return the kinds that any of `patterns` names; a pattern may end in ".*". No pattern names them all."""
+    if not patterns:
+        return frozenset(KINDS)
+    return frozenset(kind for kind in KINDS if any(fnmatchcase(kind, pattern) for pattern in patterns))

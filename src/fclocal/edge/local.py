@@ -6,7 +6,7 @@ API; it is mounted in that application.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
@@ -27,6 +27,8 @@ from fclocal.runtime.redis_server import RedisServer
 
 MAX_KINDS = 50
 """Kinds of records that one call can ask for."""
+
+_BATCH = 1000  # records read and sent at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,51 +89,60 @@ class Local:
         return StreamingResponse(hold(), media_type="text/plain")
 
     async def _events(self, request: Request) -> Response:
+        """Send the journal as JSON Lines.
+
+        Header x-fclocal-cursor: all records up to this number are in the answer, so a client that wants only what
+        comes next asks from there.
+        """
         query = request.query_params
         after = _integer(query.get("after", "0"), "after")
         function = query.get("function")
         kinds = tuple(kind for kind in query.get("kinds", "").split(",") if kind)
-        if len(kinds) > MAX_KINDS:
-            raise FcError("InvalidArgument", reason=f"kinds: at most {MAX_KINDS} kinds")
-        return StreamingResponse(
-            self._lines(after, function, kinds, follow=query.get("follow") == "true"), media_type="application/jsonl"
-        )
+        newest = self.journal.last()
 
-    async def _lines(
-        self, after: int, function: str | None, kinds: tuple[str, ...], follow: bool
-    ) -> AsyncIterator[str]:
+        async def read(after: int) -> list[Record]:
+            return await run_in_threadpool(
+                lambda: list(self.journal.read(after, function=function, kinds=kinds, limit=_BATCH)))
+
+        # The first records are read before the answer begins: an unreadable journal is an error, not an empty answer.
+        first = await read(after)
+        return StreamingResponse(
+            self._lines(after, first, read, follow=query.get("follow") == "true"),
+            media_type="application/jsonl", headers={"x-fclocal-cursor": str(max(after, newest))})
+
+    async def _lines(self, after: int, batch: list[Record], read: Callable[[int], Awaitable[list[Record]]],
+                     *, follow: bool) -> AsyncIterator[str]:
+        """Yield each record after `after` once and in order, `batch` first; with `follow`, until the platform ends."""
         grown = asyncio.Event()
-        unsubscribe = self.journal.subscribe(lambda record: grown.set()) if follow else None
+        grown.set()  # records may have come since `batch` was read
+        unsubscribe = self.journal.subscribe(lambda record: grown.set())
+        closing = asyncio.ensure_future(self.closing.wait())
+        closing.add_done_callback(lambda done: grown.set())
         try:
             while True:
-                grown.clear()
-                newest = self.journal.last()
-                while batch := await run_in_threadpool(self._batch, after, function, kinds):
-                    after = batch[-1].seq
+                while batch:
                     yield "".join(json.dumps(record.wire()) + "\n" for record in batch)
-                after = max(after, newest)
+                    after = batch[-1].seq
+                    batch = await read(after)
                 if not follow or self.closing.is_set():
                     return
-                waits = [asyncio.ensure_future(grown.wait()), asyncio.ensure_future(self.closing.wait())]
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-                for wait in waits:
-                    wait.cancel()
+                await grown.wait()
+                grown.clear()
+                newest = self.journal.last()
+                batch = await read(after)
+                after = max(after, newest) if not batch else after
         finally:
-            if unsubscribe is not None:
-                unsubscribe()
-
-    def _batch(self, after: int, function: str | None, kinds: tuple[str, ...]) -> list[Record]:
-        return list(self.journal.read(after, function=function, kinds=kinds, limit=1000))
+            closing.cancel()
+            unsubscribe()
 
     async def _bill(self, request: Request) -> Response:
         function = request.query_params.get("function")
         currency = _currency(request.query_params.get("currency", "CNY"))
 
         def compute() -> dict[str, Any]:
-            # Not of this function only: what a killed platform left open ends with the platform.
-            found = self.journal.read(kinds=("platform.*", "instance.*", "request.*"))
-            made = billing.bill(found, function=function, currency=currency, now=self.engine.clock.now())
-            return {**made.wire(), "text": made.text()}
+            now = self.engine.clock.now()
+            bill = billing.bill(self.journal.usages(function, now=now), currency=currency, now=now)
+            return {**bill.wire(), "text": bill.text()}
 
         return JSONResponse(await run_in_threadpool(compute))
 

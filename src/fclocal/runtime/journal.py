@@ -1,136 +1,296 @@
-"""The append-only record of everything that happens, kept in SQLite.
+"""The append-only record of everything that happens, kept in SQLite within fixed bounds.
 
-The records of five milliseconds are written in one transaction, so an append costs microseconds and a killed
-platform loses at most its last five milliseconds. (A transaction for each record costs a third of the gateway's
-rate of opens, one for each turn of the event loop a tenth.)
+`append` only adds to a list. A thread writes the list every 20 ms as one JSON text for output and one for all other
+records, in one transaction: the event loop never waits for the disk, and a killed platform loses at most the last
+20 ms. (A row for each record made the event loop spend 16 % of its time here.)
+
+When a bound is reached, the oldest output goes first. Older records of requests go too, once a meter has added them
+to the sums that bills are computed from. A reader that starts before such a gap gets a record that says so.
 """
 
-import asyncio
 import contextlib
 import json
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import groupby, islice
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from fclocal.core import records
 from fclocal.core.clock import Clock
-from fclocal.core.records import Record
+from fclocal.core.metering import Meter, Usage
+from fclocal.core.records import KINDS, OUTPUT, Record
+from fclocal.runtime.storage import storage_errors
 
+_FORMAT = 1  # PRAGMA user_version of the tables below
+# A row holds the records of one write. `last`: seq of the newest record written then, the same in both tables.
+# `count`: the records it stands for. `size` is 0 in the row that stands for dropped ones.
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS records (
-    seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL,
-    function TEXT NOT NULL, instance TEXT NOT NULL, request TEXT NOT NULL, data TEXT NOT NULL)
+CREATE TABLE IF NOT EXISTS meter (id INTEGER PRIMARY KEY CHECK (id = 0), metered INTEGER, body TEXT);
+CREATE TABLE IF NOT EXISTS facts (last INTEGER PRIMARY KEY, at REAL, count INTEGER, size INTEGER, records TEXT);
+CREATE TABLE IF NOT EXISTS output (last INTEGER PRIMARY KEY, at REAL, count INTEGER, size INTEGER, records TEXT);
 """
-_GATHER = 0.005  # seconds
-_BULKY = ("log", "tap.frame")
-_KEEP_BULKY = 100_000  # log lines and frames kept over a restart
-_MOST_PENDING = 100_000  # records kept in memory while the disk refuses them
+_TABLES = ("output", "facts")  # in the order in which they give way
+LIMITS = {"output": 16 * 2**20, "facts": 24 * 2**20}  # bytes of JSON
+KEEP = 14 * 86_400.0  # seconds
+_STEP = 7 / 8  # the part of a limit that stays when records are dropped
+_GATHER = 0.02  # seconds
+_RETRY = 1.0  # seconds between attempts while the disk refuses
+_MOST_PENDING = 100_000  # records kept in memory while the disk refuses
+_LISTED_SPANS = 1000  # per function, in a bill
+_GAPS = {"output": ("log.dropped", "lines"), "facts": ("journal.dropped", "records")}
+_FACTS = frozenset(KINDS) - OUTPUT
+_LOST = "the timeline, the logs and the bills so far are lost"
+_encode = json.JSONEncoder(separators=(",", ":"), default=repr).encode
 
 Listener = Callable[[Record], None]
 
 
 class Journal:
-    """Append, subscribe, read. `path` is the database file; one Journal writes it at a time."""
+    """Append, subscribe, read, and the usage for bills. `path` is the database; one Journal writes it at a time.
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    Raises FcError StateDamaged or StateNotWritten.
+    """
+
+    def __init__(self, path: Path, clock: Clock, *, limits: Mapping[str, int] = LIMITS) -> None:
         self._path = path
         self._clock = clock
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        # A killed process loses nothing that was committed; only a power cut could. That is enough here.
-        self._db.execute("PRAGMA synchronous=OFF")
-        self._db.execute(_SCHEMA)
-        self._prune()
-        self._seq: int = self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM records").fetchone()[0]
-        self._pending: list[Record] = []
-        self._scheduled = False
+        self._limits = limits
+        self._listeners: tuple[Listener, ...] = ()
+        self._lock = threading.Lock()  # guards _pending and _seq
+        self._pending: list[Record] = []  # all that is not committed: readers take these records from here
+        self._writing = threading.Lock()
+        self._metering = threading.Lock()
         self._refused = False
-        self._writing = threading.Lock()  # read() may flush from another thread
-        self._listeners: list[Listener] = []
-
-    def _prune(self) -> None:
-        marks = ",".join("?" * len(_BULKY))
-        self._db.execute(
-            f"DELETE FROM records WHERE kind IN ({marks}) AND seq <= COALESCE((SELECT seq FROM records"
-            f" WHERE kind IN ({marks}) ORDER BY seq DESC LIMIT 1 OFFSET {_KEEP_BULKY}), 0)",
-            (*_BULKY, *_BULKY),
-        )
+        self._closed = False
+        with storage_errors(path, _LOST):
+            self._open()
+        self._wake = threading.Event()
+        self._writer = threading.Thread(target=self._write_until_closed, name="fclocal-journal", daemon=True)
+        self._writer.start()
 
     def append(self, kind: str, *, function: str = "", instance: str = "", request: str = "", **data: Any) -> Record:
-        """Write one record now. Raises ValueError if `data` does not have the facts of `kind`."""
+        """Add one record. Raises ValueError if `data` does not have the facts of `kind`."""
         records.check(kind, data)
-        self._seq += 1
-        record = Record(self._seq, self._clock.now(), kind, function, instance, request, data)
-        self._pending.append(record)
-        for listener in tuple(self._listeners):
+        with self._lock:
+            self._seq += 1
+            record = Record(self._seq, self._clock.now(), kind, function, instance, request, data)
+            self._pending.append(record)
+            first = len(self._pending) == 1
+        if first:
+            self._wake.set()
+        for listener in self._listeners:
             listener(record)
-        if not self._scheduled:
-            try:
-                asyncio.get_running_loop().call_later(_GATHER, self.flush)
-            except RuntimeError:
-                self.flush()
-            else:
-                self._scheduled = True
         return record
 
-    def flush(self) -> None:
-        """Write what is pending. A full disk stops nothing: it is said once, the oldest records give way."""
-        with self._writing:
-            self._write()
-
-    def _write(self) -> None:
-        self._scheduled = False
-        if not self._pending:
-            return
-        pending, self._pending = self._pending, []
-        rows = [(r.seq, r.at, r.kind, r.function, r.instance, r.request, json.dumps(r.data)) for r in pending]
-        try:
-            self._db.execute("BEGIN")
-            self._db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-            self._db.execute("COMMIT")
-            self._refused = False
-        except sqlite3.OperationalError as error:
-            with contextlib.suppress(sqlite3.OperationalError):
-                self._db.execute("ROLLBACK")
-            self._pending = (pending + self._pending)[-_MOST_PENDING:]
-            if not self._refused:
-                print(f"journal not written: {error}", file=sys.stderr, flush=True)
-            self._refused = True
-
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with each new record; the answer ends the subscription."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        """Call `listener` with each new record, in the thread that appends it; the answer ends the subscription."""
+        self._listeners += (listener,)
+
+        def leave() -> None:
+            self._listeners = tuple(one for one in self._listeners if one is not listener)
+
+        return leave
 
     def read(
         self, after: int = 0, *, function: str | None = None, kinds: Collection[str] = (), limit: int | None = None
     ) -> Iterator[Record]:
-        """Records with seq > `after` in order; only those of `function`, of `kinds`, the first `limit`.
+        """Yield the records with seq > `after` in order; only those of `function`, of `kinds`, the first `limit`.
 
-        Kinds may end in ".*". May be called from any thread.
+        Everything appended before the first step is included, and the records that stand for dropped ones.
+        Kinds may end in ".*". Call it from any thread. Raises FcError StateDamaged.
         """
-        where, values = ["seq > ?"], [after]  # type: list[str], list[Any]
-        if function is not None:
-            where.append("function = ?")
-            values.append(function)
-        if kinds:
-            where.append("(" + " OR ".join("kind GLOB ?" for _ in kinds) + ")")
-            values.extend(kinds)
-        self.flush()  # also waits for another thread that is writing: its records are not pending, and not yet readable
-        query = f"SELECT * FROM records WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"
-        with contextlib.closing(sqlite3.connect(self._path, check_same_thread=False)) as db:
-            for seq, at, kind, name, instance, request, data in db.execute(query, (*values, limit or -1)):
-                yield Record(seq, at, kind, name, instance, request, json.loads(data))
+        wanted = records.matching(kinds)
+        return islice((record for record in self._all(after, wanted) if record.kind in wanted and (
+            function is None or record.function == function or _is_gap(record))), limit)
 
     def last(self) -> int:
-        """The seq of the newest record, 0 if there is none."""
+        """Return the seq of the newest record, 0 if there is none."""
         return self._seq
+
+    def usages(self, function: str | None = None, *, now: float | None = None) -> list[Usage]:
+        """Return what each function used, dropped records included. Only what came since the last call is read.
+
+        Call it from any thread. Raises FcError StateDamaged.
+        """
+        with self._metering:
+            self._count()
+            self._meter.compact()
+            return self._meter.at(now, function)
+
+    def flush(self) -> None:
+        """Write what is pending. On a full disk, warn once and drop the oldest pending records, output first."""
+        with self._writing:
+            with self._lock:
+                batch = self._pending[:]
+            if not batch:
+                return
+            try:
+                self._insert(batch)
+                for table in _TABLES:
+                    self._drop(table)
+            except sqlite3.Error as error:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                if not self._refused:
+                    print(f"{self._path} is not written: {error}", file=sys.stderr, flush=True)
+                self._refused = True
+                self._limit_pending()
+            else:
+                self._refused = False
 
     def close(self) -> None:
         """Write what is pending and close the file."""
-        if self._pending:
-            self.flush()
+        self._closed = True
+        self._wake.set()
+        self._writer.join()
+        self.flush()
         self._db.close()
+
+    def _open(self) -> None:
+        self._db = db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA journal_mode=WAL")
+        # A killed process loses nothing that was committed; only a power cut could. That is enough here.
+        db.execute("PRAGMA synchronous=OFF")
+        if db.execute("PRAGMA user_version").fetchone()[0] != _FORMAT:
+            for table in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                db.execute(f'DROP TABLE "{table[0]}"')
+            db.execute("VACUUM")
+        db.executescript(f"{_SCHEMA} PRAGMA user_version = {_FORMAT};")
+        self._seq, self._sizes, self._oldest = 0, dict.fromkeys(_TABLES, 0), dict.fromkeys(_TABLES, 0.0)
+        for table in _TABLES:
+            self._seq = max(self._seq, self._measure(table))
+        saved: tuple[int, str] | None = db.execute("SELECT metered, body FROM meter").fetchone()
+        self._metered = saved[0] if saved else 0  # the meter has counted all records up to this seq
+        self._meter = _meters().validate_json(saved[1]) if saved else Meter(listed=_LISTED_SPANS)
+        self._seq = max(self._seq, self._metered)  # a seq that was counted is never given twice
+
+    def _measure(self, table: str) -> int:
+        """Set size and age of a table; return its newest seq."""
+        newest, size, oldest = self._db.execute(
+            f"SELECT MAX(last), SUM(size), MIN(at) FILTER (WHERE size > 0) FROM {table}").fetchone()
+        self._sizes[table], self._oldest[table] = size or 0, oldest or self._clock.now()
+        return newest or 0
+
+    def _write_until_closed(self) -> None:
+        while not self._closed:
+            self._wake.wait(_RETRY if self._refused else None)
+            self._wake.clear()
+            if not self._closed:
+                time.sleep(_GATHER)
+                self.flush()
+
+    def _insert(self, batch: Sequence[Record]) -> None:
+        last, sizes = batch[-1], dict(self._sizes)
+        self._db.execute("BEGIN")
+        for table in _TABLES:
+            if part := [record for record in batch if (record.kind in OUTPUT) == (table == "output")]:
+                text = _encode(part)
+                self._db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)",
+                                 (last.seq, last.at, sum(map(_weight, part)), len(text), text))
+                sizes[table] += len(text)
+        self._db.execute("COMMIT")
+        self._sizes = sizes
+        with self._lock:
+            del self._pending[:len(batch)]
+            if self._pending:
+                self._wake.set()
+
+    def _drop(self, table: str) -> None:
+        """Replace the oldest rows by one that says how many records it stands for, if a bound is reached."""
+        horizon, limit = self._clock.now() - KEEP, self._limits[table]
+        if self._sizes[table] <= limit and self._oldest[table] >= horizon:
+            return
+        surplus = self._sizes[table] - int(limit * _STEP) if self._sizes[table] > limit else 0
+        count, dropped, last = 0, 0, 0
+        for seq, at, records_in_row, size in self._db.execute(
+                f"SELECT last, at, count, size FROM {table} ORDER BY last"):
+            if dropped >= surplus and at >= horizon:
+                break
+            last, count, dropped = seq, count + records_in_row, dropped + size
+        if dropped:
+            [text] = self._db.execute(f"SELECT records FROM {table} WHERE last = ?", (last,)).fetchone()
+            newest = Record(*json.loads(text)[-1])
+            kind, fact = _GAPS[table]
+            gap = Record(newest.seq, newest.at, kind, data={fact: count})
+            with self._metering:
+                if table == "facts":
+                    self._count(newest.seq)
+                self._db.execute("BEGIN")
+                self._db.execute(f"DELETE FROM {table} WHERE last <= ?", (last,))
+                self._db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, 0, ?)", (last, gap.at, count, _encode([gap])))
+                self._db.execute("INSERT OR REPLACE INTO meter VALUES (0, ?, ?)",
+                                 (self._metered, _meters().dump_json(self._meter).decode()))
+                self._db.execute("COMMIT")
+        self._measure(table)
+
+    def _limit_pending(self) -> None:
+        """Drop what is too old to keep in memory, output first; bills keep the sums."""
+        if len(self._pending) <= _MOST_PENDING:
+            return
+        with self._metering:
+            self._count()
+        half = _MOST_PENDING // 2
+        with self._lock:
+            kept = self._pending[-half:]
+            for table in _TABLES:
+                old = [r for r in self._pending[:-half] if (r.kind in OUTPUT) == (table == "output")]
+                drop = old if table == "output" else old[:-half]
+                kept += old[len(drop):]
+                if drop:
+                    kind, fact = _GAPS[table]
+                    kept.append(Record(drop[-1].seq, drop[-1].at, kind, data={fact: sum(map(_weight, drop))}))
+            self._pending = sorted(kept)
+
+    def _count(self, until: int | None = None) -> None:
+        """Let the meter take the records up to `until`. The caller holds _metering."""
+        for record in self.read(self._metered, kinds=_FACTS):
+            if until is not None and record.seq > until:
+                return
+            self._meter.take(record)
+            self._metered = record.seq
+
+    def _all(self, after: int, kinds: frozenset[str]) -> Iterator[Record]:
+        """Yield the records with seq > `after`: first the written ones, then those that were not written yet."""
+        with self._lock:
+            pending = self._pending[bisect_right(self._pending, after, key=attrgetter("seq")):]
+            written = self._pending[0].seq - 1 if self._pending else self._seq
+        if after < written:
+            with storage_errors(self._path, _LOST):
+                yield from self._written(after, written, kinds)
+        yield from pending
+
+    def _written(self, after: int, until: int, kinds: frozenset[str]) -> Iterator[Record]:
+        tables = [table for table in _TABLES if (kinds & OUTPUT if table == "output" else kinds & _FACTS)]
+        query = " UNION ALL ".join(f"SELECT last, records FROM {table} WHERE last > :after" for table in tables)
+        with contextlib.closing(sqlite3.connect(self._path, check_same_thread=False)) as db:
+            rows = db.execute(f"{query} ORDER BY last", {"after": after})
+            for _, parts in groupby(rows, itemgetter(0)):
+                for values in sorted(values for part in parts for values in json.loads(part[1])):
+                    if after < values[0] <= until:
+                        yield Record(*values)
+
+
+def _is_gap(record: Record) -> bool:
+    """Report whether the record stands for dropped records of all functions."""
+    return not record.function and record.kind in ("log.dropped", "journal.dropped")
+
+
+def _weight(record: Record) -> int:
+    """Return the number of records that this one stands for."""
+    kind, data = record.kind, record.data
+    return int(data["lines"] if kind == "log.dropped" else data["records"] if kind == "journal.dropped" else 1)
+
+
+@cache
+def _meters() -> TypeAdapter[Meter]:
+    """Return the JSON form of a meter; built at the first use, because that takes some milliseconds."""
+    return TypeAdapter(Meter)

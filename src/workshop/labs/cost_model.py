@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from html import escape
+from itertools import takewhile
 
 from fclocal.core.billing import bill
+from fclocal.core.metering import meter
 from fclocal.core.prices import Currency
 from fclocal.core.records import Record
 
@@ -122,7 +124,9 @@ def estimate(plan: Plan) -> Estimate:
     """What the plan costs in a month."""
     plan = plan.sized
     window = min(3600.0, 3600.0 * MOST / max(plan.per_hour, 1.0))
-    made = bill(journal(plan, visits(plan, window)), currency=plan.currency, now=START + window)
+    now = START + window
+    within = takewhile(lambda record: record.at <= now, journal(plan, visits(plan, window)))
+    made = bill(meter(within, now=now), currency=plan.currency, now=now)
     per_hour = 3600.0 / window
     # The rounding up to 1 CU and the minimum hold per hour, whatever the window was.
     units = math.ceil(float(sum(line.cu for line in made.lines)) * per_hour)

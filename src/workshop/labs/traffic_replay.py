@@ -70,7 +70,7 @@ def modelled(visits: Sequence[tuple[float, float]], concurrency: int) -> tuple[f
     """Billed seconds of the visits by the planner's model, and the instances that they need."""
     end = START + max(at + stay for at, stay in visits)
     [usage] = meter(journal(Plan(concurrency=concurrency, seconds=visits[0][1]), visits), now=end)
-    return sum(span.ms for span in usage.spans) / 1000, len(usage.sizes)
+    return sum(span.ms for span in usage.spans) / 1000, usage.instances
 
 
 async def replay_traffic(fc: Any, folder: str, *, visits: int = 9, seconds: float = 0.3,
