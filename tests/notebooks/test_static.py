@@ -13,6 +13,7 @@ import pytest
 from workshop.course.catalog import CHOICES
 
 ROOT = Path(__file__).parents[2]
+GLOSSARY = (ROOT / "notebooks" / "glossary.md").read_text("utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
@@ -85,7 +86,8 @@ def test_pictures_and_links_say_what_they_are(notebook: Notebook) -> None:
     text = prose(notebook)
     assert "<img" not in text, "write ![what it shows](file)"
     for picture, words, target in LINK.findall(text):
-        assert len(words) >= (20 if picture else 4) or "://" in target, f"{target}: say what it shows"
+        term = target.startswith("glossary.md#")  # its words are the term, and NAT has three letters
+        assert term or "://" in target or len(words) >= (20 if picture else 4), f"{target}: say what it shows"
         assert words.lower() not in ("here", "link", "this", "click here"), target
 
 
@@ -131,3 +133,57 @@ def test_the_first_code_cell_sets_up_and_the_last_looks_back(notebook: Notebook,
 def test_nothing_personal_or_far_away(notebook: Notebook) -> None:
     for cell in cells(notebook, "code"):
         assert not re.search(r"https?://(?!localhost)", source(cell)), "a cell needs no network"
+
+
+def terms() -> list[tuple[str, str, int, tuple[str, ...]]]:
+    """Each glossary term: its name, its text, the number of the lesson that teaches it, and its other forms."""
+    found = []
+    for entry in re.split(r"^### ", GLOSSARY, flags=re.MULTILINE)[1:]:
+        name, _, rest = entry.partition("\n")
+        text, _, link = rest.partition(" Taught in ")
+        teaches = re.match(r"\[lesson (\d)\]\(0\1-\w+\.ipynb\)\.", link)
+        assert teaches, f"{name}: no link to the lesson that teaches it"
+        forms = re.search(r"^\((.+)\)$", link, flags=re.MULTILINE)
+        found.append((name, text.strip(), int(teaches[1]), tuple(forms[1].split(", ")) if forms else ()))
+    return found
+
+
+def test_the_glossary_explains_each_term_in_two_sentences() -> None:
+    names = [name for name, _, _, _ in terms()]
+    assert names == sorted(names, key=str.lower)
+    for name, text, _, _ in terms():
+        assert len(re.findall(r"[.](?: |$)", text)) == 2, f"{name}: {text}"
+
+
+def anchor(name: str) -> str:
+    """The fragment that GitHub and Sphinx give a heading."""
+    return re.sub(r"[^\w-]", "", name.lower().replace(" ", "-"))
+
+
+def test_a_link_to_the_glossary_names_a_term(notebook: Notebook) -> None:
+    anchors = {anchor(name) for name, _, _, _ in terms()}
+    for _, _, target in LINK.findall(prose(notebook)):
+        if target.startswith("glossary.md#"):
+            assert target.partition("#")[2] in anchors, target
+
+
+def sentences(notebook: Notebook) -> str:
+    """What a learner reads as sentences: no headings, code or alternative texts of pictures."""
+    text = re.sub(r"^#.*$|`[^`\n]*`", "", prose(notebook), flags=re.MULTILINE)
+    return re.sub(r"!\[[^\]]*\]\([^)]*\)|\[[^\]]*\]\([^)]*\.ipynb\)", "", text)
+
+
+@pytest.mark.parametrize("term", terms(), ids=lambda term: anchor(term[0]))
+def test_a_term_is_linked_where_a_lesson_needs_it_first(term: tuple[str, str, int, tuple[str, ...]]) -> None:
+    """The lesson that teaches a term links it; an earlier lesson may use it only if its first use is such a link."""
+    name, _, teaches, others = term
+    forms = "|".join(re.escape(form) for form in (name, *others))
+    words = re.compile(rf"\b(?:{forms})(?:s|es)?\b", re.IGNORECASE)
+    link = re.compile(r"\[[^\]]*\]\(glossary\.md#" + re.escape(anchor(name)) + r"\)")
+    for path in NOTEBOOKS[:5]:
+        number, text = int(path.stem[:2]), sentences(json.loads(path.read_text("utf-8")))
+        first, linked = words.search(text), link.search(text)
+        if number == teaches:
+            assert linked, f"{path.name} teaches {name} and does not link it"
+        elif number < teaches and first:
+            assert linked and linked.start() <= first.start(), f"{path.name} uses {name} without a link to the glossary"
