@@ -1,41 +1,47 @@
-"""A server that keeps its connections alive, and notices when a peer is dead."""
+"""A server that keeps its connections alive, and notices when a peer has disappeared."""
 
 import asyncio
 import contextlib
-import http
 import json
 import mimetypes
 import os
+import signal
+import sys
+from http import HTTPStatus
 from pathlib import Path
 
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 
-PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or 9000)
-# Shorter than what the nodes on the way forget after. 20 seconds suit the NAT gateways and load balancers we know of.
+PORT = os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or "9000"
+if not PORT.isdecimal() or not 0 < int(PORT) < 65536:
+    sys.exit(f"The port must be a number from 1 to 65535, not {PORT!r}: see FC_CUSTOM_LISTEN_PORT, FC_SERVER_PORT")
+# Shorter than the time after which a machine on the way removes a silent connection. 20 seconds suit the common
+# NAT gateways and load balancers.
 INTERVAL = float(os.environ.get("PING_SECONDS", "20"))
 
-FILES = {f"/{file.name}": (file.read_bytes(), mimetypes.guess_type(file.name)[0] or "application/octet-stream")
+FILES = {file.name: (file.read_bytes(), mimetypes.guess_type(file.name)[0] or "application/octet-stream")
          for file in (Path(__file__).parent / "static").iterdir()}
-FILES["/"] = FILES["/index.html"]
+FILES["healthz"] = (b"ok\n", "text/plain")  # the service's health check
 PEERS: set[ServerConnection] = set()
 COUNTS = {"dropped": 0, "awakeSeconds": 0.0}
 
 
 # region session
 async def session(connection: ServerConnection) -> None:
-    """Serve one peer: echo what it says; a page that asks for it (/?beat) gets a beat in every interval."""
+    """Serve one peer: send its messages back. A page that connects with ?beat gets a beat in every interval."""
+    log("open", connection)
     PEERS.add(connection)
-    beats = asyncio.create_task(beat(connection)) if connection.request.path == "/?beat" else None
+    beats = asyncio.create_task(beat(connection)) if connection.request.path.endswith("?beat") else None
     try:
-        with contextlib.suppress(ConnectionClosedOK):  # it said goodbye while an answer was on its way
+        with contextlib.suppress(ConnectionClosedOK):  # the peer closed while an answer was on its way
             async for message in connection:
                 await connection.send(message)
-        print("closed by the peer", connection.close_code, flush=True)
-    except ConnectionClosedError as lost:  # the peer is gone, or has not answered a ping
+        log("closed", connection, code=connection.close_code)
+    except ConnectionClosedError as lost:  # the peer has disappeared, or did not answer a ping
         COUNTS["dropped"] += 1
-        print("dropped:", lost, flush=True)
+        log("dropped", connection, reason=str(lost))
     finally:
         PEERS.discard(connection)
         if beats:
@@ -45,7 +51,7 @@ async def session(connection: ServerConnection) -> None:
 
 # region beat
 async def beat(connection: ServerConnection) -> None:
-    """A browser can neither send a ping nor see one. A message of our own tells its page that we live."""
+    """Send a message in every interval. A page can neither send nor see a ping: the beat shows it that we live."""
     with contextlib.suppress(ConnectionClosed):
         for number in range(1, 2**53):
             await connection.send(json.dumps({"beat": number, "every": INTERVAL}))
@@ -54,36 +60,45 @@ async def beat(connection: ServerConnection) -> None:
 
 
 async def count_awake(step: float = 0.1) -> None:
-    """Count the time that this instance really runs. While the service has it frozen, this stands still."""
+    """Count the seconds that this instance runs. The count does not grow while the service has it frozen."""
     while True:
         await asyncio.sleep(step)
         COUNTS["awakeSeconds"] = round(COUNTS["awakeSeconds"] + step, 1)
 
 
 def page(connection: ServerConnection, request: Request) -> Response | None:
-    """A plain GET gets a file or /peers; a request to upgrade goes on with the handshake."""
+    """Answer a plain GET with a file or with /peers. Return None for a request to upgrade."""
     if "upgrade" in request.headers.get("Connection", "").lower():
         return None
-    path = request.path.partition("?")[0]
-    if path == "/peers":
+    name = request.path.partition("?")[0].rpartition("/")[2] or "index.html"  # behind any path: /, /app/, /a/b/
+    if name == "peers":
         body, kind = json.dumps({"open": len(PEERS), **COUNTS}).encode(), "application/json"
     else:
-        body, kind = FILES.get(path, (b"not found\n", ""))
-    status = http.HTTPStatus.OK if kind else http.HTTPStatus.NOT_FOUND
-    return Response(status.value, status.phrase, Headers({
+        body, kind = FILES.get(name, (b"not found\n", ""))
+    status = HTTPStatus.OK if kind else HTTPStatus.NOT_FOUND
+    return Response(status, status.phrase, Headers({
         "Content-Type": kind or "text/plain", "Content-Length": str(len(body)), "Cache-Control": "no-store",
-        "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:"}), body)
+        "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:",
+        "Connection": "close"}), body)
+
+
+def log(event: str, connection: ServerConnection | None = None, **facts: object) -> None:
+    """Print one line of JSON. The service's own log lines about this connection have the same requestId."""
+    request_id = connection.request.headers.get("x-fc-request-id") if connection else None
+    print(json.dumps({"event": event, "requestId": request_id, **facts}), flush=True)
 
 
 # region keepalive
 async def main() -> None:
     awake = asyncio.create_task(count_awake())
-    # A ping in every interval; a peer whose pong is not there one interval later is closed with 1011. It will not
-    # answer the Close either, so do not wait for that as long as the library would (10 seconds).
+    # One ping in every interval. A peer whose pong is missing one interval later is closed with 1011. Such a peer does
+    # not answer the Close frame either, so wait for that answer 1 second, not the library's 10.
     async with serve(session, "0.0.0.0", PORT, process_request=page,
                      ping_interval=INTERVAL, ping_timeout=INTERVAL, close_timeout=1) as server:
-        print(f"listening on 0.0.0.0:{PORT}, a ping every {INTERVAL:g} s", flush=True)
-        await server.serve_forever()
+        for stop in (signal.SIGTERM, signal.SIGINT):  # the end of the instance, and Ctrl-C: close with code 1001
+            asyncio.get_running_loop().add_signal_handler(stop, server.close)
+        log("ready", port=PORT, pingSeconds=INTERVAL)
+        await server.wait_closed()
     awake.cancel()
 # endregion
 

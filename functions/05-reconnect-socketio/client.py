@@ -1,7 +1,4 @@
-"""A Socket.IO client that goes on where it stopped.
-
-By hand: python3 client.py https://localhost:9443 --until 20
-"""
+"""A Socket.IO client that continues where it stopped: python3 client.py https://localhost:9443 --until 20"""
 
 import argparse
 import asyncio
@@ -12,7 +9,7 @@ from socketio.exceptions import ConnectionError
 
 
 class Stream:
-    """Follows the stream; `messages` is what has arrived. Socket.IO reconnects with backoff and jitter by itself."""
+    """A reader of the stream. `messages`: the numbers received. Socket.IO itself reconnects with backoff and jitter."""
 
     def __init__(self, url: str, *, transports: tuple[str, ...] = ("websocket",)) -> None:
         self.url, self.transports = url, list(transports)
@@ -34,7 +31,7 @@ class Stream:
 
     # region follow
     async def follow(self, until: int) -> None:
-        """Read on until message number `until` is here, over as many connections as that takes."""
+        """Read until message number `until` has arrived, over as many connections as necessary."""
         try:
             await self.client.connect(self.url, transports=self.transports, auth=self._auth)
             while not self.messages or self.messages[-1] < until:
@@ -44,7 +41,7 @@ class Stream:
             await self.client.disconnect()
 
     async def _auth(self) -> dict[str, int]:
-        # Asked anew at every connection: this is how the server learns where to go on.
+        # Called for every connection: it tells the server after which number to continue.
         return {"after": self.messages[-1] if self.messages else 0}
     # endregion
 
@@ -58,10 +55,13 @@ async def main(arguments: list[str]) -> None:
     stream = Stream(options.url, transports=tuple(options.transports.split(",")))
     try:
         await stream.follow(options.until)
-    except (ConnectionError, RuntimeError) as refused:  # RuntimeError: what aiohttp makes of some refused handshakes
+    except (ConnectionError, RuntimeError) as refused:  # RuntimeError: aiohttp raises it for some refused handshakes
         sys.exit(f"no connection by {options.transports}: {refused}")
     print(f"{len(stream.messages)} messages over {stream.connections} connections")
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1:]))
+    try:
+        asyncio.run(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,46 +1,63 @@
-"""The Socket.IO way: a server whose clients reconnect by themselves, and ask for what they missed."""
+"""The numbered stream over Socket.IO: its clients reconnect by themselves and name the last number they have."""
 
 import asyncio
+import json
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
 import socketio
 import uvicorn
+from socketio.exceptions import ConnectionRefusedError
 
-PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or 9000)
+PORT = os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or "9000"
+if not PORT.isdecimal() or not 0 < int(PORT) < 65536:
+    sys.exit(f"The port must be a number from 1 to 65535, not {PORT!r}: see FC_CUSTOM_LISTEN_PORT, FC_SERVER_PORT")
 EVERY = float(os.environ.get("SECONDS_PER_MESSAGE", "0.5"))
 
-# Without session affinity long polling cannot work: its requests meet different instances. So it is not offered.
+# Without session affinity, the requests of long polling reach different instances and fail. So it is off by default.
 TRANSPORTS = os.environ.get("TRANSPORTS", "websocket").split(",")
+# The pages that may connect, such as https://shop.example.com. None: only pages of this host, and programs.
+ORIGINS = os.environ["ALLOWED_ORIGINS"].split(",") if os.environ.get("ALLOWED_ORIGINS") else None
+
+
+def log(event: str, environ: dict[str, Any] | None = None, **facts: object) -> None:
+    """Print one line of JSON. The service's own log lines about this request have the same requestId."""
+    request_id = environ.get("HTTP_X_FC_REQUEST_ID") if environ else None
+    print(json.dumps({"event": event, "requestId": request_id, **facts}), flush=True)
 
 
 async def elsewhere(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
-    """Whatever does not speak Socket.IO, a plain WebSocket for one, gets a 404 that says so."""
+    """Answer the health check, and every other request that is not Socket.IO, such as a plain WebSocket, with 404."""
     kind = {"http": "http.response", "websocket": "websocket.http.response"}[scope["type"]]
-    await send({"type": f"{kind}.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": f"{kind}.body", "body": b"Socket.IO is at /socket.io/\n"})
+    status, body = (200, b"ok\n") if scope["path"] == "/healthz" else (404, b"Socket.IO is at /socket.io/\n")
+    headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
+    await send({"type": f"{kind}.start", "status": status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})
 
 
 # region server
-server = socketio.AsyncServer(async_mode="asgi", transports=TRANSPORTS, cors_allowed_origins="*",
+server = socketio.AsyncServer(async_mode="asgi", transports=TRANSPORTS, cors_allowed_origins=ORIGINS,
                               ping_interval=20, ping_timeout=20)
 application = socketio.ASGIApp(server, elsewhere)
 
 
 @server.event
-async def connect(sid: str, environ: dict[str, str], auth: dict[str, int] | None) -> None:
-    """Socket.IO brings the connection back; where to go on is still for the client to say."""
-    after = int((auth or {}).get("after", 0))
+async def connect(sid: str, environ: dict[str, Any], auth: Any) -> None:
+    """Begin the stream after the number that the client names: Socket.IO reconnects, but it keeps no position."""
+    after = auth.get("after", 0) if isinstance(auth, dict) else 0 if auth is None else None
+    if type(after) is not int or after < 0:
+        raise ConnectionRefusedError("auth must be {after: NUMBER}")
     transport = parse_qs(environ.get("QUERY_STRING", "")).get("transport", ["?"])[0]
-    print(f"{sid} connected by {transport}, after {after}", flush=True)
-    server.start_background_task(stream, sid, after)
+    log("open", environ, transport=transport, after=after)
+    await server.save_session(sid, {"environ": environ, "task": asyncio.create_task(stream(sid, after))})
 
 
 async def stream(sid: str, after: int) -> None:
-    """Send what comes after number `after` until the client has gone."""
-    while server.manager.is_connected(sid, "/"):
+    """Send the messages after number `after` until the client disconnects."""
+    while True:
         after += 1
         await server.emit("message", {"id": after, "text": f"message {after}"}, to=sid)
         await asyncio.sleep(EVERY)
@@ -48,9 +65,13 @@ async def stream(sid: str, after: int) -> None:
 
 @server.event
 async def disconnect(sid: str, reason: str) -> None:
-    print(f"{sid} gone: {reason}", flush=True)
+    session = await server.get_session(sid)
+    session["task"].cancel()
+    log("closed", session["environ"], reason=reason)
 # endregion
 
 
 if __name__ == "__main__":
-    uvicorn.run(application, host="0.0.0.0", port=PORT, log_level="warning", timeout_keep_alive=900, lifespan="off")
+    log("ready", port=PORT)
+    uvicorn.run(application, host="0.0.0.0", port=int(PORT), log_level="warning", lifespan="off",
+                timeout_keep_alive=900, timeout_graceful_shutdown=2)

@@ -1,4 +1,4 @@
-"""A client that loses nothing: it comes back after every cut and goes on where it stopped.
+"""A client that loses no message: it reconnects after every cut and continues after its last number.
 
     async for message in Stream("wss://.../"):
         print(message["id"], message["text"])
@@ -8,6 +8,7 @@ By hand: python3 client.py wss://localhost:9443/ --until 20
 
 import argparse
 import asyncio
+import contextlib
 import json
 import random
 import ssl
@@ -23,22 +24,23 @@ from retry import UNTRUSTED, Rule, rule, wait
 
 
 class GaveUp(Exception):
-    """No further attempt makes sense; the message says why."""
+    """The end of all attempts. The message has the reason."""
 
 
 def resume_url(url: str, after: int) -> str:
-    """`url` with `after=N` in its query: send me what comes after number N."""
+    """Return `url` with `after=N` in its query: the stream then begins after number N."""
     parts = urlsplit(url)
     query = [(name, value) for name, value in parse_qsl(parts.query) if name != "after"]
     return urlunsplit(parts._replace(query=urlencode([*query, ("after", str(after))])))
 
 
 class Stream:
-    """The messages behind `url`, each exactly once and in order, over as many connections as that takes.
+    """The messages of `url`, each exactly once and in order, over as many connections as necessary.
 
-    `after`: the last number you have; kept up to date, so save it with your own data. `attempts`: failures in a row
-    before it gives up. `on_state` is told "connecting", "open", "waiting 2.1 s (1006: ...)", "done" and
-    "gave up: ...". `draw` and `sleep` are there to be replaced in tests.
+    `after`: the last number that you have; it is updated with every message, so save it with your own data.
+    `attempts`: the number of failures in a row after which the stream gives up. `on_state` is called with
+    "connecting", "open", "waiting 2.1 s (1006: ...)", "done" and "gave up: ...". Tests replace `draw` and `sleep`.
+    Leave the loop through `contextlib.aclosing(aiter(stream))`, as `main` does: it closes the connection at once.
     """
 
     def __init__(self, url: str, *, after: int = 0, attempts: int = 10, base: float = 1.0, longest: float = 30.0,
@@ -56,16 +58,19 @@ class Stream:
         while True:
             self.on_state("connecting")
             try:
-                async with connect(resume_url(self.url, self.after)) as ws:
+                ws = await connect(resume_url(self.url, self.after))
+                try:
                     self.connections += 1
                     self.on_state("open")
                     async for data in ws:
                         message = json.loads(data)
-                        if message["id"] <= self.after:  # sent again: we have it
+                        if message["id"] <= self.after:  # sent again: the stream has delivered it already
                             self.repeats += 1
                             continue
-                        self.after, failures = message["id"], 0  # progress: the next cut starts from the beginning
+                        self.after, failures = message["id"], 0  # progress: the next failure is the first again
                         yield message
+                finally:
+                    await ws.close()  # code 1000, also when the loop around this stream ends early
                 cause, why = f"{ws.close_code}", rule(close_code=ws.close_code)
             except ConnectionClosed as closed:
                 code = closed.rcvd.code if closed.rcvd else 1006
@@ -84,7 +89,7 @@ class Stream:
     # endregion
 
     async def _pause(self, cause: str, why: Rule, failures: int) -> None:
-        """Wait as the rule says. Raises GaveUp if it says never, or after too many failures."""
+        """Wait as the rule says. Raises GaveUp where the rule is "never", and after too many failures."""
         seconds = wait(why.when, failures, self._draw(), base=self.base, longest=self.longest)
         if seconds is None or failures >= self.attempts:
             reason = f"{cause}: {why.why}" if seconds is None else f"{failures} failures in a row, the last {cause}"
@@ -97,14 +102,15 @@ class Stream:
 async def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description="Follow a numbered stream through every cut.")
     parser.add_argument("url")
-    parser.add_argument("--after", type=int, default=0, help="the last number you have")
+    parser.add_argument("--after", type=int, default=0, help="the last number that you have")
     parser.add_argument("--until", type=int, help="the number to stop at")
     options = parser.parse_args(arguments)
     stream = Stream(options.url, after=options.after, on_state=lambda state: print(f"  [{state}]", flush=True))
-    async for message in stream:
-        print(message["id"], message["text"], flush=True)
-        if options.until is not None and message["id"] >= options.until:
-            break
+    async with contextlib.aclosing(aiter(stream)) as messages:
+        async for message in messages:
+            print(message["id"], message["text"], flush=True)
+            if options.until is not None and message["id"] >= options.until:
+                break
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Program:
             sys.executable, "main.py", cwd=FUNCTIONS / self.folder, stdout=asyncio.subprocess.PIPE,
             env={"PATH": os.environ["PATH"], "FC_SERVER_PORT": str(self.port)} | self.env)
         self._reader = asyncio.create_task(self._read())
-        await self.printed("listening on")
+        await self.printed('"event": "ready"')
 
     async def _read(self) -> None:
         assert self.process and self.process.stdout

@@ -1,5 +1,6 @@
 """What Function Compute asks of every program: a port, a health check, log lines with the request id, a clean end."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -15,8 +16,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 REQUEST_ID = "1-6566f0a1-12d63510-fecf237c590c"
-FOLDERS = ["01-echo", "01-echo-node"]
-GOODBYE: dict[str, int] = {}
+FOLDERS = ["01-echo", "01-echo-node", "02-trigger", "03-wss", "04-keepalive", "05-reconnect", "05-reconnect-socketio",
+           "06-billing", "07-sessions", "09-live"]
+SOCKETIO = "05-reconnect-socketio"
+GOODBYE = {SOCKETIO: 1012}  # uvicorn's own code, "service restart"
 SLOW = 30.0
 
 
@@ -24,6 +27,7 @@ class Process:
     """A folder's program, started by the command of its s.yaml on a free port."""
 
     def __init__(self, folder: str, **env: str) -> None:
+        self._folder = folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -79,9 +83,18 @@ class Process:
                 closed = False
         return int(status.split()[1]), headers, closed
 
-    def open(self, path: str = "/") -> ClientConnection:
-        return connect(f"ws://127.0.0.1:{self.port}{path}", proxy=None,
-                       additional_headers={"x-fc-request-id": REQUEST_ID})
+    @contextlib.contextmanager
+    def open(self) -> Iterator[ClientConnection]:
+        """A connection that the program already serves."""
+        path = "/socket.io/?EIO=4&transport=websocket" if self._folder == SOCKETIO else "/"
+        with connect(f"ws://127.0.0.1:{self.port}{path}", proxy=None,
+                     additional_headers={"x-fc-request-id": REQUEST_ID}) as ws:
+            if self._folder == SOCKETIO:
+                ws.recv(timeout=SLOW)
+                ws.send("40")  # Socket.IO's own CONNECT
+                ws.recv(timeout=SLOW)
+            ws.ping().wait(SLOW)
+            yield ws
 
     def kill(self) -> None:
         self._process.kill()
@@ -125,7 +138,6 @@ def test_a_wrong_port_is_one_clear_line(folder: str, port: str) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_an_instance_that_ends_says_goodbye(folder: str, process: Process) -> None:
     with process.open() as ws:
-        ws.ping().wait(SLOW)
         process.send_signal(signal.SIGTERM)
         assert close_code(ws) == GOODBYE.get(folder, 1001)
     code, output = process.finish()
@@ -155,8 +167,8 @@ def test_every_http_answer_says_whether_the_connection_stays(folder: str, proces
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_log_lines_are_json_with_the_request_id(folder: str, process: Process) -> None:
-    with process.open() as ws:
-        ws.ping().wait(SLOW)
+    with process.open():
+        pass
     process.send_signal(signal.SIGTERM)
     _, output = process.finish()
     records = [json.loads(line) for line in output.splitlines()]

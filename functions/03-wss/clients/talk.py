@@ -1,4 +1,4 @@
-"""Say one thing over a WebSocket and print the answer: python3 talk.py wss://localhost:9443/talk hello"""
+"""Send one message over a WebSocket and print the answer: python3 talk.py wss://localhost:9443/talk hello"""
 
 import asyncio
 import sys
@@ -13,4 +13,6 @@ async def main(url: str, text: str = "hello") -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: talk.py URL [TEXT]")
     asyncio.run(main(*sys.argv[1:]))
