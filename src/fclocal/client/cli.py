@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.text import Text
 from fclocal.client import daemon, platform
 from fclocal.client.state import Running, running, state_dir
 from fclocal.core.errors import KINDS, FcError
+from fclocal.core.options import Options, parse
 from fclocal.core.records import Record
 
 Arguments = argparse.Namespace
@@ -49,13 +51,13 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     start = command("start", _start, "start the platform; does nothing if it runs already")
-    start.add_argument("--no-freeze", action="store_true", help="let instances run between requests")
-    start.add_argument("--idle-release", type=float, metavar="S", help="release an instance S seconds after its last")
-    start.add_argument("--instance-quota", type=int, metavar="N", help="at most N instances in all (429 beyond)")
-    start.add_argument("--scale-burst", type=int, metavar="N", help="at most N instances started at once")
-    start.add_argument("--scale-per-minute", type=float, metavar="N", help="... and N more per minute (429 beyond)")
-    start.add_argument("--propagation", type=float, metavar="S", help="a new trigger answers only after S seconds")
-    start.add_argument("--start-limit", type=float, metavar="S", help="seconds a function may take to listen")
+    for option in fields(Options):
+        kind, flag = type(option.default), "--" + option.name.replace("_", "-")
+        text = f"{option.metadata['text']} (default: {option.default})"
+        if kind is bool:
+            start.add_argument(flag, action=argparse.BooleanOptionalAction, dest=option.name, help=text)
+        else:
+            start.add_argument(flag, type=kind, dest=option.name, metavar="N", help=text)
     _json(command("status", _status, "say what runs where"))
     command("stop", _stop, "stop the platform and all it runs")
     deploy = command("deploy", _deploy, "deploy a function folder from its s.yaml")
@@ -121,10 +123,9 @@ def _table(*columns: str) -> Table:
 
 
 def _start(given: Arguments) -> None:
-    options: dict[str, Any] = {"freeze": False} if given.no_freeze else {}
-    for name in ("idle_release", "instance_quota", "scale_burst", "scale_per_minute", "propagation", "start_limit"):
-        if (value := getattr(given, name)) is not None:
-            options[name] = value
+    options = {option.name: value for option in fields(Options)
+               if (value := getattr(given, option.name)) is not None}
+    parse(options)
     where = state_dir(given.state)
     before = running(where)
     found = daemon.spawn(where, keep=True, options=options)

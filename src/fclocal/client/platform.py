@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from fclocal.client.app import App
 from fclocal.client.state import Running, running, state_dir
 from fclocal.core import identifiers
 from fclocal.core.errors import FcError
+from fclocal.core.options import parse
 from fclocal.core.records import Record
 
 if TYPE_CHECKING:
@@ -186,15 +187,15 @@ class Platform:
 def start(state: str | os.PathLike[str] | None = None, **options: Any) -> Platform:
     """Start the platform, or attach to the one that runs.
 
-    `options` are those of the platform (freeze, idle_release, instance_quota, scale_burst, scale_per_minute,
-    propagation, start_limit); they count
-    when it starts. Raises FcError: PlatformStartFailed, or InvalidArgument where a running platform has others.
+    `options` are those of core.options.Options; they count when the platform starts. Raises FcError:
+    PlatformStartFailed, or InvalidArgument for a wrong option or where a running platform has others.
     """
+    wanted = asdict(parse(options))
     found = daemon.spawn(state_dir(state), keep=False, options=options)
     platform = Platform(found)
     have = platform.status()["options"] if options else {}
-    for name, value in options.items():
-        if have.get(name) != value:
+    for name in options:
+        if have.get(name) != wanted[name]:
             platform.close()
             raise FcError("InvalidArgument", reason=f"fclocal runs already with {name}={have.get(name)}: stop it first")
     trust(found.state)

@@ -1,7 +1,7 @@
-"""The platform's process: puts store, journal, engine, gateway and management API together and runs them.
+"""The platform's process: build store, journal, engine, gateway and management API, and run them.
 
 `python -m fclocal.edge.server STATE OPTIONS [--keep]` prints "ready" when it serves, or "taken" when another
-platform already uses the state directory. One event loop carries everything; what blocks goes to threads.
+platform already uses the state directory. Everything runs on one event loop; blocking work runs in threads.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,11 +26,12 @@ import uvloop
 
 from fclocal.core.clock import SystemClock
 from fclocal.core.errors import FcError
+from fclocal.core.options import Options, parse
 from fclocal.edge.control import management_app
 from fclocal.edge.gateway import Gateway
 from fclocal.edge.local import Local
 from fclocal.runtime.certificates import Certificates
-from fclocal.runtime.engine import Engine, Options
+from fclocal.runtime.engine import Engine
 from fclocal.runtime.injection import Injection
 from fclocal.runtime.invocation import invoke
 from fclocal.runtime.journal import Journal
@@ -49,18 +50,17 @@ CONTROL_PORT = 9400  # where the management API is looked for first
 class Server:
     """One platform over one state directory."""
 
-    def __init__(self, state: Path, options: dict[str, Any], *, keep: bool) -> None:
+    def __init__(self, state: Path, options: Options, *, keep: bool) -> None:
         self.state = state
         self.keep = keep
-        self.start_limit = float(options.pop("start_limit", 120.0))
-        self.options = Options(**options)
+        self.options = options
         self.clock = SystemClock()
         self.closing = asyncio.Event()
         self._owners = 0
         self._ownerless: asyncio.TimerHandle | None = None
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Serve until told to stop; `ready` is called once everything answers."""
+        """Serve until a signal or a call of `stop`; `ready` is called once every part answers."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.closing.set)
@@ -69,7 +69,7 @@ class Server:
             stack.callback(self.journal.close)
             self.store = Store(self.state / "state.sqlite")
             stack.callback(self.store.close)
-            launcher = Launcher(self.state, start_limit=self.start_limit, adopts=True)
+            launcher = Launcher(self.state, start_limit=self.options.start_limit, adopts=True)
             stack.push_async_callback(launcher.close)
             await launcher.open()
             self.redis = redis = RedisServer(self.state)
@@ -138,7 +138,7 @@ class Server:
         draft.replace(self.state / "platform.json")
 
     def attached(self, change: int) -> None:
-        """Somebody came (+1) or left (-1). Without --keep the platform ends when nobody is left."""
+        """Count a client that attached (+1) or left (-1). Without --keep the platform ends after the last one."""
         self._owners += change
         if self._ownerless is not None:
             self._ownerless.cancel()
@@ -147,12 +147,12 @@ class Server:
             self._ownerless = asyncio.get_running_loop().call_later(OWNERLESS, self.closing.set)
 
     def stay(self) -> None:
-        """Stay until told to stop, whoever is attached."""
+        """Run until `stop` is called, with or without attached clients."""
         self.keep = True
         self.attached(0)
 
     def status(self) -> dict[str, Any]:
-        """What runs where, as /local/status answers it."""
+        """Return what runs where, as /local/status answers it."""
         return {
             "version": VERSION,
             "pid": os.getpid(),
@@ -160,7 +160,7 @@ class Server:
             "state": str(self.state),
             "keep": self.keep,
             "journal": self.journal.last(),
-            "options": {**asdict(self.options), "start_limit": self.start_limit},
+            "options": asdict(self.options),
             "functions": [
                 {
                     "functionName": name,
@@ -206,7 +206,7 @@ class _Api:
 
 
 def _listen(preferred: int) -> socket.socket:
-    """A listening socket on 127.0.0.1 at the first free port from `preferred` on."""
+    """Return a listening socket on 127.0.0.1 at the first free port from `preferred` on."""
     for port in range(preferred, 65536):
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -245,14 +245,15 @@ def main() -> int:
     parser.add_argument("state", type=Path)
     parser.add_argument("options", type=json.loads)
     parser.add_argument("--keep", action="store_true")
-    given = parser.parse_args()
-    unknown = set(given.options) - {field.name for field in fields(Options)} - {"start_limit"}
-    if unknown:
-        print(f"unknown option: {', '.join(sorted(unknown))}", file=sys.stderr)
+    arguments = parser.parse_args()
+    try:
+        options = parse(arguments.options)
+    except FcError as error:
+        print(error.message, file=sys.stderr)
         return 2
-    given.state.mkdir(parents=True, exist_ok=True)
-    given.state.chmod(0o700)
-    lock = _lock(given.state)
+    arguments.state.mkdir(parents=True, exist_ok=True)
+    arguments.state.chmod(0o700)
+    lock = _lock(arguments.state)
     if lock is None:
         print("taken", flush=True)
         return 0
@@ -261,11 +262,11 @@ def main() -> int:
 
     def ready() -> None:
         print("ready", flush=True)
-        # Nobody reads stdout after this line; a later print must not kill the platform.
+        # The reader closes its end after this line; a later print must not kill the platform.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     with lock:
-        uvloop.run(Server(given.state, given.options, keep=given.keep).run(ready))
+        uvloop.run(Server(arguments.state, options, keep=arguments.keep).run(ready))
     return 0
 
 

@@ -9,7 +9,6 @@ import asyncio
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +17,7 @@ from fclocal.core.admission import Admission
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.model import CustomDomain, Function, Revision, snapshot
+from fclocal.core.options import Options
 from fclocal.core.request import Entry, RequestHead
 from fclocal.runtime.injection import Injection
 from fclocal.runtime.journal import Journal
@@ -30,19 +30,6 @@ from fclocal.runtime.taps import Taps
 # Seconds from an instance's last request to its freeze: a program that has just closed a connection still writes the
 # traceback or the log line that belongs to it. How long the service waits is not documented.
 LINGER = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the platform lets a learner turn. Times in seconds."""
-
-    freeze: bool = True
-    idle_release: float = 60.0  # release of a request-spawned instance after its last request
-    instance_quota: int = 100  # instances per region
-    scale_burst: int = 300  # instances that may be started at once, and per minute after that
-    scale_per_minute: float = 300.0
-    memory_sweep: float = 0.5
-    propagation: float = 0.0  # until a new trigger answers ("about 10 seconds" on the service)
 
 
 class Catalogue(Protocol):
