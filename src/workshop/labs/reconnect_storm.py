@@ -55,7 +55,7 @@ class Wave:
         return columns
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Storm:
     """The same storm without and with jitter; printed as text, shown as a picture."""
 
@@ -72,7 +72,9 @@ class Storm:
                 if column:
                     back, refused = (round(50 * column[status] / most) for status in (101, 429))
                     lines.append(f"  {number * STEP:>5.2f} s  {'=' * back}{'x' * refused}  {column.total()}")
-        return "\n".join([*lines, "= let in   x refused with 429"])
+        return "\n".join([*lines, "= connected   x rejected with 429"])
+
+    __repr__ = __str__
 
     def _repr_svg_(self) -> str:
         width, height, gap = 720, 100, 56
@@ -107,9 +109,9 @@ class Storm:
                 ".storm .n{fill:#f0719f}}</style>"
                 f'<rect class="b" width="{width}" height="{total}"/>{"".join(parts)}'
                 f'<rect class="y" x="40" y="{total - 24}" width="12" height="12"/>'
-                f'<text class="i" x="58" y="{total - 14}">let in</text>'
-                f'<rect class="n" x="120" y="{total - 24}" width="12" height="12"/>'
-                f'<text class="i" x="138" y="{total - 14}">refused with 429</text></svg>')
+                f'<text class="i" x="58" y="{total - 14}">connected</text>'
+                f'<rect class="n" x="140" y="{total - 24}" width="12" height="12"/>'
+                f'<text class="i" x="158" y="{total - 14}">rejected with 429</text></svg>')
 
 
 async def reconnect_storm(clients: int = 200) -> Storm:
