@@ -17,7 +17,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOLVED = [path for path in NOTEBOOKS if (ROOT / "solutions" / path.stem).is_dir()]
 LIMIT = 20.0  # seconds for all cells of a notebook
 # What a prediction's answer says must be seen in the output, too.
-SEEN = {"07-chat": ("Bo received  ['Ana: Tea?']", "Bo received ['Ana: One or two?']", "after the pause:  ['Ana: Hello?']")}
+SEEN = {"07-chat": ("Bo received  ['Ana: Tea?']", "Bo received ['Ana: One or two?']",
+                    "after the pause:  ['Ana: Hello?']")}
 # What asyncio and Python say only on the side when something was lost.
 LOST = ("was never retrieved", "was never awaited", "Traceback (most recent call last)")
 

@@ -12,6 +12,7 @@ from workshop.course.catalog import lessons
 
 TEXT = (Path(__file__).parents[3] / "notebooks" / "teaching.md").read_text("utf-8")
 SLACK = 1.15
+PARTS = ["Idea", "Say", "Show", "Do", "Ask", "Break", "Wrong answers", "Stop", "Cut"]
 
 
 def stretch(number: int) -> int:
@@ -37,16 +38,34 @@ def test_the_minutes_of_each_format() -> None:
         assert int(slack) < int(long) * (60 if unit == "hours" else 1), name
 
 
-def test_every_lesson_has_its_paragraph() -> None:
-    assert [int(number) for number in re.findall(r"^\*\*(\d+)\. ", TEXT, re.MULTILINE)] == list(lessons())
+def pages() -> dict[int, str]:
+    """The text on each lesson, by its number."""
+    section = TEXT.partition("## Lesson by lesson")[2].partition("\n## ")[0]
+    parts = re.split(r"^### (\d+)\. ", section, flags=re.MULTILINE)
+    return {int(number): text for number, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def test_the_messages_it_quotes_exist() -> None:
-    known = {wrong.says.partition("  ")[2] for exercise in exercises().values() for wrong in exercise.wrong}
-    paragraphs = re.findall(r"^Wrong: (.*?)(?=^\w+: |^With|^$)", TEXT, re.MULTILINE | re.DOTALL)
-    quoted = {" ".join(words.split()) for text in paragraphs for words in re.findall(r"`([^`]+)`", text)}
-    assert len(quoted) >= 20
-    assert quoted <= known
+def test_every_lesson_has_its_page() -> None:
+    assert [(number, text.partition("\n")[0]) for number, text in pages().items()] == [
+        (number, it.title) for number, it in lessons().items()]
+
+
+@pytest.mark.parametrize("number", lessons())
+def test_a_page_has_every_part_and_its_minutes_are_those_of_the_lesson(number: int) -> None:
+    page, it = pages()[number], lessons()[number]
+    parts = re.findall(r"^- \*\*(\w[\w ]*?)(?: \((\d+) min\))?:\*\*", page, re.MULTILINE)
+    assert [name for name, _ in parts] == PARTS
+    minutes = {name: int(count) for name, count in parts if count}
+    assert (minutes["Say"] + minutes["Show"], minutes["Do"]) == (it.teach, it.do)
+
+
+@pytest.mark.parametrize("number", [number for number in lessons() if number])
+def test_a_page_quotes_three_messages_of_its_checks(number: int) -> None:
+    known = {wrong.says.partition("  ")[2] for exercise in exercises().values() if exercise.number == number
+             for wrong in exercise.wrong}
+    messages = re.findall(r"^  \d\. `([^`]+)`: ", pages()[number], re.MULTILINE)
+    assert len(messages) == 3
+    assert set(messages) <= known
 
 
 def test_the_faults_it_arms_exist(fc: Platform) -> None:
