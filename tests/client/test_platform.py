@@ -149,6 +149,40 @@ def test_many_clients_that_ask_do_not_keep_a_platform_from_starting(tmp_path):
             thread.join()
 
 
+@pytest.mark.parametrize("name", ["journal.sqlite", "state.sqlite", "credentials.json", "ca/ca.pem", "ca/ca.key"])
+def test_a_start_on_a_damaged_file_names_it_and_its_fix(platform_factory, name):
+    fc = platform_factory()
+    state = fc.at.state
+    fc.stop()
+    (state / name).write_bytes(b"damaged" * 2000)
+    with pytest.raises(fclocal.FcError) as caught:
+        platform_factory()
+    assert caught.value.code == "PlatformStartFailed" and caught.value.cure == "Run: fclocal doctor"
+    assert f"{state / name} is damaged" in caught.value.message and "Delete the file" in caught.value.message
+    (state / name).unlink()
+    platform_factory().stop()
+
+
+def test_a_start_that_cannot_write_names_the_file_and_its_fix(platform_factory, tmp_path):
+    fc = platform_factory()
+    state = fc.at.state
+    fc.stop()
+    (state / "journal.sqlite").unlink()
+    (state / "journal.sqlite").mkdir()  # stands for a disk that refuses, also for root
+    with pytest.raises(fclocal.FcError, match=r"journal\.sqlite cannot be written .* Free space on that disk"):
+        platform_factory()
+
+
+@pytest.mark.parametrize("name", ["platform.json", "credentials.json"])
+def test_a_damaged_file_of_a_running_platform_is_named_with_its_fix(fc, name):
+    kept = (fc.at.state / name).read_bytes()
+    (fc.at.state / name).write_bytes(kept[:20])
+    try:
+        assert f"{name} is damaged" in cli(fc.at.state, "status", expect=1)
+    finally:
+        (fc.at.state / name).write_bytes(kept)
+
+
 def cli(state, *arguments, expect=0):
     done = subprocess.run([sys.executable, "-m", "fclocal.client.cli", "--state", str(state), *arguments],
                           capture_output=True, text=True, timeout=60, check=False)

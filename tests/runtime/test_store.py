@@ -1,6 +1,8 @@
 """The store: what it keeps survives a restart and a kill, and packages that nothing uses go away."""
 
+import errno
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -153,11 +155,41 @@ def test_drafts_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     assert not list((tmp_path / "code").iterdir())
 
 
+def test_damaged_credentials_are_named_with_their_fix(tmp_path: Path) -> None:
+    Store(tmp_path / "state.sqlite").close()
+    (tmp_path / "credentials.json").write_text('{"accessKeyId": "x"')
+    with pytest.raises(FcError, match=r"credentials\.json is damaged .* Delete the file"):
+        Store(tmp_path / "state.sqlite")
+
+
+def test_a_full_disk_names_the_file_and_leaves_the_store_as_it_was(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "state.sqlite")
+    store.save(function(store))
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count={pages}")  # what a full disk looks like to SQLite
+    with pytest.raises(FcError, match=r"state\.sqlite cannot be written \(database or disk is full\)\. Free space"):
+        for number in range(50):
+            store.save(function(store, f"another-{number}"))
+    assert set(store.functions) == {"echo", *(f"another-{n}" for n in range(len(store.functions) - 1))}
+
+    def full(path: Path, data: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    before = sorted((tmp_path / "code").iterdir())
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(FcError, match="cannot be written \\(No space left on device\\)"):
+        store.put_code(package({"new": "code"}))
+    assert sorted((tmp_path / "code").iterdir()) == before, "no part of the package stays"
+    store.close()
+
+
 def test_a_state_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "state.sqlite").write_bytes(b"this is not a database, whatever its name says" * 100)
     with pytest.raises(FcError) as refused:
         Store(tmp_path / "state.sqlite")
-    assert refused.value.code == "PlatformStartFailed" and "state.sqlite" in refused.value.message
+    assert refused.value.code == "StateDamaged" and f"{tmp_path}/state.sqlite is damaged" in refused.value.message
 
     (newer := tmp_path / "newer").mkdir()
     with sqlite3.connect(newer / "state.sqlite") as db:

@@ -1,14 +1,16 @@
 """Starting and stopping the platform's process.
 
-A platform that `fclocal start` began stays until `fclocal stop`. One that `fclocal.start()` began stays as long
-as somebody is attached to it (a notebook's kernel, a script), and a few seconds longer, so that a kernel may
-restart: nothing is left behind when the last one ends, however it ends.
+A platform that `fclocal start` started runs until `fclocal stop`. One that `fclocal.start()` started runs as long as
+a client is attached to it (a notebook's kernel, a script), and a few seconds longer, so that a kernel can restart.
+Nothing is left behind when the last client ends, however it ends.
 """
 
+import contextlib
 import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,46 +19,66 @@ from pathlib import Path
 
 from fclocal.client.state import Running, running
 from fclocal.core.errors import FcError
+from fclocal.runtime.storage import storage_errors
 
 START_LIMIT = 30.0  # seconds
 
 
 def spawn(state: Path, *, keep: bool, options: Mapping[str, object]) -> Running:
-    """The platform of `state`: the one that runs, or a new process. Raises FcError PlatformStartFailed."""
-    if (found := running(state)) is not None:
+    """Return the platform of `state`: the one that runs, or a new process.
+
+    Raises FcError PlatformStartFailed, StateDamaged or StateNotWritten.
+    """
+    if (found := _answering(state)) is not None:
         return found
-    state.mkdir(parents=True, exist_ok=True)
+    log = state / "platform.log"
+    with storage_errors(log, "nothing else is lost"):
+        state.mkdir(parents=True, exist_ok=True)
+        out = log.open("ab")
     command = [sys.executable, "-m", "fclocal.edge.server", str(state), json.dumps(dict(options))]
     if keep:
         command.append("--keep")
-    with (state / "platform.log").open("ab") as log:
+    with out:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=out, start_new_session=True
         )
     if child.stdout is None:
         raise RuntimeError("the child's stdout is a pipe")
-    with child.stdout as out:
-        told, _, _ = select.select([out], [], [], START_LIMIT)
-        line = out.readline().decode().strip() if told else ""
+    with child.stdout as answer:
+        told, _, _ = select.select([answer], [], [], START_LIMIT)
+        line = answer.readline().decode().strip() if told else ""
     if line == "ready" and (found := running(state)) is not None:
-        child.returncode = 0  # it is meant to outlive this object, which would complain; `stop` waits by its pid
+        child.returncode = 0  # the platform outlives this object, which would complain; `stop` waits by its pid
         return found
-    if line == "taken":  # somebody else was first: theirs will do
+    if line == "taken":  # another process started one at the same time: attach to that one
         child.wait()
         until = time.monotonic() + START_LIMIT
         while time.monotonic() < until:
-            if (found := running(state)) is not None:
+            if (found := _answering(state)) is not None:
                 return found
             time.sleep(0.05)
     if child.poll() is None:
         child.kill()
         child.wait()
-    last = (state / "platform.log").read_text(errors="replace").strip().splitlines()[-1:]
-    raise FcError("PlatformStartFailed", reason=last[0] if last else f"no answer in {START_LIMIT:g} seconds")
+    raise FcError("PlatformStartFailed", reason=line.removeprefix("failed ") or _last_line(log))
+
+
+def _answering(state: Path) -> Running | None:
+    """Return the platform that runs and accepts connections. One that was killed holds its lock for a moment more."""
+    if (found := running(state)) is not None:
+        host, port = found.endpoint.split(":")
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=5):
+            return found
+    return None
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"no answer in {START_LIMIT:g} seconds"
 
 
 def stop(platform: Running) -> None:
-    """Stop the platform and wait until its process is gone; past 15 seconds kill it."""
+    """Stop the platform and wait until its process has ended; after 15 seconds, kill it."""
     try:
         platform.call("POST", "/stop")
     except FcError:

@@ -7,6 +7,7 @@ platform already uses the state directory. Everything runs on one event loop; bl
 import argparse
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -83,7 +84,7 @@ class Server:
                 clock=self.clock,
                 options=self.options,
             )
-            gateway = Gateway(self.engine, Certificates(self.state / "ca"), clock=self.clock)
+            gateway = Gateway(self.engine, Certificates(self.state / "ca", self.store.domains), clock=self.clock)
             stack.push_async_callback(gateway.close)
             stack.push_async_callback(self.engine.close)
             self.registry = Registry(self.store, self.journal, self.clock, gateway)
@@ -251,9 +252,22 @@ def main() -> int:
     except FcError as error:
         print(error.message, file=sys.stderr)
         return 2
-    arguments.state.mkdir(parents=True, exist_ok=True)
-    arguments.state.chmod(0o700)
-    lock = _lock(arguments.state)
+    try:
+        return _run(arguments.state, options, keep=arguments.keep)
+    except (FcError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        # Over stdout, because on a full disk the log is empty.
+        reason = error if isinstance(error, FcError) else FcError(
+            "StateNotWritten", file=error.filename or arguments.state, reason=error.strerror)
+        print(f"failed {reason}", flush=True)
+        return 1
+
+
+def _run(state: Path, options: Options, *, keep: bool) -> int:
+    state.mkdir(parents=True, exist_ok=True)
+    state.chmod(0o700)
+    lock = _lock(state)
     if lock is None:
         print("taken", flush=True)
         return 0
@@ -266,7 +280,7 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     with lock:
-        uvloop.run(Server(arguments.state, options, keep=arguments.keep).run(ready))
+        uvloop.run(Server(state, options, keep=keep).run(ready))
     return 0
 
 

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from fclocal.core.errors import FcError
 from fclocal.core.model import Code, CustomDomain, Function
 from fclocal.runtime import package
+from fclocal.runtime.storage import storage_errors
 
 _FORMAT = 1  # PRAGMA user_version of the tables below
 _SCHEMA = """
@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS functions (name TEXT PRIMARY KEY, body TEXT NOT NULL)
 CREATE TABLE IF NOT EXISTS domains (name TEXT PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, body TEXT NOT NULL);
 """
+_LOST = "deploy your functions again"
 _KEEP_CODE = 120.0
 """Seconds a package outlives its last use: an instance that starts right now may still have to unpack it, and a
 start takes at most 120 s."""
@@ -33,22 +34,23 @@ start takes at most 120 s."""
 class Store:
     """The state of one platform. `path` is the database; code and credentials lie beside it.
 
-    Raises FcError PlatformStartFailed if the database is damaged or of a newer fclocal.
+    Raises FcError StateDamaged if the database is damaged or of a newer fclocal, StateNotWritten from any change.
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._code = path.parent / "code"
-        self._code.mkdir(parents=True, exist_ok=True)
+        with storage_errors(self._code, _LOST):
+            self._code.mkdir(parents=True, exist_ok=True)
         self._unused: dict[str, float] = {}
-        self._db = sqlite3.connect(path, isolation_level=None)
-        try:
+        with storage_errors(path, _LOST), contextlib.ExitStack() as failed:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            failed.callback(self._db.close)
             rows = self._rows()
             self._functions = {name: Function.model_validate_json(body) for name, body in rows["functions"]}
             self._domains = {name: CustomDomain.model_validate_json(body) for name, body in rows["domains"]}
             self._settings: dict[str, int] = {name: json.loads(body) for name, body in rows["settings"]}
-        except (sqlite3.DatabaseError, ValueError) as error:
-            self._db.close()
-            raise FcError("PlatformStartFailed", reason=f"{path} cannot be read: {error}") from error
+            failed.pop_all()
         self.functions: Mapping[str, Function] = MappingProxyType(self._functions)
         self.domains: Mapping[str, CustomDomain] = MappingProxyType(self._domains)
         self.access_key_id, self.access_key_secret = _credentials(path.parent / "credentials.json")
@@ -73,7 +75,7 @@ class Store:
 
     def remove(self, name: str) -> None:
         """Forget the function `name`."""
-        self._db.execute("DELETE FROM functions WHERE name = ?", (name,))
+        self._execute("DELETE FROM functions WHERE name = ?", (name,))
         del self._functions[name]
 
     def save_domain(self, domain: CustomDomain) -> None:
@@ -83,7 +85,7 @@ class Store:
 
     def remove_domain(self, name: str) -> None:
         """Forget the custom domain `name`."""
-        self._db.execute("DELETE FROM domains WHERE name = ?", (name,))
+        self._execute("DELETE FROM domains WHERE name = ?", (name,))
         del self._domains[name]
 
     @property
@@ -106,8 +108,11 @@ class Store:
         target = self.code_path(code.checksum)
         if not target.exists():
             draft = target.with_suffix(f".{secrets.token_hex(4)}")
-            draft.write_bytes(data)
-            draft.replace(target)
+            with storage_errors(draft, _LOST), contextlib.ExitStack() as failed:
+                failed.callback(draft.unlink, missing_ok=True)  # a partial file must not keep a full disk full
+                draft.write_bytes(data)
+                draft.replace(target)
+                failed.pop_all()
         return code
 
     def code_path(self, checksum: str) -> Path:
@@ -132,20 +137,25 @@ class Store:
                 for revision in (function.latest, *function.versions.values())}
 
     def _put(self, table: str, name: str, body: str) -> None:
-        self._db.execute(f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body",
-                         (name, body))
+        self._execute(f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body",
+                      (name, body))
+
+    def _execute(self, sql: str, values: tuple[str, ...]) -> None:
+        with storage_errors(self._path, _LOST):
+            self._db.execute(sql, values)
 
 
 def _credentials(path: Path) -> tuple[str, str]:
-    """The key id and secret of this state directory, made at its first use, readable by their owner only."""
-    with contextlib.suppress(FileExistsError):
-        made = {"accessKeyId": f"fclocal{secrets.token_hex(8)}", "accessKeySecret": secrets.token_urlsafe(24)}
-        draft = path.with_suffix(f".{secrets.token_hex(4)}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(made, file)
-        try:
-            os.link(draft, path)  # unlike a rename it never replaces keys that somebody already holds
-        finally:
-            draft.unlink()
-    kept = json.loads(path.read_text())
-    return kept["accessKeyId"], kept["accessKeySecret"]
+    """Return the key id and secret of this state directory, created at its first use, readable by the owner only."""
+    with storage_errors(path, "new credentials are created"):
+        with contextlib.suppress(FileExistsError):
+            created = {"accessKeyId": f"fclocal{secrets.token_hex(8)}", "accessKeySecret": secrets.token_urlsafe(24)}
+            draft = path.with_suffix(f".{secrets.token_hex(4)}")
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                json.dump(created, file)
+            try:
+                os.link(draft, path)  # unlike a rename it never replaces keys that a client already holds
+            finally:
+                draft.unlink()
+        kept = json.loads(path.read_bytes())
+        return str(kept["accessKeyId"]), str(kept["accessKeySecret"])
