@@ -10,6 +10,7 @@ import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import uvicorn
@@ -75,7 +76,7 @@ class FakeEngine:
 
     def add(self, revision: Revision, created: float, state: State = State.ACTIVE) -> str:
         instance_id = f"c-{secrets.token_hex(16)}"
-        self.running.append(Instance(instance_id, revision, "request", created, state))
+        self.running.append(Instance(instance_id, SimpleNamespace(revision=revision), "request", created, state))
         return instance_id
 
     def instances(self, function: str | None = None) -> list[Instance]:

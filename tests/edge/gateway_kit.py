@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import ssl
 import threading
@@ -14,13 +15,16 @@ from typing import Any
 import pytest
 import uvloop
 
+from fclocal.core import identifiers
 from fclocal.core.admission import Admission
-from fclocal.core.clock import SystemClock
+from fclocal.core.clock import Clock, SystemClock
+from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.model import Code, Function, FunctionConfig, Revision
-from fclocal.core.request import Entry, RequestHead
+from fclocal.core.request import Entry, IncomingRequest, RequestHead, RequestProtocol
 from fclocal.edge.gateway import Gateway
 from fclocal.runtime.certificates import Certificates
+from fclocal.runtime.lease import Holder, Lease
 
 ENTRY = Entry("trigger", "echo", "http")
 LIMIT = 10.0  # seconds that anything in these tests may take
@@ -33,80 +37,86 @@ def function(**config: Any) -> Function:
     return Function(function_id="f", latest=revision, created=0.0, modified=0.0)
 
 
-@dataclass
-class FakeLease:
-    engine: "FakeEngine"
-    port: int
-    on_abort: Callable[[str], None]
-    on_silence: Callable[[], None]
-    host: str = "127.0.0.1"
-    response_headers: tuple[tuple[bytes, bytes], ...] = ()
-    ended: dict[str, Any] | None = None
+class FakeLease(Lease):
+    """A lease on the function that listens on `port`, without an instance."""
 
-    def tap(self, extensions: bytes) -> Any:
-        return self.engine.tap
+    def __init__(self, engine: "FakeEngine", admission: Admission, holder: Holder) -> None:
+        super().__init__(engine, admission, holder)  # type: ignore[arg-type]
+        self.fake_engine = engine
+        self.ended = False
 
-    def end(self, **facts: Any) -> None:
-        if self.ended is None:
-            self.ended = facts
-            with self.engine.changed:
-                self.engine.ends.append(facts)
-                self.engine.changed.notify_all()
+    @property
+    def port(self) -> int:
+        return self.fake_engine.port
+
+    def on_abort(self, why: str) -> None:
+        self.abort(Ending(why))
 
 
 @dataclass
 class FakeEngine:
-    """Lets everybody in, to the function that listens on `port`, unless told otherwise."""
+    """Accepts every request, for the function that listens on `port`, unless a test says otherwise."""
 
     port: int = 0
     function: Function = field(default_factory=function)
     refuse: FcError | None = None  # raised by admit
     no_lease: FcError | None = None  # raised by lease
     hold: asyncio.Event | None = None  # lease waits for it
-    wants_body: bool = False
-    default_domain: bool = True
-    tap: Any = None
+    recorder: Any = None
+    clock: Clock = field(default_factory=SystemClock)
     leases: list[FakeLease] = field(default_factory=list)
     ends: list[dict[str, Any]] = field(default_factory=list)
+    admitted: list[IncomingRequest] = field(default_factory=list)
     rejected: list[tuple[RequestHead, FcError]] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def needs_body(self, entry: Entry, head: RequestHead) -> bool:
-        return self.wants_body
+    def receive(self, entry: Entry, head: RequestHead, protocol: RequestProtocol, client: str) -> IncomingRequest:
+        wall = self.clock.wall()
+        request_id = identifiers.request_id(wall, os.urandom(10))
+        return IncomingRequest(entry, head, protocol, client, request_id, wall, wall, 0.0)
 
-    def admit(self, entry: Entry, head: RequestHead, *, body: bytes = b"", request_id: str, draw: float) -> Admission:
+    def admit(self, request: IncomingRequest) -> Admission:
         with self.changed:
-            self.bodies.append(body)
+            self.admitted.append(request)
             self.changed.notify_all()
         if self.refuse:
+            self.reject(request, self.refuse, "echo")
             raise self.refuse
-        return Admission(
-            entry=entry,
-            request_id=request_id,
-            function=self.function,
-            qualifier="LATEST",
-            revision=self.function.latest,
-            head=head,
-            body=body,
-            default_domain=self.default_domain,
-        )
+        return Admission(request, "LATEST", self.function.latest, request.head)
 
-    def reject(self, entry: Entry, head: RequestHead, error: FcError, *, request_id: str) -> None:
+    def reject(self, request: IncomingRequest, error: FcError, function: str) -> None:
         with self.changed:
-            self.rejected.append((head, error))
+            self.rejected.append((request.head, error))
             self.changed.notify_all()
 
-    async def lease(self, admitted: Admission, *, on_abort: Any, on_silence: Any, **_: Any) -> FakeLease:
+    async def lease(self, admission: Admission, holder: Holder) -> FakeLease:
         if self.hold:
-            await self.hold.wait()
+            try:
+                await self.hold.wait()
+            except asyncio.CancelledError:
+                self.reject(admission.request, FcError("ClientClosedRequest"), "echo")
+                raise
         if self.no_lease:
+            self.reject(admission.request, self.no_lease, "echo")
             raise self.no_lease
-        lease = FakeLease(self, self.port, on_abort, on_silence)
+        lease = FakeLease(self, admission, holder)
         with self.changed:
             self.leases.append(lease)
             self.changed.notify_all()
         return lease
+
+    def tap(self, lease: Lease, extensions: bytes) -> Any:
+        return self.recorder
+
+    def ended(
+        self, lease: FakeLease, why: Ending, status: int, close_code: int | None, bytes_in: int, bytes_out: int
+    ) -> None:
+        lease.ended = True
+        with self.changed:
+            self.ends.append(
+                {"status": status, "close_code": close_code, "why": why, "bytes_in": bytes_in, "bytes_out": bytes_out}
+            )
+            self.changed.notify_all()
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Until `condition` holds; fails after LIMIT."""
@@ -134,7 +144,7 @@ class Platform:
         self.engine = FakeEngine()
         self.certificates = Certificates(state / "ca")
         self.loop = uvloop.new_event_loop()
-        self.gateway = Gateway(self.engine, self.certificates, clock=SystemClock())
+        self.gateway = Gateway(self.engine, self.certificates)  # type: ignore[arg-type]
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
         self.port = self.run(self.gateway.open(ENTRY, free_port()))
@@ -151,8 +161,8 @@ class Platform:
     def close(self) -> None:
         async def settle() -> None:
             for lease in self.engine.leases:
-                if lease.ended is None:
-                    lease.on_abort("shutdown")
+                if not lease.ended:
+                    lease.abort(Ending.SHUTDOWN)
             await self.gateway.close()
             while left := asyncio.all_tasks() - {asyncio.current_task()}:
                 await asyncio.wait(left, timeout=1)

@@ -8,6 +8,7 @@ import pytest
 from gateway_kit import Answer, Platform, answering, instance, platform, read_head
 
 from fclocal.core import limits
+from fclocal.core.request import Entry
 
 __all__ = ["platform"]
 
@@ -202,8 +203,10 @@ def test_headers_that_a_function_may_not_set(platform: Platform) -> None:
     )
     with instance(answering(response)) as platform.engine.port:
         answer = platform.ask(b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
-        platform.engine.default_domain = False
-        custom = platform.ask(b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
+        port = platform.run(platform.gateway.open(Entry("domain", "", "shop.example.com"), platform.port + 1))
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
+            custom = Answer.read(sock)
     assert [v for k, v in answer.headers if k == "set-cookie"] == ["a=1", "b=2"]
     assert answer["x-fc-request-id"] != "forged" and answer["date"] != "never"
     assert answer["server"] is answer["x-hop"] is answer["keep-alive"] is None

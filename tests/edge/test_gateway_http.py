@@ -71,7 +71,7 @@ def test_a_request_under_way_on_a_closed_port_gets_its_answer(platform: Platform
         socket.create_connection(("127.0.0.1", port), timeout=10) as sock,
     ):
         sock.sendall(GET + b"\r\n")
-        platform.engine.wait(lambda: bool(platform.engine.bodies))
+        platform.engine.wait(lambda: bool(platform.engine.admitted))
         platform.run(platform.gateway.close(other))
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
@@ -343,7 +343,7 @@ def test_a_client_that_leaves_while_it_waits_for_an_instance(platform: Platform)
     platform.engine.hold = asyncio.Event()
     sock = platform.connect()
     sock.sendall(GET + b"\r\n")
-    platform.engine.wait(lambda: bool(platform.engine.bodies))
+    platform.engine.wait(lambda: bool(platform.engine.admitted))
     sock.close()
     platform.engine.wait(lambda: bool(platform.engine.rejected))
     assert platform.engine.rejected[0][1].code == "ClientClosedRequest"
@@ -424,29 +424,6 @@ def test_broken_chunks(platform: Platform) -> None:
         assert (answer.status, answer.error) == (400, "InvalidArgument"), chunks
 
 
-def test_a_body_that_the_verdict_needs_is_read_first(platform: Platform) -> None:
-    platform.engine.wants_body = True
-    seen: list[bytes] = []
-
-    def handle(sock: socket.socket) -> None:
-        data = read_head(sock)
-        while not data.endswith(b"token=abc"):
-            data += sock.recv(100)
-        seen.append(data)
-        sock.sendall(OK)
-
-    with instance(handle) as platform.engine.port:
-        answer = platform.ask(
-            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
-            + CLOSE
-            + b"6\r\ntoken=\r\n3\r\nabc\r\n0\r\n\r\n"
-        )
-    assert answer.status == 200
-    assert platform.engine.bodies == [b"token=abc"]
-    assert b"content-length: 9\r\n" in seen[0]
-    assert b"transfer-encoding" not in seen[0]
-
-
 def test_a_function_may_answer_before_it_has_read_the_body(platform: Platform) -> None:
     no = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
 
@@ -469,13 +446,6 @@ def test_a_client_that_takes_nothing_of_an_answer_is_cut(platform: Platform, mon
         sock.sendall(GET + CLOSE)
         read_head(sock)
         assert platform.engine.end()["why"] == "client"
-
-
-def test_a_body_that_the_verdict_needs_must_come_in_time(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "BODY_SECONDS", 0.3)
-    platform.engine.wants_body = True
-    answer = platform.ask(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n" + CLOSE + b"token")
-    assert (answer.status, answer.error) == (408, "RequestTimeout")
 
 
 def test_out_of_local_ports(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

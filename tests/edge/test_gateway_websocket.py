@@ -154,7 +154,7 @@ def test_a_shutdown_is_1001_behind_all_that_was_sent(platform: Platform, silent:
         while data != b"\x81\x02ab":
             data += sock.recv(1)
         if silent:
-            platform.call(platform.engine.leases[0].on_silence)
+            platform.call(platform.engine.leases[0].silence)
         platform.call(platform.engine.leases[0].on_abort, "shutdown")
         with contextlib.suppress(OSError):  # a silenced one is cut without TLS' goodbye
             while more := sock.recv(65536):
@@ -169,7 +169,7 @@ def test_silence_forwards_nothing_and_keeps_both_ends_open(platform: Platform, e
         async with dial(platform, ping_interval=None) as ws:
             await ws.send("a")
             assert await ws.recv() == "a"
-            platform.call(platform.engine.leases[0].on_silence)
+            platform.call(platform.engine.leases[0].silence)
             await ws.send("b")
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(ws.recv(), 0.3)
@@ -543,7 +543,7 @@ def test_a_tap_sees_both_directions(platform: Platform) -> None:
         def feed(self, direction: str, data: bytes) -> None:
             self.seen.append((direction, data))
 
-    platform.engine.tap = Recorder()
+    platform.engine.recorder = Recorder()
 
     def handle(sock: socket.socket) -> None:
         read_head(sock)

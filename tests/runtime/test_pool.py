@@ -6,11 +6,23 @@ from itertools import count
 import pytest
 
 from fclocal.core.clock import FakeClock
+from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.lifecycle import State
 from fclocal.core.model import Code, FunctionConfig, Revision
 from fclocal.runtime.journal import Journal
 from fclocal.runtime.pool import Census, Pool
+
+
+class Request:
+    """A request as the pool sees it: it has its place on `instance` once it is placed."""
+
+    def __init__(self, pool):
+        self.pool, self.aborted = pool, []
+
+    def abort(self, ending):
+        self.aborted.append(ending)
+        self.pool.release(self)
 
 
 class Pretended:
@@ -63,6 +75,11 @@ class Bench:
     async def before_stop(self, instance):
         instance.process.did.append("pre-stop")
 
+    async def place(self):
+        """Place one more request; the request, and whether it waited for a cold start."""
+        request = Request(self.pool)
+        return request, await self.pool.place(request)
+
     def kinds(self):
         return [r.kind for r in self.journal.read()]
 
@@ -75,13 +92,13 @@ def run(work):
 def test_an_instance_freezes_when_its_last_request_ends_and_thaws_for_the_next(tmp_path):
     async def story():
         bench = Bench(tmp_path)
-        (one, cold), (two, warm) = await bench.pool.seat(), await bench.pool.seat()
-        assert one is two and cold and not warm
+        (one, cold), (two, warm) = await bench.place(), await bench.place()
+        assert one.instance is two.instance and cold and not warm
         bench.pool.release(one)
-        assert one.state is State.ACTIVE
+        assert one.instance.state is State.ACTIVE
         bench.pool.release(two)
-        assert one.state is State.FROZEN
-        await bench.pool.seat()
+        assert one.instance.state is State.FROZEN
+        await bench.place()
         assert bench.processes[0].did == ["freeze", "thaw"]
         assert bench.kinds() == ["instance.starting", "instance.ready", "instance.frozen", "instance.thawed"]
 
@@ -91,9 +108,9 @@ def test_an_instance_freezes_when_its_last_request_ends_and_thaws_for_the_next(t
 def test_without_freezing_an_instance_just_idles(tmp_path):
     async def story():
         bench = Bench(tmp_path, freeze_after=None)
-        instance, _ = await bench.pool.seat()
-        bench.pool.release(instance)
-        assert instance.state is State.IDLE and bench.processes[0].did == []
+        request, _ = await bench.place()
+        bench.pool.release(request)
+        assert request.instance.state is State.IDLE and bench.processes[0].did == []
 
     run(story())
 
@@ -101,15 +118,16 @@ def test_without_freezing_an_instance_just_idles(tmp_path):
 @pytest.mark.parity("instance.freeze")
 def test_what_a_program_does_at_the_end_of_a_request_is_not_cut_short(tmp_path):
     async def story():
-        bench, frozen = Bench(tmp_path, freeze_after=0.02), asyncio.Event()
-        bench.journal.subscribe(lambda record: record.kind == "instance.frozen" and frozen.set())
-        instance, _ = await bench.pool.seat()
-        bench.pool.release(instance)
-        assert instance.state is State.IDLE
-        again, _ = await bench.pool.seat()  # within the time: nothing to thaw
-        assert again is instance and bench.processes[0].did == []
-        bench.pool.release(instance)
-        await frozen.wait()
+        bench = Bench(tmp_path, freeze_after=0.05)
+        request, _ = await bench.place()
+        bench.pool.release(request)
+        bench.clock.advance(0.04)
+        assert request.instance.state is State.IDLE
+        again, _ = await bench.place()  # within the time: nothing to thaw
+        bench.clock.advance(1)
+        assert again.instance is request.instance and bench.processes[0].did == []
+        bench.pool.release(again)
+        bench.clock.advance(0.05)
         assert bench.processes[0].did == ["freeze"]
 
     run(story())
@@ -120,10 +138,10 @@ def test_five_requests_during_a_cold_start_share_three_instances(tmp_path):
     async def story():
         bench = Bench(tmp_path)
         bench.gate.clear()
-        seats = [asyncio.ensure_future(bench.pool.seat()) for _ in range(5)]
+        seats = [asyncio.ensure_future(bench.place()) for _ in range(5)]
         await asyncio.sleep(0)
         bench.gate.set()
-        got = [instance.instance_id for instance, _ in await asyncio.gather(*seats)]
+        got = [request.instance.instance_id for request, _ in await asyncio.gather(*seats)]
         assert sorted(got) == ["c-1", "c-1", "c-2", "c-2", "c-3"]
 
     run(story())
@@ -132,12 +150,12 @@ def test_five_requests_during_a_cold_start_share_three_instances(tmp_path):
 def test_a_place_that_becomes_free_goes_to_one_who_waits(tmp_path):
     async def story():
         bench = Bench(tmp_path, concurrency=1)
-        first, _ = await bench.pool.seat()
+        first, _ = await bench.place()
         bench.gate.clear()  # the second start hangs
-        second = asyncio.ensure_future(bench.pool.seat())
+        second = asyncio.ensure_future(bench.place())
         await asyncio.sleep(0)
         bench.pool.release(first)
-        assert (await second)[0] is first and first.load == 1
+        assert (await second)[0].instance is first.instance and first.instance.load == 1
         bench.gate.set()
 
     run(story())
@@ -147,13 +165,13 @@ def test_a_client_that_leaves_while_it_waits_takes_no_place(tmp_path):
     async def story():
         bench = Bench(tmp_path, concurrency=1)
         bench.gate.clear()
-        gone = asyncio.ensure_future(bench.pool.seat())
+        gone = asyncio.ensure_future(bench.place())
         await asyncio.sleep(0)
         gone.cancel()
         await asyncio.wait([gone])
         bench.gate.set()
-        instance, _ = await bench.pool.seat()
-        assert instance.load == 1 and len(bench.processes) == 1
+        request, _ = await bench.place()
+        assert request.instance.load == 1 and len(bench.processes) == 1
 
     run(story())
 
@@ -164,18 +182,18 @@ def test_a_start_that_fails_tells_all_who_waited_and_is_not_repeated_at_once(tmp
         bench = Bench(tmp_path)
         bench.failure = FcError("CAExited", reason="boom")
         bench.gate.clear()
-        seats = [asyncio.ensure_future(bench.pool.seat()) for _ in range(3)]
+        seats = [asyncio.ensure_future(bench.place()) for _ in range(3)]
         await asyncio.sleep(0)
         bench.gate.set()
         errors = await asyncio.gather(*seats, return_exceptions=True)
         assert [getattr(e, "code", e) for e in errors] == ["CAExited"] * 3
         starts = bench.kinds().count("instance.starting")
         with pytest.raises(FcError, match="boom"):
-            await bench.pool.seat()
+            await bench.place()
         assert bench.kinds().count("instance.starting") == starts
         bench.clock.advance(11)
         bench.failure = None
-        await bench.pool.seat()
+        await bench.place()
 
     run(story())
 
@@ -184,9 +202,9 @@ def test_a_start_that_fails_tells_all_who_waited_and_is_not_repeated_at_once(tmp
 def test_beyond_the_cap_requests_are_rejected(tmp_path):
     async def story():
         bench = Bench(tmp_path, concurrency=1, reserved=1)
-        await bench.pool.seat()
+        await bench.place()
         with pytest.raises(FcError) as caught:
-            await bench.pool.seat()
+            await bench.place()
         assert (caught.value.code, caught.value.status) == ("ResourceExhausted", 429)
 
     run(story())
@@ -195,14 +213,12 @@ def test_beyond_the_cap_requests_are_rejected(tmp_path):
 def test_an_exit_aborts_the_requests_on_the_instance_and_the_next_gets_a_new_one(tmp_path):
     async def story():
         bench = Bench(tmp_path)
-        instance, _ = await bench.pool.seat()
-        aborted = []
-        instance.aborts.add(aborted.append)
-        bench.pool.exited(instance, 1)
-        assert aborted == ["instance"] and instance.state is State.STOPPED
-        bench.pool.release(instance)
-        fresh, cold = await bench.pool.seat()
-        assert fresh is not instance and cold
+        request, _ = await bench.place()
+        bench.pool.exited(request.instance, 1)
+        assert request.aborted == [Ending.INSTANCE]
+        assert (request.instance.state, request.instance.load) == (State.STOPPED, 0)
+        fresh, cold = await bench.place()
+        assert fresh.instance is not request.instance and cold
 
     run(story())
 
@@ -211,11 +227,11 @@ def test_an_exit_aborts_the_requests_on_the_instance_and_the_next_gets_a_new_one
 def test_a_retired_pool_drains_the_busy_and_stops_the_idle(tmp_path):
     async def story():
         bench = Bench(tmp_path, concurrency=1)
-        busy, _ = await bench.pool.seat()
-        idle, _ = await bench.pool.seat()
+        busy, _ = await bench.place()
+        idle, _ = await bench.place()
         bench.pool.release(idle)
         bench.pool.retire()
-        assert idle.state is State.STOPPING and busy.state is State.ACTIVE
+        assert idle.instance.state is State.STOPPING and busy.instance.state is State.ACTIVE
         bench.pool.release(busy)
         await bench.pool.close()
         assert not bench.pool.instances
@@ -230,13 +246,12 @@ def test_an_instance_with_open_requests_is_stopped_once(tmp_path, retired):
     """An abort releases its place at once: the stop that asked for it must not be begun again by the release."""
     async def story():
         bench = Bench(tmp_path)
-        instance, _ = await bench.pool.seat()
-        await bench.pool.seat()
-        for _ in range(2):
-            instance.aborts.add(lambda why, _=_: bench.pool.release(instance))
+        requests = [(await bench.place())[0] for _ in range(2)]
+        instance = requests[0].instance
         if retired:
             bench.pool.retire()
         bench.pool.stop(instance, "deleted")
+        assert [request.aborted for request in requests] == [[Ending.INSTANCE]] * 2
         await bench.pool.close()
         assert bench.processes[0].did.count("pre-stop") == bench.processes[0].did.count("stop") == 1
         assert [r.data["why"] for r in bench.journal.read(kinds=("instance.stopping",))] == ["deleted"]
@@ -249,8 +264,8 @@ def test_an_instance_with_open_requests_is_stopped_once(tmp_path, retired):
 def test_reclaim_releases_idle_instances_and_fills_up_to_the_minimum(tmp_path):
     async def story():
         bench = Bench(tmp_path, concurrency=1)
-        for instance in [(await bench.pool.seat())[0] for _ in range(3)]:
-            bench.pool.release(instance)
+        for request in [(await bench.place())[0] for _ in range(3)]:
+            bench.pool.release(request)
         bench.clock.advance(59)
         bench.pool.reclaim(60)
         assert len(bench.pool.instances) == 3
@@ -269,8 +284,8 @@ def test_reclaim_releases_idle_instances_and_fills_up_to_the_minimum(tmp_path):
 def test_stopping_calls_the_pre_stop_hook_on_a_thawed_instance(tmp_path):
     async def story():
         bench = Bench(tmp_path)
-        instance, _ = await bench.pool.seat()
-        bench.pool.release(instance)
+        request, _ = await bench.place()
+        bench.pool.release(request)
         await bench.pool.close()
         assert bench.processes[0].did == ["freeze", "thaw", "pre-stop", "stop"]
 
@@ -281,7 +296,7 @@ def test_a_start_under_way_is_cancelled_by_close_and_who_waits_is_told(tmp_path)
     async def story():
         bench = Bench(tmp_path)
         bench.gate.clear()
-        seat = asyncio.ensure_future(bench.pool.seat())
+        seat = asyncio.ensure_future(bench.place())
         await asyncio.sleep(0)
         await bench.pool.close()
         with pytest.raises(FcError) as caught:
@@ -305,7 +320,7 @@ def test_a_start_that_succeeds_while_it_is_stopped_is_stopped(tmp_path):
                 return process
 
         bench.pool._launch = too_late_to_cancel
-        seat = asyncio.ensure_future(bench.pool.seat())
+        seat = asyncio.ensure_future(bench.place())
         await begun.wait()
         await bench.pool.close()
         with pytest.raises(FcError):

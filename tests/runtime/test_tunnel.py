@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from fclocal.core.clock import SystemClock
 from fclocal.runtime.tunnel import Tunnel
 
 
@@ -40,7 +41,7 @@ def test_the_close_code_that_the_client_saw(sent: bytes, code: int | None, step:
         gateway_instance, instance = socket.socketpair()
         left, _ = await loop.connect_accepted_socket(asyncio.Protocol, gateway_client)
         right, _ = await loop.connect_accepted_socket(asyncio.Protocol, gateway_instance)
-        tunnel = Tunnel(left, right, ended.set_result)
+        tunnel = Tunnel(left, right, ended.set_result, SystemClock())
         tunnel.start(b"", b"")
         for sock in (client, instance):
             sock.setblocking(False)

@@ -18,8 +18,8 @@ from fclocal.core.errors import FcError
 from fclocal.core.request import RequestHead
 
 T = TypeVar("T")
-Position = Literal["header", "query", "cookie", "form"]
-POSITIONS: tuple[Position, ...] = ("header", "query", "cookie", "form")
+Position = Literal["header", "query", "cookie"]
+POSITIONS: tuple[Position, ...] = ("header", "query", "cookie")
 MAX_TOKEN = 8192
 """Longest token in bytes that is looked at: what fits into the headers of a request."""
 
@@ -81,10 +81,6 @@ class JwtConfig:
             return all(_listed(self.whitelist, reading) for reading in readings)
         return self.blacklist is not None and not any(_listed(self.blacklist, reading) for reading in readings)
 
-    def uses(self, position: Position) -> bool:
-        """Whether tokens are looked for, or claims handed over, in `position`."""
-        return position in {place.position for place in self.lookups} | {place.position for place in self.passes}
-
 
 def parse(config: Mapping[str, Any]) -> JwtConfig:
     """Read authConfig; names of fields count whatever their case (documents and tools spell them differently).
@@ -102,10 +98,10 @@ def parse(config: Mapping[str, Any]) -> JwtConfig:
                      _paths(fields, "whitelist"), _paths(fields, "blacklist"))
 
 
-def find_token(config: JwtConfig, head: RequestHead, body: bytes) -> str:
-    """The token of a request: from the first place of tokenLookup that has one. FcError AccessDenied if none has."""
+def find_token(config: JwtConfig, head: RequestHead) -> str:
+    """Return the token from the first place of tokenLookup that has one. Raises FcError AccessDenied if none has."""
     for lookup in config.lookups:
-        values = _values(head, body, lookup)
+        values = _values(head, lookup)
         if len(values) > 1:
             raise denied(f"{lookup.position} '{lookup.name}' is given more than once")
         token = values[0] if values else ""
@@ -151,7 +147,7 @@ def verify(config: JwtConfig, token: str, now: float) -> dict[str, Any]:
 
 
 def parameters(query_string: str) -> list[tuple[str, str]]:
-    """The parameters of a query or form, decoded, blank ones kept; [] if there are more than a form may have."""
+    """Return the parameters of a query, decoded, blank ones kept; [] if there are more than 1,000."""
     try:
         return parse_qsl(query_string, keep_blank_values=True, max_num_fields=1000)
     except ValueError:
@@ -164,26 +160,15 @@ def cookies(head: RequestHead) -> list[tuple[str, str]]:
     return [(name.strip(), value.strip()) for name, _, value in parts if name.strip()]
 
 
-def is_form(head: RequestHead) -> bool:
-    """Whether the body is a URL-encoded form."""
-    media_type = (head.get(b"content-type") or b"").partition(b";")[0].strip().lower()
-    return media_type == b"application/x-www-form-urlencoded"
-
-
 def denied(why: str) -> FcError:
     """A refusal, worded like the documented one for bearer tokens (the one for JWT is not documented)."""
     return FcError("AccessDenied", reason=f"access denied due to invalid jwt token: {why}")
 
 
-def _values(head: RequestHead, body: bytes, lookup: Lookup) -> list[str]:
+def _values(head: RequestHead, lookup: Lookup) -> list[str]:
     if lookup.position == "header":
         return [value.decode("latin-1") for value in head.get_all(lookup.name.lower().encode())]
-    if lookup.position == "query":
-        pairs = parameters(head.query)
-    elif lookup.position == "cookie":
-        pairs = cookies(head)
-    else:
-        pairs = parameters(body.decode("latin-1")) if is_form(head) else []
+    pairs = parameters(head.query) if lookup.position == "query" else cookies(head)
     return [value for name, value in pairs if name == lookup.name]
 
 
@@ -258,6 +243,8 @@ def _position(field: str, text: str) -> Position:
     for position in POSITIONS:
         if text.strip().lower() == position:
             return position
+    if text.strip().lower() == "form":
+        raise _wrong(field, f"fclocal does not emulate position 'form', only {', '.join(POSITIONS)}")
     raise _wrong(field, f"position '{text}' is none of {', '.join(POSITIONS)}")
 
 

@@ -18,7 +18,6 @@ STATUS_LINE = 512
 RESPONSE_HEAD = RESPONSE_HEADERS + STATUS_LINE
 
 HEAD_SECONDS = 10.0  # from a request's first byte to the end of its head; also the TLS handshake
-BODY_SECONDS = 60.0  # for a body that must be read before the verdict
 KEEP_ALIVE_SECONDS = 60.0  # between two requests of a connection
 STALL_SECONDS = 60.0  # a client that takes nothing although something waits for it
 LINGER_SECONDS = 10.0  # a tunnel of which one side is gone

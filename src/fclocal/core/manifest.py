@@ -357,9 +357,9 @@ class _Reader:
         return {"certName": str(config.get("certName") or "certificate"),
                 "certificate": config["certificate"], "privateKey": config["privateKey"]}
 
-    def _auth(self, auth_type: str, given: Any, path: Path) -> None:
+    def _auth(self, auth_type: auth.AuthType, given: Any, path: Path) -> None:
         try:
-            auth.check_config(auth_type, json.loads(given) if isinstance(given, str) else given)
+            auth.parse(auth_type, json.loads(given) if isinstance(given, str) else given)
         except FcError as error:
             raise self._located(error, path) from None
         except ValueError:

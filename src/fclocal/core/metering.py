@@ -14,14 +14,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
+from fclocal.core import ending
+from fclocal.core.ending import Ending
 from fclocal.core.records import Record
 
 HOUR = 3_600_000_000
 TAIL = 60_000_000            # an on-demand instance is kept this long after its last request (since 2025-12-09)
 MINIMUM_STEP_MS = 10_000     # minimum instances are metered in steps of 10 s
 FREE_DISK = 512              # MB of disk that cost nothing
-UNBILLED_STATUS = frozenset({429, 500, 503})
-PLATFORM_ENDED = frozenset({"fault", "instance", "shutdown"})
 # Ends of an instance that come from this machine; the service would have kept it for its release minute.
 LOCAL_STOPS = frozenset({"idle", "shutdown"})
 _COMPACT_EVERY = 10_000      # records
@@ -297,7 +297,7 @@ class Meter:
         data, usage = record.data, self.usage(record.function)
         usage.bytes_in += data["bytesIn"]
         usage.bytes_out += data["bytesOut"]
-        if data["status"] in UNBILLED_STATUS and data["why"] in PLATFORM_ENDED:
+        if not ending.is_billed(Ending(data["why"]), data["status"]):
             usage.unbilled[f"{data['status']}, ended by the platform"] += 1
         else:
             instance.close(begin, at)

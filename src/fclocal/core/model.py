@@ -7,11 +7,13 @@ the database. All values are immutable; an update builds a new one.
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.alias_generators import to_camel
 
+from fclocal.core import auth
 from fclocal.core.bounded import parse_json
 
 LATEST = "LATEST"
@@ -181,10 +183,15 @@ class Alias(Shape):
 class HttpTriggerConfig(Shape):
     """triggerConfig of an HTTP trigger (a JSON string on the wire)."""
 
-    auth_type: Literal["anonymous", "function", "jwt"] = "function"
+    auth_type: auth.AuthType = "function"
     methods: Methods = Field(min_length=1)
     disable_url_internet: bool = Field(False, alias="disableURLInternet")
     auth_config: Annotated[dict[str, Any], BeforeValidator(from_json_string)] | None = None
+
+    @cached_property
+    def authentication(self) -> auth.Authentication:
+        """The parsed authentication. Raises FcError InvalidArgument, naming the field, if it cannot work."""
+        return auth.parse(self.auth_type, self.auth_config)
 
 
 class Trigger(Shape):
@@ -265,8 +272,13 @@ class RouteConfig(Shape):
 class DomainAuth(Shape):
     """authConfig of a custom domain; `auth_info` is a JSON string on the wire."""
 
-    auth_type: Literal["anonymous", "function", "jwt"] = "anonymous"
+    auth_type: auth.AuthType = "anonymous"
     auth_info: Annotated[dict[str, Any], BeforeValidator(from_json_string)] | None = None
+
+    @cached_property
+    def authentication(self) -> auth.Authentication:
+        """The parsed authentication. Raises FcError InvalidArgument, naming the field, if it cannot work."""
+        return auth.parse(self.auth_type, self.auth_info)
 
 
 class Certificate(Shape):
@@ -295,19 +307,19 @@ class CustomDomain(Shape):
         return f"https://localhost:{self.port}"
 
 
-def snapshot(function: Function, qualifier: str, draw: float) -> Revision | None:
-    """The revision that `qualifier` (LATEST, a version id or an alias) means for one request.
+def snapshot(function: Function, qualifier: str, canary_roll: float) -> Revision | None:
+    """Return the revision that `qualifier` (LATEST, a version id or an alias) means for one request, or None.
 
-    `draw` in [0, 1) decides between an alias's own version and its canary. None if nothing has that name.
+    `canary_roll` in [0, 1) decides between an alias's own version and its canary; infinity means its own version.
     """
     if qualifier in ("", LATEST):
         return function.latest
     if (alias := function.aliases.get(qualifier)) is None:
         return function.versions.get(qualifier)
     for version_id, weight in sorted(alias.additional_version_weight.items()):
-        if draw < weight:
+        if canary_roll < weight:
             return function.versions.get(version_id)
-        draw -= weight
+        canary_roll -= weight
     return function.versions.get(alias.version_id)
 
 

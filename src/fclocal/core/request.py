@@ -1,4 +1,4 @@
-"""The head of a request as it arrived, and the entry it arrived at."""
+"""The head of a request, the entry it arrived at, and what the platform assigned to it on arrival."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,15 +6,20 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A public door of the platform, with a port of its own: an HTTP trigger or a custom domain.
+    """Where a request enters the platform: an HTTP trigger or a custom domain, each with a port of its own, or a call.
 
-    `function` and `name` (the trigger's name) identify a trigger; a domain has `function` "" and its
-    domain name in `name`.
+    `name` is the name of the trigger, the domain name, or the qualifier of an InvokeFunction call. `function` is ""
+    for a domain, whose routes lead to functions.
     """
 
-    kind: Literal["trigger", "domain"]
+    kind: Literal["trigger", "domain", "invocation"]
     function: str
     name: str
+
+    @property
+    def trigger(self) -> str:
+        """The name of the trigger or custom domain, "" for a call."""
+        return "" if self.kind == "invocation" else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class RequestHead:
 
     @property
     def query(self) -> str:
-        """What follows the first "?", without it."""
+        """The part of the target after the first "?"."""
         return self.target.partition("?")[2]
 
     @property
@@ -59,3 +64,24 @@ class RequestHead:
             and b"websocket" in self.tokens(b"upgrade")
             and b"upgrade" in self.tokens(b"connection")
         )
+
+
+RequestProtocol = Literal["http", "websocket", "invoke"]
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingRequest:
+    """One request on its way through the platform.
+
+    client: IP address, "" for a call of the management API. at: arrival, in seconds of the platform's clock; wall:
+    the same on the wall clock. canary_roll: in [0, 1), decides between an alias's version and its canary.
+    """
+
+    entry: Entry
+    head: RequestHead
+    protocol: RequestProtocol
+    client: str
+    request_id: str
+    at: float
+    wall: float
+    canary_roll: float

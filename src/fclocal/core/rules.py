@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from fclocal.core import auth, routes
+from fclocal.core import routes
 from fclocal.core.errors import FcError
 from fclocal.core.model import LATEST, Alias, Certificate, CustomDomain, Function, Revision, Trigger, snapshot
 
@@ -21,7 +21,7 @@ def revision(function: Function, qualifier: str) -> Revision:
 
     Raises FcError VersionNotFound or AliasNotFound.
     """
-    if (found := snapshot(function, qualifier, draw=math.inf)) is None:
+    if (found := snapshot(function, qualifier, canary_roll=math.inf)) is None:
         code = "VersionNotFound" if qualifier.isdigit() else "AliasNotFound"
         raise FcError(code, name=qualifier, function=function.name)
     return found
@@ -51,7 +51,7 @@ def check_trigger(function: Function, trigger: Trigger) -> None:
         if other.qualifier == trigger.qualifier and other.trigger_name != trigger.trigger_name:
             raise FcError("TriggerAlreadyExists", reason=f"qualifier '{trigger.qualifier}' has the HTTP trigger"
                                                          f" '{other.trigger_name}' already: one per version or alias")
-    auth.check_config(trigger.config.auth_type, trigger.config.auth_config)
+    _ = trigger.config.authentication  # parsed once, here
 
 
 def check_unused(function: Function, qualifier: str) -> None:
@@ -66,7 +66,7 @@ def check_unused(function: Function, qualifier: str) -> None:
 
 def check_domain(domain: CustomDomain, functions: Mapping[str, Function]) -> None:
     """Every route leads to a function that exists, no path is there twice, every rule and the authentication work."""
-    auth.check_config(domain.auth_config.auth_type, domain.auth_config.auth_info)
+    _ = domain.auth_config.authentication  # parsed once, here
     if domain.cert_config is not None:
         _check_certificate(domain.cert_config)
     routes.check(domain.route_config.routes)

@@ -5,28 +5,29 @@ from collections.abc import Callable
 from typing import cast
 
 from fclocal.core import limits
+from fclocal.core.clock import Clock
 from fclocal.edge import http1
 
 _HIGH_WATER = 64 * limits.KIB  # unread bytes at which reading from the socket stops
 
 
 class HeadTooLong(Exception):
-    """No end of the head within the limit; the argument is what has come of it."""
+    """A head has no end within the limit; the argument is the part received."""
 
 
-class Connection(asyncio.Protocol):
+class StreamConnection(asyncio.Protocol):
     """One side of an exchange.
 
-    Bytes gather until they are read; past 64 KiB the socket is no longer read. `on_gone` is called when the other
-    end closes while nobody waits for its bytes.
+    Received bytes are buffered until they are read; beyond 64 KiB the socket is no longer read. `on_gone` is called
+    when the other end closes while no coroutine waits for its bytes.
     """
 
     transport: asyncio.Transport
 
     def __init__(self) -> None:
         self.on_gone: Callable[[], None] | None = None
-        self.ended = False  # nothing more will come
-        self.lost = False  # nothing can be sent either
+        self.ended = False  # no more bytes will arrive
+        self.lost = False  # the connection is closed
         self._made = False
         self._buffer = bytearray()
         self._paused = False
@@ -37,13 +38,13 @@ class Connection(asyncio.Protocol):
     # Reading
 
     async def head(self, limit: int) -> bytes | None:
-        """The next head with its empty line; None when the connection ends first. Raises HeadTooLong."""
-        while (found := self.whole_head(limit)) is None and not self.ended:
+        """Return the next head with its empty line; None when the connection ends first. Raises HeadTooLong."""
+        while (raw := self.whole_head(limit)) is None and not self.ended:
             await self._more()
-        return found
+        return raw
 
     def whole_head(self, limit: int) -> bytes | None:
-        """The next head if all of it has come. Empty lines before it are skipped (RFC 9112 2.2).
+        """Return the next head if it has arrived as a whole. Empty lines before it are skipped (RFC 9112 2.2).
 
         Raises HeadTooLong after `limit` bytes without its end.
         """
@@ -57,22 +58,22 @@ class Connection(asyncio.Protocol):
         return None
 
     async def read(self) -> bytes:
-        """What has come, at least one byte; b"" once nothing more will."""
+        """Return the bytes received, at least one; b"" at the end of the stream."""
         await self.arrival()
         return self.take()
 
     async def arrival(self) -> None:
-        """Wait until there is something to read, or nothing more will come."""
+        """Wait until there are bytes to read, or the stream has ended."""
         while not self._buffer and not self.ended:
             await self._more()
 
     @property
     def waiting(self) -> int:
-        """Bytes that have come and were not read yet."""
+        """Return the number of bytes received and not yet read."""
         return len(self._buffer)
 
     def take(self) -> bytes:
-        """Everything that has come and was not read yet."""
+        """Return all bytes received and not yet read."""
         return self._cut(len(self._buffer))
 
     def unread(self, data: bytes) -> None:
@@ -106,14 +107,14 @@ class Connection(asyncio.Protocol):
             self.transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the other end has taken most of what was written. Raises ConnectionError if it is gone."""
+        """Wait until the other end has read most of what was written. Raises ConnectionError if it has left."""
         if self._writer is not None and not self.lost:
             await self._writer
         if self.lost:
             raise ConnectionResetError
 
-    def finish(self) -> None:
-        """Close once all is sent. What still comes is thrown away, so that no reset overtakes the last answer."""
+    def finish(self, clock: Clock) -> None:
+        """Close once everything is sent. Further input is discarded, so that a TCP reset cannot destroy the answer."""
         if self.lost or self.transport.is_closing():
             return
         self._discarding, self.on_gone = True, None
@@ -122,7 +123,7 @@ class Connection(asyncio.Protocol):
             self.transport.close()
             return
         self.transport.write_eof()
-        asyncio.get_running_loop().call_later(1.0, self.transport.close)
+        clock.call_later(1.0, self.transport.close)
 
     # What the transport reports
 

@@ -1,192 +1,155 @@
-"""One request from its head to its end: the engine's verdict carried out.
+"""One HTTP request from its head to its end.
 
-The engine decides (`admit`, `lease`); the exchange moves the bytes. Whatever ends it early, the engine's limits, the
-client or an injected fault, comes through `abort`: a client that has not got an answer yet gets the documented JSON
-error, a client in the middle of one loses its connection.
+The engine decides (`admit`, `lease`); the exchange moves the bytes. Every early end, by a limit, the client or an
+injected fault, comes through `abort`: a client that has no answer yet gets the documented JSON error, a client in the
+middle of one loses its connection. An answer of 101 ends the exchange and begins a `WebSocketSession`.
 """
 
 import asyncio
+import contextlib
 import errno
 import json
 import logging
+from enum import Enum, auto
 from http import HTTPStatus
 
-from fclocal.core import headers, limits
+from fclocal.core import ending, headers, limits
 from fclocal.core.admission import Admission
+from fclocal.core.clock import timeout
+from fclocal.core.ending import TABLE, Ending
 from fclocal.core.errors import FcError
-from fclocal.core.request import Entry, RequestHead
+from fclocal.core.request import IncomingRequest
 from fclocal.edge import http1
-from fclocal.edge.connection import Connection, HeadTooLong
-from fclocal.edge.contract import Engine, Lease
-from fclocal.runtime.tunnel import Tunnel
+from fclocal.edge.connection import HeadTooLong, StreamConnection
+from fclocal.edge.websocket import WebSocketSession
+from fclocal.runtime.engine import Engine
+from fclocal.runtime.lease import Lease
 
 log = logging.getLogger("fclocal.gateway")
 
 
+class Next(Enum):
+    """What happens to the client's connection after an exchange."""
+
+    REQUEST = auto()  # it may carry another request
+    CLOSE = auto()
+    SWITCHED = auto()  # it belongs to a WebSocket session
+
+
 class Exchange:
-    """One request on `client`. `run` returns when it is over, or when a tunnel has taken the connection over."""
+    """One request on the connection `client`."""
 
     __slots__ = (
-        "_admitted", "_bytes_in", "_bytes_out", "_client", "_draw", "_engine", "_entry", "_failure", "_lease", "_peer",
-        "_request", "_request_id", "_status", "_task", "_tunnel", "_upload", "_upstream", "_wall", "_why",
+        "_bytes_in", "_bytes_out", "_client", "_ending", "_engine", "_lease", "_message", "_request", "_status",
+        "_task", "_upload_error", "_upstream",
     )  # fmt: skip
 
     def __init__(
-        self,
-        engine: Engine,
-        entry: Entry,
-        client: Connection,
-        request: http1.Request,
-        *,
-        peer: str,
-        request_id: str,
-        draw: float,
-        wall: float,
+        self, engine: Engine, client: StreamConnection, message: http1.RequestMessage, request: IncomingRequest
     ) -> None:
         self._engine = engine
-        self._entry = entry
         self._client = client
+        self._message = message
         self._request = request
-        self._peer = peer
-        self._request_id = request_id
-        self._draw = draw
-        self._wall = wall
         self._task: asyncio.Task[object] | None = None
-        self._admitted: Admission | None = None
         self._lease: Lease | None = None
-        self._upstream: Connection | None = None
-        self._upload: asyncio.Task[None] | None = None
-        self._tunnel: Tunnel | None = None
-        self._why: str | None = None  # why it was aborted
-        self._failure: FcError | None = None  # of the upload
+        self._upstream: StreamConnection | None = None
+        self._ending: Ending | None = None  # why it was aborted
+        self._upload_error: FcError | None = None
         self._status = 0  # of the answer, once its head has been sent
         self._bytes_in = 0
         self._bytes_out = 0
 
-    @property
-    def tunnelled(self) -> bool:
-        """Whether the client's transport belongs to a tunnel now."""
-        return self._tunnel is not None
-
-    async def run(self) -> bool:
-        """Carry the request out; whether the connection may carry another one."""
+    async def run(self) -> Next:
+        """Carry out the request, and return what happens to the connection."""
         self._task = asyncio.current_task()
         self._client.on_gone = self._client_gone
-        try:
-            return await self._serve()
-        except FcError as error:
-            return self._refuse(error)
-        except asyncio.CancelledError:
-            if self._failure is None and self._why is None:
-                raise
-            if self._task is not None:
-                self._task.uncancel()
-            return self._refuse(self._failure) if self._failure is not None else self._cut(self._why or "")
-        except Exception:
-            log.exception("request %s", self._request_id)
-            return self._refuse(FcError("InternalServerError"))
-        finally:
-            self._task = None
-            if self._tunnel is None:
+        following = Next.CLOSE
+        with contextlib.ExitStack() as stack:
+            try:
+                admission = self._engine.admit(self._request)
+                self._lease = stack.enter_context(await self._engine.lease(admission, self))
+                following = await self._carry_out(admission, self._lease)
+            except FcError as error:
+                following = self._refuse(error)
+            except asyncio.CancelledError:
+                if self._upload_error is None and self._ending is None:
+                    raise
+                following = self._cancelled()
+            except Exception:
+                log.exception("request %s", self._request.request_id)
+                following = self._refuse(FcError("InternalServerError"))
+            finally:
+                self._task = None
                 self._client.on_gone = None
-                if self._upload is not None:
-                    self._upload.cancel()
-                self._end("shutdown")
-                if self._upstream is not None:
+                if self._upstream is not None and following is not Next.SWITCHED:
                     self._upstream.transport.close()
+        return following
 
-    def abort(self, why: str) -> None:
-        """End the request now. `why`: client | timeout | instance | fault | shutdown | disabled."""
-        if self._why is not None:
-            return
-        if self._tunnel is not None:
-            self._why = why
-            end, code = (self._tunnel.leave, 1001) if why == "shutdown" else (self._tunnel.abort, 1006)
-            end()
-            self._end(why, close_code=code)
-        elif self._task is not None:
-            self._why = why
+    def abort(self, ending: Ending) -> None:
+        """End the request now, for this reason."""
+        if self._ending is None and self._task is not None:
+            self._ending = ending
             self._task.cancel()
 
     def silence(self) -> None:
-        """Move no more bytes, keep both connections open."""
-        if self._tunnel is not None:
-            self._tunnel.silence()
-            return
+        """Move no more bytes, but keep both connections open."""
         for side in (self._client, self._upstream):
             if side is not None and not side.transport.is_closing():
                 side.transport.pause_reading()
 
-    # From the verdict to the answer
+    # From the head to the answer
 
-    async def _serve(self) -> bool:
-        request, head, engine = self._request, self._request.head, self._engine
-        whole = not request.body.done and engine.needs_body(self._entry, head)
-        content = await self._whole_body() if whole else b""
-        self._admitted = admitted = engine.admit(
-            self._entry, head, body=content, request_id=self._request_id, draw=self._draw
-        )
-        self._lease = await engine.lease(
-            admitted,
-            protocol="websocket" if request.websocket else "http",
-            client=self._peer,
-            on_abort=self.abort,
-            on_silence=self.silence,
-        )
-        self._upstream = upstream = await _connect(self._lease)
-        upstream.write(self._head_for_instance(admitted, whole))
-        if whole:
-            upstream.write(admitted.body)
-        elif not request.body.done:
-            if request.expects_continue:
+    async def _carry_out(self, admission: Admission, lease: Lease) -> Next:
+        message = self._message
+        self._upstream = upstream = await _connect(lease)
+        upstream.write(self._head_for_instance(admission))
+        upload = None
+        if not message.body.done:
+            if message.expects_continue:
                 self._client.write(http1.CONTINUE)
-            self._upload = asyncio.create_task(self._send_body(upstream))
-        response = await self._response(upstream)
-        if response.status != 101:
-            return await self._answer(response, upstream)
-        if not request.websocket:
+            upload = asyncio.create_task(self._send_body(upstream))
+        try:
+            response = await self._response(upstream)
+            if response.status != 101:
+                return await self._answer(response, upstream)
+        finally:
+            if upload is not None:
+                upload.cancel()
+        if not message.websocket:
             raise FcError("BadResponse", reason="the function switched protocols unasked")
-        self._switch(response, upstream)
-        return False
+        self._switch(response, lease, upstream)
+        return Next.SWITCHED
 
-    def _head_for_instance(self, admitted: Admission, whole: bool) -> bytes:
-        body, head = self._request.body, admitted.head
+    def _head_for_instance(self, admission: Admission) -> bytes:
+        head, body = admission.head, self._message.body
         framing: headers.Headers = ()
-        if whole:
-            framing = ((b"content-length", b"%d" % len(admitted.body)),)
-        elif body.chunked:
+        if body.chunked:
             framing = ((b"transfer-encoding", b"chunked"),)
         elif (length := self._request.head.get(b"content-length")) is not None:
             framing = ((b"content-length", length),)
         common = headers.for_instance(
-            admitted.revision,
-            request_id=self._request_id,
-            qualifier=admitted.qualifier,
+            admission.revision,
+            request_id=self._request.request_id,
+            qualifier=admission.qualifier,
             control_path="/http-invoke",
         )
-        passed = headers.to_instance(head, (*common, *framing), client=self._peer, websocket=self._request.websocket)
+        passed = headers.to_instance(
+            head, (*common, *framing), client=self._request.client, websocket=self._message.websocket
+        )
         return http1.encode_head(f"{head.method} {head.target} HTTP/1.1", passed)
 
-    async def _whole_body(self) -> bytes:
-        """The body, where the verdict depends on it."""
-        body, pieces = self._request.body, bytearray()
-        if self._request.expects_continue:
-            self._client.write(http1.CONTINUE)
-        try:
-            async with asyncio.timeout(limits.BODY_SECONDS):
-                while not body.done:
-                    pieces += await self._next_piece()
-        except TimeoutError:
-            raise FcError("RequestTimeout", seconds=f"{limits.BODY_SECONDS:g}") from None
-        self._client.unread(body.rest)
-        return bytes(pieces)
-
-    async def _send_body(self, upstream: Connection) -> None:
-        """The body piece by piece, as fast as the function takes it, while its answer may already come."""
-        body = self._request.body
+    async def _send_body(self, upstream: StreamConnection) -> None:
+        """Send the body piece by piece, as fast as the function reads it, while its answer may already arrive."""
+        body = self._message.body
         try:
             while not body.done:
-                piece = await self._next_piece()
+                data = await self._client.read()
+                if not data:
+                    raise ending.error(Ending.CLIENT, 0)
+                piece = body.feed(data)
+                self._bytes_in += len(piece)
+                limits.check_body(self._bytes_in)
                 if piece:
                     upstream.write(http1.chunk(piece) if body.chunked else piece)
                     await upstream.drain()
@@ -194,22 +157,13 @@ class Exchange:
             if body.chunked:
                 upstream.write(http1.chunk(b""))
         except ConnectionError:
-            return  # the function takes no more; what it answers counts
+            return  # the function reads no more; its answer counts
         except FcError as error:
-            self._failure = error
+            self._upload_error = error
             if self._task is not None:
                 self._task.cancel()
 
-    async def _next_piece(self) -> bytes:
-        data = await self._client.read()
-        if not data:
-            raise FcError("ClientClosedRequest")
-        piece = self._request.body.feed(data)
-        self._bytes_in += len(piece)
-        limits.check_body(self._bytes_in)
-        return piece
-
-    async def _response(self, upstream: Connection) -> http1.Response:
+    async def _response(self, upstream: StreamConnection) -> http1.ResponseMessage:
         while True:
             try:
                 raw = await upstream.head(limits.RESPONSE_HEAD)
@@ -222,10 +176,10 @@ class Exchange:
             if response.status == 101 or response.status >= 200:
                 return response
 
-    async def _answer(self, response: http1.Response, upstream: Connection) -> bool:
-        request, client, body = self._request, self._client, response.body
-        rechunk = body.length is None and request.version == "1.1"
-        keep = request.keep_alive and not request.websocket and (rechunk or body.length is not None)
+    async def _answer(self, response: http1.ResponseMessage, upstream: StreamConnection) -> Next:
+        message, client, body = self._message, self._client, response.body
+        rechunk = body.length is None and message.version == "1.1"
+        keep = message.keep_alive and not message.websocket and (rechunk or body.length is not None)
         framing: headers.Headers = ((b"connection", b"keep-alive" if keep else b"close"),)
         if rechunk:
             framing += ((b"transfer-encoding", b"chunked"),)
@@ -233,7 +187,7 @@ class Exchange:
             framing += ((b"content-length", b"%d" % body.length),)
         elif response.status not in (204, 304):  # to HEAD: what a GET would have got
             lengths = [value for name, value in response.headers if name == b"content-length"]
-            if lengths or request.head.method != "HEAD":
+            if lengths or self._request.head.method != "HEAD":
                 framing += ((b"content-length", lengths[0] if lengths else b"0"),)
         client.write(self._head_for_client(response, framing))
         self._status = response.status
@@ -247,99 +201,78 @@ class Exchange:
                 if piece := body.feed(data):
                     self._bytes_out += len(piece)
                     client.write(http1.chunk(piece) if rechunk else piece)
-                    async with asyncio.timeout(limits.STALL_SECONDS):
+                    async with timeout(self._engine.clock, limits.STALL_SECONDS):
                         await client.drain()
         except (TimeoutError, ConnectionError):
-            return self._cut("client")
+            return self._cut(Ending.CLIENT)
         if rechunk:
             client.write(http1.chunk(b""))
-        self._end("done")
-        return keep and request.body.done and not request.body.surplus
+        self._end(Ending.DONE, self._status)
+        return Next.REQUEST if keep and message.body.done and not message.body.surplus else Next.CLOSE
 
-    def _head_for_client(self, response: http1.Response, added: headers.Headers) -> bytes:
+    def _head_for_client(self, response: http1.ResponseMessage, added: headers.Headers) -> bytes:
         passed = headers.to_client(
             self._request.head,
             response.headers,
             (*added, *(self._lease.response_headers if self._lease is not None else ())),
-            request_id=self._request_id,
-            default_domain=self._admitted is not None and self._admitted.default_domain,
-            wall=self._wall,
+            request_id=self._request.request_id,
+            default_domain=self._request.entry.kind == "trigger",
+            wall=self._request.wall,
             websocket=response.status == 101,
         )
         return http1.encode_head(b"HTTP/1.1 %d %b" % (response.status, response.reason), passed)
 
-    # WebSocket
-
-    def _switch(self, response: http1.Response, upstream: Connection) -> None:
-        """Hand both transports to a tunnel; nothing of the connections' own work remains."""
-        client, tap = self._client, None
-        if self._lease is not None:
-            extensions = b", ".join(value for name, value in response.headers if name == b"sec-websocket-extensions")
-            tap = self._lease.tap(extensions)
+    def _switch(self, response: http1.ResponseMessage, lease: Lease, upstream: StreamConnection) -> None:
+        """Send the 101 and hand both connections and the lease over to a WebSocket session."""
+        client, engine = self._client, self._engine
+        extensions = b", ".join(value for name, value in response.headers if name == b"sec-websocket-extensions")
         client.write(self._head_for_client(response, ()))
-        self._status = 101
-        self._tunnel = Tunnel(client.transport, upstream.transport, self._tunnel_ended, tap)
-        self._tunnel.start(client.take(), upstream.take(), ended=upstream.ended, lost=upstream.lost)
-        # A tunnel may last for hours and there may be thousands: keep only what its end needs.
-        client.on_gone = None
-        del self._client, self._request, self._upload, self._admitted, self._upstream
-        del self._peer, self._draw, self._wall
-
-    def _tunnel_ended(self, tunnel: Tunnel) -> None:
-        code = tunnel.close_code
-        if code is None and tunnel.first == "function":
-            code = 1006
-        self._end("done" if tunnel.close_code is not None else tunnel.first or "client", close_code=code)
-        self._tunnel = None
+        session = WebSocketSession(
+            lease, client.transport, upstream.transport, engine.clock, engine.tap(lease, extensions)
+        )
+        session.start(client.take(), upstream.take(), ended=upstream.ended, lost=upstream.lost)
 
     # Endings
 
     def _client_gone(self) -> None:
-        self.abort("client")
+        self.abort(Ending.CLIENT)
 
-    def _cut(self, why: str) -> bool:
-        """The engine, the client or a fault ended the request."""
-        if why == "fault" or self._status:
-            self._end(why)
+    def _cancelled(self) -> Next:
+        """Handle the cancellation of the task by `abort` or by a failed upload."""
+        if self._task is not None:
+            self._task.uncancel()
+        if self._upload_error is not None:
+            return self._refuse(self._upload_error)
+        return self._cut(self._ending or Ending.CLIENT)
+
+    def _cut(self, reason: Ending) -> Next:
+        """End the request for `reason`, with an answer if the client can still take one."""
+        timeout = self._lease.timeout if self._lease is not None else 0.0
+        return self._refuse(ending.error(reason, timeout), reason)
+
+    def _refuse(self, error: FcError, reason: Ending = Ending.FUNCTION) -> Next:
+        """Answer with an error of the platform, or cut the connection where that is too late or not wanted."""
+        if error.code == TABLE[Ending.CLIENT].code:
+            reason = Ending.CLIENT
+        if self._status or not TABLE[reason].answers:
+            self._end(reason, self._status or (error.status if reason is Ending.CLIENT else 0))
             self._client.transport.abort()
-            return False
-        seconds = f"{self._admitted.timeout:g}" if self._admitted is not None else ""
-        errors = {
-            "timeout": FcError("FunctionTimeout", seconds=seconds),
-            "instance": FcError("BadResponse", reason="Process exited unexpectedly before completing request"),
-            "disabled": FcError("AccessDenied", reason="invocation of the function was disabled"),
-            "shutdown": FcError("ResourceThrottled", reason="the platform is shutting down"),
-            "client": FcError("ClientClosedRequest"),
-        }
-        return self._refuse(errors.get(why) or FcError("InternalServerError"), why)
+            return Next.CLOSE
+        self._end(reason, error.status)
+        message = self._message
+        keep = message.keep_alive and message.body.done and not message.websocket
+        self._client.write(error_answer(error, self._request, keep=keep))
+        return Next.REQUEST if keep else Next.CLOSE
 
-    def _refuse(self, error: FcError, why: str = "function") -> bool:
-        """Answer with an error of the platform, if the client can still take one."""
-        if self._lease is None:
-            self._engine.reject(self._entry, self._request.head, error, request_id=self._request_id)
-        if self._status or error.code == "ClientClosedRequest":
-            self._end("client" if error.code == "ClientClosedRequest" else why, error.status)
-            self._client.transport.abort()
-            return False
-        self._status = error.status
-        self._end(why)
-        keep = self._request.keep_alive and self._request.body.done and not self._request.websocket
-        head = self._request.head
-        self._client.write(error_answer(error, head, request_id=self._request_id, wall=self._wall, keep=keep))
-        return keep
-
-    def _end(self, why: str, status: int = 0, close_code: int | None = None) -> None:
+    def _end(self, reason: Ending, status: int) -> None:
         if self._lease is not None:
-            into, out = self._bytes_in, self._bytes_out
-            if self._tunnel is not None:
-                into, out = self._tunnel.bytes_in, self._tunnel.bytes_out
-            self._lease.end(status=self._status or status, close_code=close_code, why=why, bytes_in=into, bytes_out=out)
+            self._lease.end(reason, status=status, bytes_in=self._bytes_in, bytes_out=self._bytes_out)
 
 
-async def _connect(lease: Lease) -> Connection:
-    """A new connection to the instance. Raises FcError BadResponse, ResourceThrottled without descriptors."""
+async def _connect(lease: Lease) -> StreamConnection:
+    """Return a new connection to the instance. Raises FcError BadResponse, ResourceThrottled without descriptors."""
     try:
-        _, upstream = await asyncio.get_running_loop().create_connection(Connection, lease.host, lease.port)
+        _, upstream = await asyncio.get_running_loop().create_connection(StreamConnection, lease.host, lease.port)
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL):
             raise FcError("ResourceThrottled", reason="the gateway has no descriptors or ports left") from None
@@ -347,20 +280,21 @@ async def _connect(lease: Lease) -> Connection:
     return upstream
 
 
-def error_answer(error: FcError, head: RequestHead, *, request_id: str, wall: float, keep: bool) -> bytes:
-    """The documented answer of an error: status, X-Fc-Request-Id, and a JSON object unless the method is HEAD."""
-    content = json.dumps(error.body(request_id)).encode()
+def error_answer(error: FcError, request: IncomingRequest, *, keep: bool) -> bytes:
+    """Return the documented answer of an error: status, X-Fc-Request-Id, and a JSON object unless it is for HEAD."""
+    content = json.dumps(error.body(request.request_id)).encode()
     fields = headers.to_client(
-        head,
+        request.head,
         ((b"content-type", b"application/json"),),
         (
             (b"content-length", b"%d" % len(content)),
             (b"connection", b"keep-alive" if keep else b"close"),
             (b"x-fc-error-type", error.error_type.encode()),
         ),
-        request_id=request_id,
+        request_id=request.request_id,
         default_domain=False,
-        wall=wall,
+        wall=request.wall,
     )
     phrase = HTTPStatus(error.status).phrase if error.status in set(HTTPStatus) else "Client Closed Request"
-    return http1.encode_head(f"HTTP/1.1 {error.status} {phrase}", fields) + (b"" if head.method == "HEAD" else content)
+    head = http1.encode_head(f"HTTP/1.1 {error.status} {phrase}", fields)
+    return head if request.head.method == "HEAD" else head + content

@@ -1,38 +1,35 @@
 """The public side of the platform: a port for each HTTP trigger and each custom domain."""
 
 import errno
-import weakref
 
-from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.model import Certificate
 from fclocal.core.request import Entry
-from fclocal.edge.contract import Engine
 from fclocal.edge.listener import Listener
 from fclocal.runtime.certificates import Certificates, server_context
+from fclocal.runtime.engine import Engine
 
 FIRST_PORT = 9443
 _TRIES = 1000
 
 
 class Gateway:
-    """Opens and closes ports; requests that come in there get the engine's verdict."""
+    """Opens and closes the ports of triggers and custom domains."""
 
-    def __init__(self, engine: Engine, certificates: Certificates, *, clock: Clock) -> None:
+    def __init__(self, engine: Engine, certificates: Certificates) -> None:
         self._engine = engine
         self._certificates = certificates
-        self._clock = clock
         self._listeners: dict[Entry, Listener] = {}
-        self._retired: weakref.WeakSet[Listener] = weakref.WeakSet()
+        self._retired: list[Listener] = []
 
     async def open(self, entry: Entry, preferred: int | None = None) -> int:
-        """Listen for `entry` on its `preferred` port, else on the next free one; which it is.
+        """Open a port for `entry`, `preferred` or the next free one, and return it.
 
-        Raises FcError ResourceThrottled if no port can be had.
+        Raises FcError ResourceThrottled if no port is free.
         """
         if entry.kind == "domain":
             self._certificates.add([entry.name])
-        listener = Listener(self._engine, entry, self._certificates.context, self._clock)
+        listener = Listener(self._engine, entry, self._certificates.context)
         first = preferred or FIRST_PORT
         for port in range(first, min(first + _TRIES, 65536)):
             try:
@@ -61,4 +58,4 @@ class Gateway:
             self._listeners.clear()
         elif (closed := self._listeners.pop(entry, None)) is not None:
             closed.retire()
-            self._retired.add(closed)
+            self._retired = [listener for listener in (*self._retired, closed) if listener.busy]

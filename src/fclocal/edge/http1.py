@@ -1,7 +1,7 @@
-"""HTTP/1.1 messages: heads read by llhttp (httptools), what llhttp lets pass checked here, bodies cut out.
+"""HTTP/1.1 messages (RFC 9112): heads parsed by llhttp (httptools) and checked further here, bodies cut out.
 
-RFC 9112. A request that two programs could read differently is refused, not repaired: that is how requests are
-smuggled. Everything here is bytes in, values out.
+A request that two programs could read differently is refused, not repaired: such requests are used for smuggling.
+Everything here is bytes in, values out.
 """
 
 import re
@@ -26,7 +26,7 @@ _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 
 class _Events:
-    """What llhttp calls while it reads one message."""
+    """The callbacks of llhttp for one message."""
 
     __slots__ = ("complete", "headers", "in_body", "pieces", "reason", "surplus", "target")
 
@@ -66,9 +66,9 @@ class _Events:
 class Body:
     """Cuts one message's body out of a stream.
 
-    `length` in bytes, 0 when there is none, None when not known beforehand. `rest` is what came behind the body;
-    `surplus` says that something did but its beginning is not known (behind a chunked body), so the connection
-    cannot be used again.
+    `length` in bytes, 0 when there is none, None when not known beforehand. `rest` are the bytes behind the body.
+    `surplus` says that there were bytes behind a chunked body, whose beginning is not known: the connection cannot be
+    used again.
     """
 
     __slots__ = ("_events", "_left", "_parser", "done", "length", "rest")
@@ -98,7 +98,7 @@ class Body:
         return self._events is not None and self._events.surplus
 
     def feed(self, data: bytes) -> bytes:
-        """The part of `data` that is body. Raises FcError InvalidArgument for broken chunks."""
+        """Return the part of `data` that is body. Raises FcError InvalidArgument for broken chunks."""
         if self._parser is not None and self._events is not None:
             try:
                 self._parser.feed_data(data)
@@ -107,19 +107,19 @@ class Body:
                     raise FcError("InvalidArgument", reason=f"the body is not valid HTTP: {error}") from None
                 self._events.surplus = True
             self.done = self._events.complete
-            found, self._events.pieces = b"".join(self._events.pieces), []
-            return found
+            piece, self._events.pieces = b"".join(self._events.pieces), []
+            return piece
         if self.length is None:
             return data
-        found, self.rest = data[: self._left], data[self._left :]
-        self._left -= len(found)
+        piece, self.rest = data[: self._left], data[self._left :]
+        self._left -= len(piece)
         self.done = not self._left
-        return found
+        return piece
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A request head, how its body is framed, and what the client wants of the connection."""
+class RequestMessage:
+    """A request: its head, its body's framing, and the options of the connection."""
 
     head: RequestHead
     body: Body
@@ -133,8 +133,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
-    """The head of a response and how its body is framed."""
+class ResponseMessage:
+    """A response: its head and its body's framing."""
 
     status: int
     reason: bytes
@@ -142,14 +142,14 @@ class Response:
     body: Body
 
 
-def read_request(raw: bytes) -> Request:
-    """The request whose whole head, empty line included, is `raw`. Raises FcError InvalidArgument."""
+def read_request(raw: bytes) -> RequestMessage:
+    """Parse `raw`, a whole head with its empty line. Raises FcError InvalidArgument."""
     events = _Events()
     parser = httptools.HttpRequestParser(events)
     try:
         parser.feed_data(raw)
     except httptools.HttpParserUpgrade:
-        pass  # the client asks to switch; it is not parsed any further
+        pass  # the client asks to switch protocols
     except httptools.HttpParserError as error:
         raise FcError("InvalidArgument", reason=f"the request is not valid HTTP: {error}") from None
     _require(events.in_body, "the request is not valid HTTP: its head is incomplete")
@@ -167,9 +167,9 @@ def read_request(raw: bytes) -> Request:
     body = _request_body(head, version)
     websocket = head.is_websocket
     _require(body.done or not websocket, "a WebSocket handshake has no body")
-    wishes = head.tokens(b"connection")
-    keep_alive = b"close" not in wishes and (version == "1.1" or b"keep-alive" in wishes)
-    return Request(head, body, version, keep_alive, websocket)
+    options = head.tokens(b"connection")
+    keep_alive = b"close" not in options and (version == "1.1" or b"keep-alive" in options)
+    return RequestMessage(head, body, version, keep_alive, websocket)
 
 
 def _request_body(head: RequestHead, version: str) -> Body:
@@ -188,8 +188,8 @@ def _request_body(head: RequestHead, version: str) -> Body:
         raise limits.body_too_large() from None
 
 
-def read_response(raw: bytes, method: str) -> Response:
-    """The response to a request of `method` whose whole head is `raw`. Raises FcError BadResponse."""
+def read_response(raw: bytes, method: str) -> ResponseMessage:
+    """Parse the whole head `raw` of a response to a request of `method`. Raises FcError BadResponse."""
     events = _Events()
     parser = httptools.HttpResponseParser(events)
     try:
@@ -211,7 +211,7 @@ def read_response(raw: bytes, method: str) -> Response:
         body = Body(None, parser, events)
     elif lengths:
         body = Body(_response_length(lengths[0]))
-    return Response(status, events.reason, tuple(events.headers), body)
+    return ResponseMessage(status, events.reason, tuple(events.headers), body)
 
 
 def _response_length(value: bytes) -> int:
@@ -223,13 +223,13 @@ def _response_length(value: bytes) -> int:
 
 
 def encode_head(first: str | bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A head as it goes on the wire, from its first line and its headers."""
+    """Return a head as bytes, from its first line and its headers."""
     line = first if isinstance(first, bytes) else first.encode("ascii")
     return b"".join([line, b"\r\n", *[b"%b: %b\r\n" % header for header in headers], b"\r\n"])
 
 
 def chunk(data: bytes) -> bytes:
-    """`data` as one chunk; b"" makes the last chunk and the end of the body."""
+    """Return `data` as one chunk; b"" makes the last chunk and the end of the body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 

@@ -8,11 +8,10 @@ import ssl
 from typing import cast
 
 from fclocal.core import limits
-from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.request import Entry
-from fclocal.edge.contract import Engine
-from fclocal.edge.visitor import Visitor
+from fclocal.edge.client_connection import ClientConnection
+from fclocal.runtime.engine import Engine
 
 _ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _BACKLOG = 1024
@@ -23,13 +22,13 @@ _TLS_GOODBYE_SECONDS = 2.0
 class Listener:
     """The port of `entry`, open after `open`. Connections outlive `retire` until their requests are answered."""
 
-    def __init__(self, engine: Engine, entry: Entry, context: ssl.SSLContext, clock: Clock) -> None:
+    def __init__(self, engine: Engine, entry: Entry, context: ssl.SSLContext) -> None:
         self._engine = engine
         self._entry = entry
+        self.clock = engine.clock
         self.context = context
-        self._clock = clock
         self._servers: list[asyncio.Server] = []
-        self._visitors: set[Visitor] = set()
+        self._connections: set[ClientConnection] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
         ceiling = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         # The last descriptors stay free for answers, for the journal and for starting instances.
@@ -40,19 +39,24 @@ class Listener:
         sockets = _bind(port)
         loop = asyncio.get_running_loop()
         for sock in sockets:
-            self._servers.append(await loop.create_server(lambda: _Doorman(self), sock=sock, backlog=_BACKLOG))
+            self._servers.append(await loop.create_server(lambda: _ProtocolDetector(self), sock=sock, backlog=_BACKLOG))
+
+    @property
+    def busy(self) -> bool:
+        """Whether the listener still has connections that are not WebSocket sessions."""
+        return bool(self._connections)
 
     def retire(self) -> None:
         """Accept no new connection and no new request; requests under way are answered."""
         self._stop()
-        for visitor in tuple(self._visitors):
-            visitor.retire()
+        for connection in tuple(self._connections):
+            connection.retire()
 
     def close(self) -> None:
         """Accept no new connection and end at once those that are not tunnels."""
         self._stop()
-        for visitor in tuple(self._visitors):
-            visitor.close()
+        for connection in tuple(self._connections):
+            connection.close()
 
     def _stop(self) -> None:
         for server in self._servers:
@@ -60,51 +64,51 @@ class Listener:
         for handshake in self._handshakes:
             handshake.cancel()
 
-    def welcome(self, transport: asyncio.Transport, first: bytes) -> None:
-        """A new connection that has sent its first bytes."""
+    def first_bytes_received(self, transport: asyncio.Transport, first: bytes) -> None:
+        """Pass on a new connection, through TLS if its first byte says so."""
         if first[0] == _TLS_HANDSHAKE:
             transport.pause_reading()
             task = asyncio.create_task(self._secure(transport, first))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
             return
-        visitor = self._visitor(transport)
-        transport.set_protocol(visitor)
-        visitor.connection_made(transport)
-        visitor.data_received(first)
+        connection = self._connection(transport)
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        connection.data_received(first)
 
     async def _secure(self, transport: asyncio.Transport, first: bytes) -> None:
         loop = asyncio.get_running_loop()
-        visitor = self._visitor(transport)
+        connection = self._connection(transport)
         loop.call_soon(_replay, transport, first)  # runs before the transport is read again
         secured: asyncio.Transport | None = None
         try:
             secured = await loop.start_tls(
                 transport,
-                visitor,
+                connection,
                 self.context,
                 server_side=True,
                 ssl_handshake_timeout=limits.HEAD_SECONDS,
                 ssl_shutdown_timeout=_TLS_GOODBYE_SECONDS,
             )
-        except OSError:  # no TLS after all, or gone, or too slow; ssl.SSLError and TimeoutError are OSErrors
+        except OSError:  # not TLS, closed, or too slow; ssl.SSLError and TimeoutError are OSErrors
             transport.abort()
         if secured is None or secured.is_closing():
-            self._visitors.discard(visitor)
+            self._connections.discard(connection)
         else:
-            visitor.connection_made(secured)
+            connection.connection_made(secured)
 
-    def _visitor(self, transport: asyncio.Transport) -> Visitor:
+    def _connection(self, transport: asyncio.Transport) -> ClientConnection:
         refusal = None
         if transport.get_extra_info("socket").fileno() >= self._last_descriptor:
             refusal = FcError("ResourceThrottled", reason="the platform has no descriptors left for connections")
-        visitor = Visitor(self._engine, self._entry, self._clock, refusal=refusal, on_end=self._visitors.discard)
-        self._visitors.add(visitor)
-        return visitor
+        connection = ClientConnection(self._engine, self._entry, refusal=refusal, on_end=self._connections.discard)
+        self._connections.add(connection)
+        return connection
 
 
-class _Doorman(asyncio.Protocol):
-    """Waits for the first byte of a new connection, which tells TLS from plain."""
+class _ProtocolDetector(asyncio.Protocol):
+    """Waits for the first byte of a new connection, which distinguishes TLS from plain HTTP."""
 
     __slots__ = ("_listener", "_timer", "_transport")
 
@@ -113,11 +117,11 @@ class _Doorman(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
-        self._timer = asyncio.get_running_loop().call_later(limits.HEAD_SECONDS, self._transport.abort)
+        self._timer = self._listener.clock.call_later(limits.HEAD_SECONDS, self._transport.abort)
 
     def data_received(self, data: bytes) -> None:
         self._timer.cancel()
-        self._listener.welcome(self._transport, data)
+        self._listener.first_bytes_received(self._transport, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()

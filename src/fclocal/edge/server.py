@@ -84,7 +84,7 @@ class Server:
                 clock=self.clock,
                 options=self.options,
             )
-            gateway = Gateway(self.engine, Certificates(self.state / "ca", self.store.domains), clock=self.clock)
+            gateway = Gateway(self.engine, Certificates(self.state / "ca", self.store.domains))
             stack.push_async_callback(gateway.close)
             stack.push_async_callback(self.engine.close)
             self.registry = Registry(self.store, self.journal, self.clock, gateway)

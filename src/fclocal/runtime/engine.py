@@ -1,49 +1,38 @@
 """The only place that turns events into decisions and decisions into effects.
 
-A request goes through it twice: `admit` says whether it may come in and to which revision, `lease` gives it a
-place on an instance until `Lease.end`. Around that the engine keeps the time limits, watches memory, releases
-idle instances, follows changes of functions, and carries out injected faults.
+A request passes it three times: `receive` gives it an id and its times, `admit` accepts or rejects it, `lease` grants
+it a place on an instance. The engine also watches memory, releases idle instances, follows changes of functions, and
+carries out injected faults.
 """
 
 import asyncio
 import math
 import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Protocol
+import random
+from collections.abc import Mapping
+from typing import Any
 
-from fclocal.core import admission, dispatch, faults, identifiers
+from fclocal.core import admission, dispatch, ending, faults, identifiers
 from fclocal.core.admission import Admission
-from fclocal.core.clock import Clock
+from fclocal.core.clock import Clock, Timer
+from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
-from fclocal.core.model import CustomDomain, Function, Revision, snapshot
+from fclocal.core.model import Revision, snapshot
 from fclocal.core.options import Options
-from fclocal.core.request import Entry, RequestHead
+from fclocal.core.request import Entry, IncomingRequest, RequestHead, RequestProtocol
 from fclocal.runtime.injection import Injection
 from fclocal.runtime.journal import Journal
-from fclocal.runtime.lease import Lease
-from fclocal.runtime.pool import Census, Instance, Pool, Process
+from fclocal.runtime.lease import Holder, Lease
+from fclocal.runtime.pool import Census, Instance, Pool
+from fclocal.runtime.process import Process
 from fclocal.runtime.sessions import Sessions
 from fclocal.runtime.starter import Starter, platform_log
-from fclocal.runtime.taps import Taps
+from fclocal.runtime.store import Store
+from fclocal.runtime.taps import FrameTap, Taps
 
-# Seconds from an instance's last request to its freeze: a program that has just closed a connection still writes the
-# traceback or the log line that belongs to it. How long the service waits is not documented.
-LINGER = 0.05
-
-
-class Catalogue(Protocol):
-    """What the engine reads of runtime.store.Store."""
-
-    @property
-    def functions(self) -> Mapping[str, Function]: ...
-    @property
-    def domains(self) -> Mapping[str, CustomDomain]: ...
-    @property
-    def access_key_id(self) -> str: ...
-    @property
-    def access_key_secret(self) -> str: ...
-    def code_path(self, checksum: str) -> Path: ...
+# Seconds from an instance's last request to its freeze, for the traceback or log line that a program writes after it
+# has closed a connection. The service's own pause is not documented.
+FREEZE_AFTER = 0.05
 
 
 class Engine:
@@ -52,7 +41,7 @@ class Engine:
     def __init__(
         self,
         *,
-        catalogue: Catalogue,
+        catalogue: Store,
         journal: Journal,
         starter: Starter,
         injection: Injection,
@@ -67,112 +56,121 @@ class Engine:
         self.options = options
         self._starter = starter
         self._sessions = Sessions()
-        self._leases: dict[str, Lease] = {}
         self._pools: dict[tuple[str, str, int], Pool] = {}
         self._starts_left = float(options.scale_burst), clock.now()
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweeper: Timer | None = None
         self._closing = False
 
     # Requests
 
-    def admit(
-        self, entry: Entry, head: RequestHead, *, body: bytes = b"", request_id: str, draw: float
-    ) -> Admission:
-        """Who may come in, and to which revision. Raises FcError; writes nothing. See core.admission."""
-        return admission.admit(
-            entry,
-            head,
-            functions=self.catalogue.functions,
-            domains=self.catalogue.domains,
-            keys={self.catalogue.access_key_id: self.catalogue.access_key_secret},
-            now=self.clock.now(),
-            wall=self.clock.wall(),
-            propagation=self.options.propagation,
-            body=body,
-            request_id=request_id,
-            draw=draw,
+    def receive(self, entry: Entry, head: RequestHead, protocol: RequestProtocol, client: str) -> IncomingRequest:
+        """Give a request that has just arrived its id, its times and its canary roll."""
+        wall = self.clock.wall()
+        request_id = identifiers.request_id(wall, os.urandom(10))
+        return IncomingRequest(
+            entry, head, protocol, client, request_id, at=self.clock.now(), wall=wall, canary_roll=random.random()
         )
 
-    def needs_body(self, entry: Entry, head: RequestHead) -> bool:
-        """Whether `admit` must be given the request's body (a token in a form)."""
-        return admission.needs_body(entry, head, self.catalogue.functions, self.catalogue.domains)
+    def admit(self, request: IncomingRequest) -> Admission:
+        """Accept the request and choose its revision, or record the rejection and raise FcError."""
+        catalogue, function = self.catalogue, request.entry.function
+        try:
+            trigger = admission.resolve(request, catalogue.functions, catalogue.domains, self.options.propagation)
+            function = trigger.function
+            keys = {catalogue.access_key_id: catalogue.access_key_secret}
+            return admission.admit(request, trigger, catalogue.functions, keys)
+        except FcError as error:
+            self.reject(request, error, function)
+            raise
 
-    def reject(self, entry: Entry, head: RequestHead, error: FcError, *, request_id: str) -> None:
-        """Write down a request that did not reach a function. Not billed."""
+    def reject(self, request: IncomingRequest, error: FcError, function: str) -> None:
+        """Record a request that did not reach a function. `function`: "" if it is not known. Not billed."""
         self.journal.append(
             "request.rejected",
-            function=admission.function_of(entry, head, self.catalogue.domains),
-            request=request_id,
-            method=head.method,
-            path=head.path,
-            trigger=entry.name,
+            function=function,
+            request=request.request_id,
+            method=request.head.method,
+            path=request.head.path,
+            trigger=request.entry.trigger,
             status=error.status,
             code=error.code,
             message=error.message,
         )
 
-    async def lease(
-        self,
-        admitted: Admission,
-        *,
-        protocol: str,
-        client: str,
-        on_abort: Callable[[str], None],
-        on_silence: Callable[[], None],
-    ) -> Lease:
-        """A place on an instance; may wait for a cold start. Raises FcError 412, 429 or 503.
+    async def lease(self, admitted: Admission, holder: Holder) -> Lease:
+        """Grant a place on an instance, after a cold start if need be; or record the rejection and raise.
 
-        `on_abort(why)` is called when the request must be cut, `on_silence()` when nothing may be carried any more
-        while the connections stay open (an injected fault).
+        Raises FcError 412, 429 or 503. The caller enters the lease at once, as a context manager.
         """
-        if self._closing:
-            raise FcError("ResourceThrottled", reason="the platform is shutting down")
-        asked = self.clock.now()
-        config, request_id = admitted.revision.config, admitted.request_id
-        name = config.function_name
-        for rule in self.injection.hit("request", name, request=request_id):
-            if rule.what == "reject":
-                raise rule.error()
-            await asyncio.sleep(rule.delay)
-        pool = self._pool(admitted.revision)
-        choice = self._sessions.choose(admitted.head, config, pool.instances, asked)
-        if choice is None:
-            instance, cold = await pool.seat()
-        else:
-            instance, cold = await pool.seat(choice.instance_id, self._sessions.full(config, asked))
-            self._sessions.bind(config, choice.session_id, instance.instance_id, self.clock.now())
-        lease = Lease(self, pool, instance, admitted, choice, on_abort, on_silence)
-        self._leases[request_id] = lease
-        self.journal.append(
-            "request.begin",
-            function=name,
-            instance=instance.instance_id,
-            request=request_id,
-            protocol=protocol,
-            method=admitted.head.method,
-            path=admitted.head.path,
-            trigger=admitted.entry.name,
-            qualifier=admitted.qualifier,
-            version=admitted.revision.version_id,
-            client=client,
-            cold=cold,
-            waited=round(lease.began - asked, 6),
-        )
-        platform_log(self.journal, instance, request_id, f"FC Invoke Start RequestId: {request_id}")
-        self._connected(lease)
+        request = admitted.request
+        name = admitted.revision.config.function_name
+        lease = Lease(self, admitted, holder)
+        try:
+            cold = await self._place(lease, admitted)
+        except FcError as error:
+            self.reject(request, error, name)
+            raise
+        except asyncio.CancelledError:
+            self.reject(request, ending.error(Ending.CLIENT, lease.timeout), name)
+            raise
+        try:
+            self._begin(lease, admitted, cold)
+        except BaseException:
+            lease.instance.pool.release(lease)
+            raise
         return lease
 
+    async def _place(self, lease: Lease, admitted: Admission) -> bool:
+        """Have the lease's place granted by a pool, and return whether it waited for a cold start."""
+        if self._closing:
+            raise ending.error(Ending.SHUTDOWN, lease.timeout)
+        config, request = admitted.revision.config, admitted.request
+        for rule in self.injection.hit("request", config.function_name, request=request.request_id):
+            if rule.what == "reject":
+                raise rule.error()
+            await self.clock.sleep(rule.delay)
+        pool = self._pool(admitted.revision)
+        choice = self._sessions.choose(admitted.head, config, pool.instances, request.at)
+        if choice is None:
+            return await pool.place(lease)
+        lease.session_id = choice.session_id
+        lease.response_headers = () if choice.header is None else (choice.header,)
+        return await pool.place(lease, bound_to=choice.instance_id, avoid=self._sessions.full(config, request.at))
+
+    def _begin(self, lease: Lease, admitted: Admission, cold: bool) -> None:
+        """Start the limits of a request that has its place, and record it."""
+        request, instance = admitted.request, lease.instance
+        lease.begin()
+        if lease.session_id is not None:
+            config = admitted.revision.config
+            self._sessions.bind(config, lease.session_id, instance.instance_id, lease.began)
+        self.journal.append(
+            "request.begin",
+            function=instance.name,
+            instance=instance.instance_id,
+            request=request.request_id,
+            protocol=request.protocol,
+            method=admitted.head.method,
+            path=admitted.head.path,
+            trigger=request.entry.trigger,
+            qualifier=admitted.qualifier,
+            version=admitted.revision.version_id,
+            client=request.client,
+            cold=cold,
+            waited=round(lease.began - request.at, 6),
+        )
+        platform_log(self.journal, instance, request.request_id, f"FC Invoke Start RequestId: {request.request_id}")
+        self._inject(lease)
+
     def ended(
-        self, lease: Lease, status: int, close_code: int | None, why: str, bytes_in: int, bytes_out: int
+        self, lease: Lease, why: Ending, status: int, close_code: int | None, bytes_in: int, bytes_out: int
     ) -> None:
-        """Write down the end of a lease and give its place back (called by it)."""
-        del self._leases[lease.request_id]
+        """Give back the place of a lease that has ended, and record the end (called by the lease)."""
         instance, now = lease.instance, self.clock.now()
         if lease.session_id is not None:
-            self._sessions.release(lease.revision.config, lease.session_id, now)
+            self._sessions.release(instance.revision.config, lease.session_id, now)
         text = f"FC Invoke End RequestId: {lease.request_id}"
-        if why in _END_TEXTS:
-            reason = _END_TEXTS[why].format(timeout=lease.timeout)
+        if reason := ending.log_text(why, lease.timeout):
             text += f", Error: {reason} (duration: {(now - lease.began) * 1000:.0f}ms)"
         platform_log(self.journal, instance, lease.request_id, text)
         self.journal.append(
@@ -186,53 +184,59 @@ class Engine:
             bytesIn=bytes_in,
             bytesOut=bytes_out,
         )
-        lease.pool.release(instance)
+        instance.pool.release(lease)
+
+    def tap(self, lease: Lease, extensions: bytes) -> FrameTap | None:
+        """Return a recorder of a WebSocket's frames, or None. `extensions`: Sec-WebSocket-Extensions of its 101."""
+        return self.taps.open(lease.instance.name, lease.instance.instance_id, lease.request_id, extensions)
 
     # Faults
 
     async def arm(self, what: str, given: Mapping[str, Any]) -> faults.FaultRule:
-        """Arm a fault; it meets the requests that run already, too. Raises FcError InvalidArgument."""
+        """Arm a fault, for requests that are open already too. Raises FcError InvalidArgument."""
 
-        def running() -> None:
-            for lease in list(self._leases.values()):
-                self._connected(lease)
+        def open_requests() -> None:
+            for instance in self.instances():
+                for lease in tuple(instance.leases):
+                    self._inject(lease)
 
-        return await self.injection.arm(what, given, running)
+        return await self.injection.arm(what, given, open_requests)
 
-    def _connected(self, lease: Lease) -> None:
-        name, instance = lease.instance.name, lease.instance
+    def _inject(self, lease: Lease) -> None:
+        """Carry out the armed faults that hit a request on its instance."""
+        instance = lease.instance
         for rule in self.injection.hit(
-            "connected", name, instance=instance.instance_id, request=lease.request_id
+            "connected", instance.name, instance=instance.instance_id, request=lease.request_id
         ):
             if rule.what == "kill":
-                lease.later(rule.after, lambda: self.kill(instance, "fault"))
+                lease.call_later(rule.after, self.kill, instance, "fault")
             elif rule.what == "cut":
-                lease.later(rule.after, lambda: lease.abort("fault"))
+                lease.call_later(rule.after, lease.abort, Ending.FAULT)
             else:
-                lease.later(rule.after, lease.on_silence)
+                lease.call_later(rule.after, lease.silence)
 
-    def abort(self, function: str, why: str) -> int:
-        """Cut every request of a function; how many there were."""
-        aborts = [abort for instance in self.instances(function) for abort in tuple(instance.aborts)]
-        for abort in aborts:
-            abort(why)
-        return len(aborts)
+    def abort(self, function: str, why: Ending) -> int:
+        """End every request of a function; return how many there were."""
+        leases = [lease for instance in self.instances(function) for lease in instance.leases]
+        for lease in leases:
+            lease.abort(why)
+        return len(leases)
 
     # Instances
 
     def instances(self, function: str | None = None) -> list[Instance]:
-        """The instances that exist, oldest first; of one function, or all."""
-        found = (i for pool in self._pools.values() for i in pool.instances.values())
-        return sorted((i for i in found if function in (None, i.name)), key=lambda i: i.created)
+        """Return the instances that exist, oldest first; of one function, or all."""
+        existing = (i for pool in self._pools.values() for i in pool.instances.values())
+        return sorted((i for i in existing if function in (None, i.name)), key=lambda i: i.created)
 
     def kill(self, instance: Instance, why: str) -> None:
         """Kill an instance as a crash would (`why`: memory or fault); its clients see 1006."""
         if instance.process is not None:
             instance.process.kill()
-            self._pools[instance.revision.key].exited(instance, 137, why)
+            instance.pool.exited(instance, 137, why)
 
     def changed(self, name: str) -> None:
-        """A function was created, changed or deleted: bring its instances in line. Watches the registry."""
+        """Adjust the instances of a function that was created, changed or deleted. Called by the registry."""
         function = self.catalogue.functions.get(name)
         reachable = {} if function is None else {r.key: r for r in (function.latest, *function.versions.values())}
         keep: dict[tuple[str, str, int], int] = {}
@@ -271,11 +275,11 @@ class Engine:
                 launch=self._start,
                 census=lambda: self._census(name),
                 new_id=self._new_instance,
-                freeze_after=LINGER if self.options.freeze else None,
+                freeze_after=FREEZE_AFTER if self.options.freeze else None,
                 before_stop=self._starter.before_stop,
             )
             if self._sweeper is None:
-                self._sweeper = asyncio.get_running_loop().call_later(self.options.memory_sweep, self._sweep)
+                self._sweeper = self.clock.call_later(self.options.memory_sweep, self._sweep)
         return pool
 
     def _census(self, name: str) -> Census:
@@ -294,26 +298,20 @@ class Engine:
         return dispatch.startable(left, now - since, burst=options.scale_burst, per_minute=options.scale_per_minute)
 
     def _new_instance(self) -> str:
-        """The id of an instance that starts now; it counts against the scale-out speed."""
+        """Return the id of an instance that starts now; it counts against the scale-out speed."""
         now = self.clock.now()
         self._starts_left = self._startable(now) - 1, now
         return identifiers.instance_id(now, os.urandom(12))
 
     async def _start(self, instance: Instance) -> Process:
-        key = instance.revision.key
         for rule in self.injection.hit("start", instance.name, instance=instance.instance_id):
-            await asyncio.sleep(rule.delay)
-
-        def on_exit(code: int) -> None:
-            if (pool := self._pools.get(key)) is not None:
-                pool.exited(instance, code)
-
-        return await self._starter.start(instance, on_exit)
+            await self.clock.sleep(rule.delay)
+        return await self._starter.start(instance, lambda code: instance.pool.exited(instance, code))
 
     # Time
 
     def _sweep(self) -> None:
-        """Now and then: memory limits, idle instances, minimum instances, pools that are empty."""
+        """Check memory limits, idle instances, minimum instances and empty pools, every `memory_sweep` seconds."""
         for instance in self.instances():
             if instance.process is not None and instance.load:
                 limit = instance.revision.config.memory_size
@@ -326,18 +324,10 @@ class Engine:
         self._drop_empty()
         self._sweeper = None
         if self._pools and not self._closing:
-            self._sweeper = asyncio.get_running_loop().call_later(self.options.memory_sweep, self._sweep)
+            self._sweeper = self.clock.call_later(self.options.memory_sweep, self._sweep)
 
     def _drop_empty(self) -> None:
         for key, pool in list(self._pools.items()):
             if pool.retired and not pool.instances:
                 del self._pools[key]
 
-
-# What the documented line "FC Invoke End RequestId: ..., Error: ..." says, by the reason of the end.
-_END_TEXTS = {
-    "timeout": "Function time out after {timeout:g} seconds",
-    "client": "Invocation canceled by client",
-    "instance": "Process exited unexpectedly before completing request",
-    "fault": "Connection cut by an injected fault",
-}

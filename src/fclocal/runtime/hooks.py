@@ -8,59 +8,71 @@ imported on first use because most functions have no hook.
 from dataclasses import dataclass
 from typing import Literal
 
-from fclocal.core import headers
+from fclocal.core import clock, headers
+from fclocal.core.admission import Admission
+from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.model import Revision
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """Method, path and the x-fc-control-path that goes with them."""
+class Hook:
+    """A lifecycle hook: its name in the log, its method and its path, which is also its x-fc-control-path."""
 
+    title: str
     method: Literal["GET", "POST"]
     path: str
 
 
-INITIALIZE = Call("POST", "/initialize")
-PRE_STOP = Call("GET", "/pre-stop")
-INVOKE = Call("POST", "/invoke")
+INITIALIZE = Hook("Initialize", "POST", "/initialize")
+PRE_STOP = Hook("PreStop", "GET", "/pre-stop")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """The answer of an instance to a call of the platform."""
+
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
 
-async def call(
-    what: Call, port: int, revision: Revision, *, request_id: str, limit: float, body: bytes = b"", qualifier: str = ""
-) -> Answer:
-    """Make the call, within `limit` seconds. Raises FcError InitializationError for a hook that fails,
-    BadResponse when the instance does not answer in HTTP, FunctionTimeout when it takes too long."""
+async def call(hook: Hook, port: int, revision: Revision, *, request_id: str, limit: float, time: Clock) -> None:
+    """Call a lifecycle hook, within `limit` seconds. Raises FcError InitializationError."""
+    given = headers.for_instance(
+        revision, request_id=request_id, qualifier=revision.version_id or "LATEST", control_path=hook.path
+    )
+    try:
+        async with clock.timeout(time, limit):
+            answer = await _send(hook.method, hook.path, port, given, b"")
+    except TimeoutError:
+        raise FcError("InitializationError", reason=f"{hook.path} did not answer in {limit:g} seconds") from None
+    except FcError as error:
+        raise FcError("InitializationError", reason=f"{hook.path} failed: {error.facts['reason']}") from None
+    if not 200 <= answer.status < 300:
+        raise FcError("InitializationError", reason=f"{hook.path} answered with status {answer.status}")
+
+
+async def invoke(port: int, admission: Admission, event: bytes) -> Answer:
+    """Send an event to an instance. Raises FcError BadResponse when it does not answer in HTTP."""
+    given = headers.for_instance(
+        admission.revision,
+        request_id=admission.request.request_id,
+        qualifier=admission.qualifier,
+        control_path="/invoke",
+    )
+    return await _send("POST", "/invoke", port, (*given, (b"content-type", b"application/octet-stream")), event)
+
+
+async def _send(method: str, path: str, port: int, given: headers.Headers, body: bytes) -> Answer:
     import aiohttp
 
-    given = headers.for_instance(
-        revision, request_id=request_id, qualifier=qualifier or revision.version_id or "LATEST", control_path=what.path
-    )
     named = {name.decode(): value.decode("latin-1") for name, value in given}
-    if what is INVOKE:
-        named["content-type"] = "application/octet-stream"
-    url = f"http://127.0.0.1:{port}{what.path}"
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=limit)) as session,
-            session.request(what.method, url, headers=named, data=body or None) as got,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
+            session.request(method, f"http://127.0.0.1:{port}{path}", headers=named, data=body or None) as response,
         ):
-            answer = Answer(got.status, tuple(got.headers.items()), await got.read())
-    except TimeoutError:
-        if what is INVOKE:
-            raise FcError("FunctionTimeout", seconds=f"{limit:g}") from None
-        raise FcError("InitializationError", reason=f"{what.path} did not answer in {limit:g} seconds") from None
+            return Answer(response.status, tuple(response.headers.items()), await response.read())
     except aiohttp.ClientError as error:
-        if what is INVOKE:
-            raise FcError("BadResponse", reason=str(error)) from None
-        raise FcError("InitializationError", reason=f"{what.path} failed: {error}") from None
-    if what is not INVOKE and not 200 <= answer.status < 300:
-        raise FcError("InitializationError", reason=f"{what.path} answered with status {answer.status}")
-    return answer
+        raise FcError("BadResponse", reason=str(error)) from None

@@ -1,16 +1,15 @@
-"""Injected faults carried out: which rules are armed, what they hit, and when they end.
+"""Injected faults: which rules are armed, what they hit, and when they end.
 
-`core.faults` decides which rule hits; this module keeps the rules, writes them into the journal, and gives the
-engine what to do. A rule that is armed hits the requests that run already, too.
+`core.faults` decides which rule hits; this module keeps the rules, records them in the journal, and returns the hits to
+the engine. A rule that is armed also hits the requests that are open already.
 """
 
-import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from fclocal.core import faults
-from fclocal.core.clock import Clock
+from fclocal.core.clock import Clock, Timer
 from fclocal.core.errors import FcError
 from fclocal.runtime.journal import Journal
 from fclocal.runtime.redis_server import RedisServer
@@ -24,7 +23,7 @@ class Injection:
         self._clock = clock
         self._redis = redis
         self._rules: faults.Rules = ()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[str, Timer] = {}
 
     @property
     def rules(self) -> faults.Rules:
@@ -32,9 +31,9 @@ class Injection:
         return self._rules
 
     async def arm(self, what: str, given: Mapping[str, Any], running: Callable[[], None]) -> faults.FaultRule:
-        """Arm a rule (see core.faults.rule for `given`); `running` has it meet the requests that run already.
+        """Arm a rule (see core.faults.rule for `given`); `running` applies it to the requests that are open already.
 
-        When this returns, Redis stands still if that was asked for. Raises FcError InvalidArgument.
+        The fault pause_redis has taken effect when this returns. Raises FcError InvalidArgument.
         """
         now = self._clock.now()
         rule = faults.rule(f"f-{secrets.token_hex(4)}", what, given, now)
@@ -48,17 +47,17 @@ class Injection:
             "fault.armed", function=rule.function or "", rule=rule.id, what=rule.what, detail=rule.detail
         )
         if rule.until is not None:
-            self._timers[rule.id] = asyncio.get_running_loop().call_later(rule.until - now, self.clear, rule.id)
+            self._timers[rule.id] = self._clock.call_later(rule.until - now, self.clear, rule.id)
         running()
         return rule
 
     def clear(self, rule_id: str) -> None:
-        """End a rule; one that has ended already is no error."""
+        """End a rule, if it is still armed."""
         self._keep(tuple(rule for rule in self._rules if rule.id != rule_id))
 
     def hit(self, step: faults.Step, function: str, *, instance: str = "", request: str = "") -> faults.Rules:
-        """The rules that hit this step now; they are used up and written down by asking."""
-        if not self._rules:  # the usual case, and every request asks twice
+        """Consume the rules that hit this step now, record them, and return them."""
+        if not self._rules:  # the usual case, twice per request
             return ()
         hits, left = faults.hit(self._rules, step, function, self._clock.now())
         for rule in hits:

@@ -1,103 +1,108 @@
-"""A place on an instance that one request holds."""
+"""A place on an instance that one request holds, from the moment it is granted until the request ends."""
 
-import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
-from fclocal.core import affinity
 from fclocal.core.admission import Admission
-from fclocal.core.clock import Clock
+from fclocal.core.clock import Timer
+from fclocal.core.ending import Ending
 from fclocal.core.headers import Headers
-from fclocal.runtime.pool import Instance, Pool
-from fclocal.runtime.taps import Tap, Taps
+
+if TYPE_CHECKING:
+    from fclocal.runtime.engine import Engine
+    from fclocal.runtime.pool import Instance
 
 
-class LeaseKeeper(Protocol):
-    """What a lease needs of the engine that gave it."""
+class Holder(Protocol):
+    """What moves the bytes of a request: an HTTP exchange, a WebSocket session, or an invocation."""
 
-    clock: Clock
-    taps: Taps
+    def abort(self, ending: Ending) -> None:
+        """End the request now, for this reason."""
+        ...
 
-    def ended(
-        self, lease: "Lease", status: int, close_code: int | None, why: str, bytes_in: int, bytes_out: int
-    ) -> None: ...
+    def silence(self) -> None:
+        """Move no more bytes, but keep the connections open."""
+        ...
 
 
 class Lease:
-    """A place on an instance, from the moment it is given until `end`."""
+    """A place on `instance`, and the limits that hold for the request on it.
+
+    A context manager: whatever leaves the block gives the place back. A request that outlives the block is handed
+    over to another holder, which calls `end`.
+    """
 
     __slots__ = (
-        "_engine", "_on_abort", "_over", "_timers", "began", "instance", "on_silence", "pool", "request_id",
-        "response_headers", "revision", "session_id", "timeout",
+        "_deadline", "_engine", "_fault_timers", "_handed_over", "_holder", "_open", "began", "instance", "request_id",
+        "response_headers", "session_id", "timeout",
     )  # fmt: skip
 
     host = "127.0.0.1"
+    instance: "Instance"  # set by the pool, with the place
 
-    def __init__(
-        self,
-        engine: LeaseKeeper,
-        pool: Pool,
-        instance: Instance,
-        admitted: Admission,
-        choice: affinity.Choice | None,
-        on_abort: Callable[[str], None],
-        on_silence: Callable[[], None],
-    ) -> None:
+    def __init__(self, engine: "Engine", admission: Admission, holder: Holder) -> None:
         self._engine = engine
-        self._on_abort = on_abort
-        self._over = False
-        self.began = engine.clock.now()
-        self.instance = instance
-        self.on_silence = on_silence
-        self.pool = pool
-        self.request_id = admitted.request_id
-        self.revision = admitted.revision  # and no more of the admission: a lease may last for hours
-        self.timeout = admitted.timeout
-        self.session_id = None if choice is None else choice.session_id
-        self.response_headers: Headers = () if choice is None or choice.header is None else (choice.header,)
-        self._timers = [asyncio.get_running_loop().call_later(admitted.timeout, self.abort, "timeout")]
-        instance.aborts.add(self.abort)
-
-    @property
-    def instance_id(self) -> str:
-        return self.instance.instance_id
+        self._holder: Holder | None = holder
+        self._deadline: Timer | None = None
+        self._fault_timers: list[Timer] = []
+        self._open = True
+        self._handed_over = False
+        self.began = 0.0
+        self.request_id = admission.request.request_id  # not the admission: a lease may last for hours
+        self.timeout = admission.timeout
+        self.session_id: str | None = None
+        self.response_headers: Headers = ()
 
     @property
     def port(self) -> int:
-        """The port the instance listens on; a lease is given on running instances only."""
+        """The port that the instance listens on."""
         process = self.instance.process
         if process is None:
-            raise RuntimeError("a lease is given on running instances only")
+            raise RuntimeError("a lease is granted on running instances only")
         return process.port
 
-    @property
-    def deadline(self) -> float:
-        """When the execution timeout cuts the request, in seconds of the platform's clock."""
-        return self.began + self.timeout
+    def begin(self) -> None:
+        """Start the execution timeout."""
+        clock = self._engine.clock
+        self.began = clock.now()
+        self._deadline = clock.call_later(self.timeout, self.abort, Ending.TIMEOUT)
 
-    def tap(self, extensions: bytes) -> Tap | None:
-        """What records the frames of this connection, None for most. `extensions`: Sec-WebSocket-Extensions
-        of the instance's 101."""
-        return self._engine.taps.open(self.instance.name, self.instance_id, self.request_id, extensions)
+    def call_later(self, seconds: float, callback: Callable[..., object], *args: object) -> None:
+        """Call `callback(*args)` after `seconds`, unless the request has ended by then."""
+        self._fault_timers.append(self._engine.clock.call_later(seconds, callback, *args))
 
-    def later(self, seconds: float, what: Callable[[], object]) -> None:
-        """Do `what` after `seconds`, unless the lease has ended by then."""
-        self._timers.append(asyncio.get_running_loop().call_later(seconds, what))
+    def abort(self, ending: Ending) -> None:
+        """Have the holder end the request: both connections are closed before the instance is touched."""
+        if self._holder is not None:
+            self._holder.abort(ending)
 
-    def abort(self, why: str) -> None:
-        """Cut the request: the gateway ends both sides, with a Close frame only for "shutdown", and the lease.
+    def silence(self) -> None:
+        """Have the holder move no more bytes, while both connections stay open."""
+        if self._holder is not None:
+            self._holder.silence()
 
-        The instance is left alone until then, so that it cannot say its own goodbye first.
-        """
-        if not self._over:
-            self._on_abort(why)
+    def hand_over(self, holder: Holder) -> None:
+        """Let `holder` end the request from now on; leaving the block no longer does."""
+        self._holder = holder
+        self._handed_over = True
 
-    def end(self, *, status: int, close_code: int | None, why: str, bytes_in: int, bytes_out: int) -> None:
-        """The request is over. May be called more than once; the first call counts."""
-        if self._over:
+    def end(
+        self, ending: Ending, *, status: int, close_code: int | None = None, bytes_in: int = 0, bytes_out: int = 0
+    ) -> None:
+        """Give the place back and record the end. Only the first call has an effect: a request ends for one reason."""
+        if not self._open:
             return
-        self._over = True
-        self.instance.aborts.discard(self.abort)
-        for timer in self._timers:
+        self._open = False
+        self._holder = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+        for timer in self._fault_timers:
             timer.cancel()
-        self._engine.ended(self, status, close_code, why, bytes_in, bytes_out)
+        self._engine.ended(self, ending, status, close_code, bytes_in, bytes_out)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if not self._handed_over:
+            self.end(Ending.SHUTDOWN, status=0)

@@ -1,65 +1,67 @@
-"""The instances of one revision: seats for requests, starts that are shared, freeze and release.
+"""The instances of one revision: places for requests, starts that are shared, freeze and release.
 
-`core.dispatch` decides, this module carries it out. Two ways were weighed: a task for each waiting request that
-polls for room, or futures that the pool fulfils when room appears. The second: a request that waits costs
-nothing and leaves the queue when its client does.
+`core.dispatch` decides, this module acts. A request that waits for an instance has a future that the pool resolves when
+there is capacity: waiting costs nothing, and a client that leaves removes its request from the queue.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from fclocal.core import dispatch, lifecycle
 from fclocal.core.clock import Clock
+from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.lifecycle import Effect, Event, State
 from fclocal.core.model import Revision
 from fclocal.runtime.journal import Journal
-
-
-class Process(Protocol):
-    """What the pool needs of a running function process (runtime.process.Process)."""
-
-    pid: int
-    port: int
-
-    def freeze(self) -> None: ...
-    def thaw(self) -> None: ...
-    def memory(self) -> int: ...
-    async def check_health(self) -> None: ...
-    async def stop(self, grace: float) -> int: ...
-    def kill(self) -> None: ...
+from fclocal.runtime.lease import Lease
+from fclocal.runtime.process import Process
 
 
 @dataclass(eq=False, slots=True)
 class Instance:
-    """One instance: its state, its process once that runs, and who must hear when it ends."""
+    """One instance: its state, its process once that runs, and the requests on it."""
 
     instance_id: str
-    revision: Revision
+    pool: "Pool"
     why: str
     created: float
     state: State = State.STARTING
     process: Process | None = None
-    load: int = 0
+    leases: set[Lease] = field(default_factory=set)
     idle_since: float = 0.0
     exit_code: int | None = None
     starting: asyncio.Task[None] | None = None
-    aborts: set[Callable[[str], None]] = field(default_factory=set)
+
+    @property
+    def revision(self) -> Revision:
+        return self.pool.revision
 
     @property
     def name(self) -> str:
-        return self.revision.config.function_name
+        """The name of the function."""
+        return self.pool.revision.config.function_name
+
+    @property
+    def load(self) -> int:
+        """The number of requests on the instance."""
+        return len(self.leases)
 
     def seat(self) -> dispatch.Seat:
-        return dispatch.Seat(self.instance_id, self.state, self.load, self.created)
+        return dispatch.Seat(self.instance_id, self.state, len(self.leases), self.created)
+
+    def abort(self, ending: Ending) -> None:
+        """End every request on the instance."""
+        for lease in tuple(self.leases):
+            lease.abort(ending)
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """How many instances there are beyond this pool, and how many there may be."""
+    """The number of instances of the function and of the region, and their limits."""
 
     of_function: int
     of_region: int
@@ -72,7 +74,7 @@ class Pool:
     """Instances of one revision.
 
     `launch` starts the process of an instance and returns when it serves, initializer included; it raises FcError
-    and leaves no process behind if it cannot. `census` counts the instances of all pools.
+    and leaves no process behind if it fails. `census` counts the instances of all pools.
     """
 
     def __init__(
@@ -98,29 +100,28 @@ class Pool:
         self._new_id = new_id
         self._freeze_after = freeze_after  # seconds without a request; None: never
         self._before_stop = before_stop
-        self._waiting: list[asyncio.Future[Instance]] = []
+        self._waiting: dict[Lease, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = 0
         self._last_failure: tuple[float, FcError] | None = None
 
     # Requests
 
-    async def seat(
-        self, bound_to: str | None = None, avoid: frozenset[str] = frozenset()
-    ) -> tuple[Instance, bool]:
-        """An instance with a place taken on it, and whether a cold start was waited for.
+    async def place(
+        self, lease: Lease, *, bound_to: str | None = None, avoid: frozenset[str] = frozenset()
+    ) -> bool:
+        """Grant `lease` a place on an instance, and return whether it waited for a cold start.
 
-        `bound_to` is the instance a session is bound to: it is taken as long as it is there. `avoid` are instances
-        that take no further session. Raises FcError: ResourceExhausted (429), or what kept the instance from
-        starting. Give the place back with `release`.
+        `bound_to` is the instance of a session: it is used as long as it exists. `avoid` are instances that accept no
+        further session. Raises FcError: ResourceExhausted (429), or what kept the instance from starting.
         """
         if bound_to in self.instances:
             bound = self.instances[bound_to]
             if bound.state in (State.ACTIVE, State.IDLE, State.FROZEN):
                 if bound.load >= self.revision.config.concurrency:
                     raise FcError("ResourceExhausted", reason=f"instance {bound_to} of the session is full")
-                self._take(bound)
-                return bound, False
+                self._grant(bound, lease)
+                return False
         census = self._census()
         decision = dispatch.decide(
             [i.seat() for i in self.instances.values() if i.instance_id not in avoid],
@@ -134,61 +135,62 @@ class Pool:
         )
         match decision:
             case dispatch.Take(instance_id):
-                instance = self.instances[instance_id]
-                self._take(instance)
-                return instance, False
+                self._grant(self.instances[instance_id], lease)
+                return False
             case dispatch.Reject(reason):
                 raise FcError("ResourceExhausted", reason=reason)
             case dispatch.Start():
                 self._refuse_in_backoff()
                 self.start("request")
-        place: asyncio.Future[Instance] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
+        granted = self._waiting[lease] = asyncio.get_running_loop().create_future()
         try:
-            return await place, True
+            await granted
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled() and place.exception() is None:
-                self.release(place.result())
+            if granted.done() and not granted.cancelled() and granted.exception() is None:
+                self.release(lease)
             raise
         finally:
-            if place in self._waiting:
-                self._waiting.remove(place)
+            self._waiting.pop(lease, None)
+        return True
 
-    def release(self, instance: Instance) -> None:
+    def release(self, lease: Lease) -> None:
         """Give a place back; the last one freezes the instance."""
-        instance.load -= 1
+        instance = lease.instance
+        instance.leases.remove(lease)
         if instance.state is State.ACTIVE:
             self._serve_waiting(instance)
-            if instance.load == 0:
+            if not instance.leases:
                 self._apply(instance, Event.DRAIN)
                 self._rest(instance)
 
-    def _take(self, instance: Instance) -> None:
-        instance.load += 1
+    def _grant(self, instance: Instance, lease: Lease) -> None:
         frozen = instance.state is State.FROZEN
         self._apply(instance, Event.LEASE)
+        instance.leases.add(lease)
+        lease.instance = instance
         if frozen:
             self._log(instance, "instance.thawed")
 
     def _serve_waiting(self, instance: Instance) -> None:
         while self._waiting and instance.load < self.revision.config.concurrency:
-            place = self._waiting.pop(0)
-            if not place.done():
-                self._take(instance)
-                place.set_result(instance)
+            lease = next(iter(self._waiting))
+            granted = self._waiting.pop(lease)
+            if not granted.done():
+                self._grant(instance, lease)
+                granted.set_result(None)
 
     def _rest(self, instance: Instance) -> None:
-        """What follows when an instance has nothing to do: freeze, or go if it was replaced."""
+        """Freeze an instance without requests, or stop it if a newer revision has replaced it."""
         instance.idle_since = self._clock.now()
         if self.retired:
             self.stop(instance, "update")
         elif self._freeze_after == 0:
             self._freeze(instance, instance.idle_since)
         elif self._freeze_after is not None:
-            asyncio.get_running_loop().call_later(self._freeze_after, self._freeze, instance, instance.idle_since)
+            self._clock.call_later(self._freeze_after, self._freeze, instance, instance.idle_since)
 
     def _freeze(self, instance: Instance, idle_since: float) -> None:
-        """Freeze an instance unless something came meanwhile."""
+        """Freeze an instance unless it has had a request since."""
         if instance.state is State.IDLE and instance.idle_since == idle_since:
             self._apply(instance, Event.FREEZE)
             self._log(instance, "instance.frozen")
@@ -197,7 +199,7 @@ class Pool:
 
     def start(self, why: str) -> None:
         """Start one more instance in the background."""
-        instance = Instance(self._new_id(), self.revision, why, self._clock.now())
+        instance = Instance(self._new_id(), self, why, self._clock.now())
         self.instances[instance.instance_id] = instance
         config = self.revision.config
         self._log(
@@ -224,8 +226,8 @@ class Pool:
             raise
         instance.process = process
         if instance.state is State.STOPPING:
-            return  # told to stop while it started: the stop waits for this, and ends the process
-        if instance.exit_code is not None:  # it listened, and died before anybody was served
+            return  # stopped while it started: the stop waits for this, and ends the process
+        if instance.exit_code is not None:  # it listened, and exited before it served a request
             reason = f"Function instance exited unexpectedly(code {instance.exit_code})"
             self._failed(instance, FcError("CAExited", reason=reason))
             return
@@ -234,7 +236,7 @@ class Pool:
         seconds = round(self._clock.now() - instance.created, 6)
         self._log(instance, "instance.ready", seconds=seconds, pid=process.pid, port=process.port)
         self._serve_waiting(instance)
-        if instance.load == 0:
+        if not instance.leases:
             self._rest(instance)
 
     def _failed(self, instance: Instance, error: FcError) -> None:
@@ -245,13 +247,13 @@ class Pool:
         self._lose_waiting(error)
 
     def _lose_waiting(self, error: FcError) -> None:
-        """A start came to nothing: tell those who waited for it, everybody if no other start is under way."""
-        starting = sum(i.state is State.STARTING for i in self.instances.values())
+        """After a failed start reject the requests that waited for it: all of them if no other start is under way."""
+        starting = any(i.state is State.STARTING for i in self.instances.values())
         share = self.revision.config.concurrency if starting else len(self._waiting)
-        lost, self._waiting = self._waiting[:share], self._waiting[share:]
-        for place in lost:
-            if not place.done():
-                place.set_exception(error)
+        for lease in list(self._waiting)[:share]:
+            granted = self._waiting.pop(lease)
+            if not granted.done():
+                granted.set_exception(error)
 
     def _refuse_in_backoff(self) -> None:
         if self._last_failure is None:
@@ -266,8 +268,7 @@ class Pool:
             return
         # The state first: an abort releases its place at once, and must not find an instance that still serves.
         self._apply(instance, Event.STOP)
-        for abort in tuple(instance.aborts):
-            abort("shutdown" if why == "shutdown" else "instance")
+        instance.abort(Ending.SHUTDOWN if why == "shutdown" else Ending.INSTANCE)
         self._log(instance, "instance.stopping", why=why)
         self._background(self._run_stop(instance, why))
 
@@ -284,12 +285,11 @@ class Pool:
         self._ended(instance, why, code)
 
     def exited(self, instance: Instance, code: int, why: str = "exit") -> None:
-        """The instance's process has ended by itself, or was killed (`why`: memory, fault)."""
+        """Handle the end of an instance's process, which exited or was killed (`why`: exit, memory, fault)."""
         instance.exit_code = code
         if instance.state in (State.STARTING, State.STOPPING, State.STOPPED):
-            return  # the start that fails by it, or the stop that asked for it, tells the end
-        for abort in tuple(instance.aborts):
-            abort("instance")
+            return  # the start that fails by it, or the stop that asked for it, records the end
+        instance.abort(Ending.INSTANCE)
         self._ended(instance, why, code)
 
     def _ended(self, instance: Instance, why: str, code: int) -> None:
@@ -298,10 +298,10 @@ class Pool:
         self._log(instance, "instance.stopped", why=why, exitCode=code)
 
     def retire(self) -> None:
-        """A newer revision takes over: instances without requests go now, the others when they drain."""
+        """Let a newer revision take over: stop instances without requests now, the others when they drain."""
         self.retired, self.keep = True, 0
         for instance in list(self.instances.values()):
-            if instance.load == 0 and not (instance.state is State.STARTING and self._waiting):
+            if not instance.leases and not (instance.state is State.STARTING and self._waiting):
                 self.stop(instance, "update")
 
     def reclaim(self, idle: float) -> None:

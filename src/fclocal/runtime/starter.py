@@ -7,7 +7,6 @@ writes into the function's log about them.
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from fclocal.core import identifiers, startup
 from fclocal.core.clock import Clock
@@ -15,24 +14,9 @@ from fclocal.core.errors import FcError
 from fclocal.core.model import Revision
 from fclocal.runtime import hooks
 from fclocal.runtime.journal import Journal
-from fclocal.runtime.pool import Instance, Process
+from fclocal.runtime.pool import Instance
+from fclocal.runtime.process import Launcher, Process
 from fclocal.runtime.redis_server import RedisServer
-
-
-class Launcher(Protocol):
-    """What is needed of runtime.process.Launcher."""
-
-    async def start(
-        self,
-        *,
-        instance_id: str,
-        revision: Revision,
-        code_zip: Path,
-        qualifier: str,
-        on_line: Callable[[str, str], None],
-        on_dropped: Callable[[int], None],
-        on_exit: Callable[[int], None],
-    ) -> Process: ...
 
 
 class Starter:
@@ -71,7 +55,7 @@ class Starter:
         )
         if (hook := revision.config.instance_lifecycle_config.initializer) is not None:
             try:
-                await self._call("Initialize", hooks.INITIALIZE, instance, process, hook.timeout)
+                await self._call(hooks.INITIALIZE, instance, process, hook.timeout)
                 await process.check_health()
             except BaseException:
                 await process.stop(0)
@@ -82,19 +66,21 @@ class Starter:
         """Call the PreStop hook, if there is one. Raises FcError if it fails, which changes nothing."""
         hook = instance.revision.config.instance_lifecycle_config.pre_stop
         if hook is not None and instance.process is not None:
-            await self._call("PreStop", hooks.PRE_STOP, instance, instance.process, hook.timeout)
+            await self._call(hooks.PRE_STOP, instance, instance.process, hook.timeout)
 
-    async def _call(self, title: str, what: hooks.Call, instance: Instance, process: Process, limit: float) -> None:
+    async def _call(self, hook: hooks.Hook, instance: Instance, process: Process, limit: float) -> None:
         request_id = identifiers.hook_id(os.urandom(16))
-        platform_log(self._journal, instance, request_id, f"FC {title} Start RequestId: {request_id}")
+        platform_log(self._journal, instance, request_id, f"FC {hook.title} Start RequestId: {request_id}")
         error = ""
         try:
-            await hooks.call(what, process.port, instance.revision, request_id=request_id, limit=limit)
+            await hooks.call(
+                hook, process.port, instance.revision, request_id=request_id, limit=limit, time=self._clock
+            )
         except FcError as failure:
             error = f", Error: {failure.message}"
             raise
         finally:
-            platform_log(self._journal, instance, request_id, f"FC {title} End RequestId: {request_id}{error}")
+            platform_log(self._journal, instance, request_id, f"FC {hook.title} End RequestId: {request_id}{error}")
 
     async def _with_redis(self, revision: Revision) -> Revision:
         """A function that declares REDIS_URL gets the URL of the kit's own Redis: its VPC is not reachable here.

@@ -1,7 +1,6 @@
-"""Frames on the wire: taps record what passes through chosen connections.
+"""Taps: record the WebSocket frames of chosen connections in the journal.
 
-A connection is recorded if it opens while a tap is on for its function; all others keep the relay that looks at
-nothing. The frames go into the journal.
+A connection is recorded if it opens while a tap is on for its function. All others keep the relay that parses nothing.
 """
 
 from collections.abc import Callable
@@ -10,8 +9,8 @@ from fclocal.core import frames
 from fclocal.runtime.journal import Journal
 
 
-class Tap:
-    """Reads the frames of one connection. `feed` never raises: what is no WebSocket is not recorded."""
+class FrameTap:
+    """Reads the frames of one connection. `feed` never raises: bytes that are not WebSocket frames are ignored."""
 
     def __init__(
         self, extensions: bytes, wanted: Callable[[], bool], record: Callable[[str, frames.Frame], None]
@@ -22,14 +21,14 @@ class Tap:
         self._record = record
 
     def feed(self, direction: str, data: bytes) -> None:
-        """Bytes that pass: "in" from client to function, "out" back."""
+        """Read bytes of the connection: "in" from client to function, "out" back."""
         if self._wanted():
             for frame in self._readers[direction].feed(data):
                 self._record(direction, frame)
 
 
 class Taps:
-    """Which functions are tapped, how many times over."""
+    """Counts the taps of each function."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -40,11 +39,11 @@ class Taps:
         self._count[function] = self._count.get(function, 0) + 1
 
     def off(self, function: str) -> None:
-        """One tap fewer; with the last one recording ends, also for connections that are open."""
+        """Remove one tap; with the last one recording ends, also for connections that are open."""
         self._count[function] = max(0, self._count.get(function, 0) - 1)
 
-    def open(self, function: str, instance: str, request: str, extensions: bytes) -> Tap | None:
-        """A tap for a connection of `function`, None if nobody asked for one."""
+    def open(self, function: str, instance: str, request: str, extensions: bytes) -> FrameTap | None:
+        """Return a tap for a connection of `function`, or None if no tap is on."""
         if not self._count.get(function):
             return None
 
@@ -63,4 +62,4 @@ class Taps:
                 compressed=frame.compressed,
             )
 
-        return Tap(extensions, lambda: bool(self._count.get(function)), record)
+        return FrameTap(extensions, lambda: bool(self._count.get(function)), record)

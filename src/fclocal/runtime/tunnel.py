@@ -1,61 +1,61 @@
 """Bytes both ways between a client and an instance, at the speed of the event loop's C code.
 
-No frame is parsed. What one side sends is handed to the other side's transport in the same callback; when that
-has more than its high-water mark to write, reading from the first side stops, so a connection holds at most a few
-hundred KiB each way. A half-close is passed on as a half-close. `abort` ends both sides with nothing more said, so a
-WebSocket client sees close code 1006; after `leave` it sees 1001.
+No frame is parsed. The bytes of one side are written to the other side's transport in the same callback; when that
+transport has more than its high-water mark to write, reading from the first side stops, so a connection holds at most
+a few hundred KiB each way. A half-close is passed on as a half-close. `abort` closes both sides without a Close frame,
+so a WebSocket client sees close code 1006; `close_going_away` sends one with 1001.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal
 
+from fclocal.core.clock import Clock, Timer
 from fclocal.core.limits import LINGER_SECONDS, STALL_SECONDS
+from fclocal.runtime.taps import FrameTap
 
 Write = Callable[[bytes], None]
 _CLOSE_FRAME = 127  # longest unmasked Close frame: 2 bytes of head, 125 of body
 _GOING_AWAY = b"\x88\x02\x03\xe9"  # a Close frame with 1001
 
 
-class Tap(Protocol):
-    """Sees the bytes of a tunnel as they pass. `direction`: "in" is client to function. Must not raise."""
-
-    def feed(self, direction: str, data: bytes) -> None: ...
-
-
 class Tunnel:
     """Two transports joined. `on_end(tunnel)` is called once, when both are closed."""
 
-    __slots__ = ("_client", "_instance", "_inward", "_on_end", "_outward", "_silent", "_timer", "_waiting", "first")
+    __slots__ = (
+        "_client", "_clock", "_instance", "_inward", "_on_end", "_outward", "_silent", "_timer", "_waiting", "first",
+    )  # fmt: skip
 
     def __init__(
         self,
         client: asyncio.Transport,
         instance: asyncio.Transport,
         on_end: Callable[["Tunnel"], None],
-        tap: Tap | None = None,
+        clock: Clock,
+        tap: FrameTap | None = None,
     ) -> None:
         self._client = client
-        self.first: str | None = None  # who ended first: client | function
+        self._clock = clock
+        self.first: Literal["client", "function"] | None = None  # the side that ended first
         self._instance = instance
         self._on_end = on_end
         self._silent = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._waiting = 0
         inward, outward = instance.write, client.write
-        self._inward = _Tail(self, client, inward if tap is None else _tapped(inward, tap, "in"))
-        self._outward = _InstanceTail(self, instance, outward if tap is None else _tapped(outward, tap, "out"))
+        self._inward = _Relay(self, client, inward if tap is None else _tapped(inward, tap, "in"))
+        self._outward = _InstanceRelay(self, instance, outward if tap is None else _tapped(outward, tap, "out"))
 
     def start(self, early_in: bytes, early_out: bytes, *, ended: bool = False, lost: bool = False) -> None:
-        """Join the two; what had already come from the client (`early_in`) and the instance goes first.
+        """Join the two. Bytes already received from the client (`early_in`) and the instance are forwarded first.
 
-        ended, lost: the instance has already sent its last byte, or its connection is gone.
+        ended, lost: the instance has already sent its last byte, or its connection is closed.
         """
         self._client.set_protocol(self._inward)
         self._instance.set_protocol(self._outward)
-        for tail, early in ((self._inward, early_in), (self._outward, early_out)):
+        for relay, early in ((self._inward, early_in), (self._outward, early_out)):
             if early:
-                tail.data_received(early)
+                relay.data_received(early)
         for side in (self._client, self._instance):
             if not side.is_closing():
                 side.resume_reading()
@@ -65,22 +65,22 @@ class Tunnel:
             self._instance.close()
 
     def abort(self) -> None:
-        """End both sides at once: what is not yet sent is dropped and no Close frame is made up."""
+        """Close both sides at once: unsent bytes are dropped and no Close frame is sent."""
         self._client.abort()
         self._instance.abort()
 
-    def leave(self) -> None:
-        """End both sides; the client is told that the server goes away (RFC 6455, 7.4.1).
+    def close_going_away(self) -> None:
+        """Close both sides, the client's with a Close frame that says that the server goes away (RFC 6455, 7.4.1).
 
-        If the function was in the middle of a frame the client takes this for a part of it, and sees 1006 after all.
+        In the middle of a frame the client reads this as a part of the frame, and sees 1006 after all.
         """
         if self._silent:
             return self.abort()
         self._outward.data_received(_GOING_AWAY)
-        self._instance.abort()  # what waits for the client is still sent, within LINGER_SECONDS
+        self._instance.abort()  # bytes that wait for the client are still sent, within LINGER_SECONDS
 
     def silence(self) -> None:
-        """Forward nothing from now on, but keep both sides open, as a dead link would."""
+        """Forward nothing from now on, but keep both sides open, as a dead network link does."""
         self._silent = True
         for side in (self._client, self._instance):
             if not side.is_closing():
@@ -97,13 +97,13 @@ class Tunnel:
 
     @property
     def close_code(self) -> int | None:
-        """The code of the Close frame that ended the stream towards the client, None if it did not end with one."""
+        """Return the code of the Close frame that ended the stream to the client, None if it did not end with one."""
         return _close_code(self._outward.last)
 
     # What the two sides report
 
     def pause(self, side: asyncio.Transport) -> None:
-        """`side` cannot take more for now: stop reading from the other one."""
+        """Stop reading from the other side: `side` has too much to write."""
         other = self._other(side)
         if not other.is_closing():
             other.pause_reading()
@@ -119,7 +119,7 @@ class Tunnel:
             self._timer = None
 
     def half_closed(self, side: asyncio.Transport) -> bool:
-        """`side` sends no more: tell the other. Whether `side` may stay open for the other direction.
+        """Pass on that `side` sends no more. Return whether `side` may stay open for the other direction.
 
         TLS cannot half-close (close_notify ends both directions in the libraries that matter): there it closes.
         """
@@ -133,7 +133,7 @@ class Tunnel:
         return True
 
     def lost(self, side: asyncio.Transport) -> None:
-        """`side` is closed: what was received from it is still delivered, then the other closes too."""
+        """Close the other side once it has got everything that was received from `side`, which is closed."""
         self._note_end(side)
         other = self._other(side)
         if not other.is_closing():
@@ -141,8 +141,10 @@ class Tunnel:
         if self._inward.lost and self._outward.lost:
             if self._timer is not None:
                 self._timer.cancel()
-            del self._inward.tunnel, self._outward.tunnel  # no circle: all is freed now, not by a later collection
-            self._on_end(self)
+            on_end = self._on_end
+            # No reference cycle: everything is freed now, not by a later collection.
+            del self._inward.tunnel, self._outward.tunnel, self._on_end
+            on_end(self)
         elif self._timer is None:
             self._watch(LINGER_SECONDS)
 
@@ -161,11 +163,11 @@ class Tunnel:
         return self._instance if side is self._client else self._client
 
     def _watch(self, seconds: float) -> None:
-        """Abort in `seconds` unless what waits for the client gets less."""
+        """Abort in `seconds` unless the bytes that wait for the client get fewer."""
         if self._timer is not None:
             self._timer.cancel()
         self._waiting = self._to_write()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._overdue, seconds)
+        self._timer = self._clock.call_later(seconds, self._overdue, seconds)
 
     def _overdue(self, seconds: float) -> None:
         self._timer = None
@@ -178,8 +180,8 @@ class Tunnel:
         return 0 if self._inward.lost else self._client.get_write_buffer_size()
 
 
-class _Tail(asyncio.Protocol):
-    """Protocol of one side: what comes in goes to the other side's `write`."""
+class _Relay(asyncio.Protocol):
+    """Protocol of one side: received bytes go to the other side's `write`."""
 
     __slots__ = ("_side", "_write", "count", "lost", "tunnel")
 
@@ -208,8 +210,8 @@ class _Tail(asyncio.Protocol):
         self.tunnel.lost(self._side)
 
 
-class _InstanceTail(_Tail):
-    """Remembers how the stream to the client ends, for the close code."""
+class _InstanceRelay(_Relay):
+    """Keeps the end of the stream to the client, for the close code."""
 
     __slots__ = ("last",)
 
@@ -223,7 +225,7 @@ class _InstanceTail(_Tail):
         self.last = data[-_CLOSE_FRAME:] if len(data) >= _CLOSE_FRAME else (self.last + data)[-_CLOSE_FRAME:]
 
 
-def _tapped(write: Write, tap: Tap, direction: str) -> Write:
+def _tapped(write: Write, tap: FrameTap, direction: str) -> Write:
     def both(data: bytes) -> None:
         tap.feed(direction, data)
         write(data)
@@ -232,7 +234,7 @@ def _tapped(write: Write, tap: Tap, direction: str) -> Write:
 
 
 def _close_code(last: bytes) -> int | None:
-    """The code of the unmasked Close frame (RFC 6455, 5.5.1) that `last` ends with; 1005 for one without a code."""
+    """Return the code of the unmasked Close frame (RFC 6455, 5.5.1) at the end of `last`; 1005 for one without code."""
     for size in range(len(last) - 1):
         start = len(last) - size - 2
         if last[start] == 0x88 and last[start + 1] == size:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from starlette.responses import Response
 
 from fclocal.core import rules, wire
+from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.model import LATEST, Function
 from fclocal.edge.management.call import FUNCTION, PAGE, Call, Operation, array, milliseconds, op, page
@@ -19,7 +20,7 @@ class Instances(Protocol):
     """What the API needs of runtime.engine.Engine."""
 
     def instances(self, function: str | None = None) -> list[Instance]: ...
-    def abort(self, function: str, why: str) -> int: ...
+    def abort(self, function: str, why: Ending) -> int: ...
 
 
 Invoke = Callable[[str, str, bytes, Mapping[str, str]], Awaitable[tuple[int, Mapping[str, str], bytes]]]
@@ -147,7 +148,7 @@ class Running:
         given = wire.parse(wire.DisableInput, call.content)
         await self._registry.disable(call.function, given.reason)
         if given.abort_ongoing_request:
-            self._engine.abort(call.function, "disabled")
+            self._engine.abort(call.function, Ending.DISABLED)
         return {"success": True}
 
     async def _enable(self, call: Call) -> dict[str, Any]:
