@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from fclocal.core.billing import bill
 from fclocal.core.metering import meter
 from fclocal.core.records import Record
-from workshop.views import timeline
+from workshop.views.timeline import timeline
 
 START = 1_795_356_000.0
 
@@ -59,7 +59,7 @@ def main() -> int:
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
     events = list(records(10_000))
-    drawn = min(seconds(lambda: timeline.svg(events)) for _ in range(3))
+    drawn = min(seconds(lambda: timeline(events).svg) for _ in range(3))
     rows = [("bill of 1,000,000 records", billed, 10.0, "s"), ("its memory at most", peak, 200.0, "MiB"),
             ("timeline SVG of 10,000 events", drawn, 1.0, "s")]
     for what, measured, limit, unit in rows:

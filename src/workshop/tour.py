@@ -19,7 +19,7 @@ from websockets.exceptions import WebSocketException
 
 import fclocal
 from fclocal import App, FcError, Platform, Record
-from workshop.views.timeline import text
+from workshop.views.timeline import timeline
 from workshop.workspace import root
 
 STEPS = 5
@@ -64,7 +64,7 @@ def _tour(state: str) -> None:
         pids += [instance["pid"] for instance in fc.instances()]
         with _step(4, "Read the journal: timeline and bill"):
             records = _journal(fc, app, ended=2)
-        print(f"\n{text(records, function=app.name)}\n{fc.bill(app.name)}")
+        print(f"\n{timeline(records, function=app.name)}\n{fc.bill(app.name)}")
     finally:
         with _step(STEPS, "Stop; nothing stays behind"):
             fc.stop()

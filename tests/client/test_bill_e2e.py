@@ -17,7 +17,7 @@ from fclocal import App, Platform
 from fclocal.core.billing import bill
 from fclocal.core.metering import meter
 from fclocal.testing import wait_for
-from workshop.views.timeline import text
+from workshop.views.timeline import timeline
 
 Start = Callable[..., Platform]
 
@@ -49,7 +49,7 @@ def test_two_overlapping_connections_are_billed_from_first_in_to_last_out(fc: Pl
     assert 800 < span["billedMs"] < 1600       # more than the longest, less than the sum
     records = list(fc.events(function=app.name))
     assert bill(meter(records)).seconds * 1000 == sum(one["billedMs"] for one in data["spans"])
-    assert f"billed {sum(one['billedMs'] for one in data['spans']) / 1000:.3f} s" in text(records)
+    assert f"billed {sum(one['billedMs'] for one in data['spans']) / 1000:.3f} s" in timeline(records).text
 
 
 @pytest.mark.parity("bill.open-to-close")

@@ -19,7 +19,8 @@ from fclocal.core.errors import FcError
 from fclocal.core.records import Record
 from workshop.checking.client import Client, Unexpected, Wire
 from workshop.checking.target import Target
-from workshop.views import timeline
+from workshop.views.drawing import Picture
+from workshop.views.timeline import timeline
 
 AUTH = {"No Authentication": "anonymous", "Signature Authentication": "function", "JWT Authentication": "jwt"}
 METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS")
@@ -267,11 +268,9 @@ class Observer:
         kinds = [r.kind for r in self.records if r.function == function]
         return kinds.count("request.begin") > kinds.count("request.end")
 
-    def svg(self, function: str, now: float | None = None) -> str:
-        return timeline.svg(list(self.records), function=function, now=now)
-
-    def timeline(self, function: str) -> str:
-        return timeline.text(list(self.records), function=function)
+    def timeline(self, function: str, now: float | None = None, last: float | None = None) -> Picture:
+        """Return the function's timeline; `last`: only of the last so many seconds."""
+        return timeline(list(self.records), function=function, now=now, last=last)
 
     def logs(self, function: str, lines: int = 200) -> str:
         """The last lines of the function's log."""

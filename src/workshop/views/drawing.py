@@ -150,6 +150,10 @@ class Drawing:
         yield
         self._parts.append("</g>")
 
+    def add(self, other: "Drawing") -> None:
+        """Draw what `other` has collected, on top."""
+        self._parts += other._parts
+
     def legend(self, y: float, *entries: tuple[str, str], x: float = 10) -> None:
         """Draw (colour, words) side by side."""
         for colour, words in entries:

@@ -9,81 +9,64 @@ freezes, faults and, below, what is billed, with T1 to T4 where connections over
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from html import escape
-from zlib import crc32
 
 from fclocal.core.metering import Span
 from fclocal.core.records import Record
-from workshop.views.drawing import Picture
+from workshop.views.drawing import Drawing, Picture, text_width
+from workshop.views.time_axis import TimeAxis, duration
 from workshop.views.timeline_model import Bar, Lane, Mark, Scene, scene
 
-GUTTER, PAD, TOP = 168, 24, 58
+GUTTER, PAD, TOP, FOLD = 168, 24, 62, 56
 ROW, LANE_ROWS = 20, 240          # height of a connection's row; most that all rows of a lane may take
 LINE = 16                         # height of a line of marks
-STYLE = """
-.{i} .bg{fill:#fff}.{i} .ink{fill:#1b1f24}.{i} .dim{fill:#59636e}.{i} .grid{stroke:#d1d9e0}.{i} .lane{fill:#f6f8fa}
-.{i} .conn{fill:#cfe3fb;stroke:#2f6fbf}.{i} .bill{fill:#a85400}.{i} .t{stroke:#a85400}.{i} .frz{fill:#dfe5ec}
-.{i} .cold{fill:#ffe9b0;stroke:#9a6700}.{i} .bad{fill:#b4235a}.{i} .ping{stroke:#2f6fbf}
-@media(prefers-color-scheme:dark){.{i} .bg{fill:#0d1117}.{i} .ink{fill:#e6edf3}.{i} .dim{fill:#9198a1}
-.{i} .grid{stroke:#3d444d}.{i} .lane{fill:#161b22}.{i} .conn{fill:#1c3a60;stroke:#6aa5e8}.{i} .bill{fill:#e39a44}
-.{i} .t{stroke:#e39a44}.{i} .frz{fill:#2a313c}.{i} .cold{fill:#4a3a10;stroke:#d4a72c}.{i} .bad{fill:#f0719f}
-.{i} .ping{stroke:#8cbcf2}}"""
-LEGEND = (("cold", "cold start"), ("conn", "connection, with its close code"), ("frz", "frozen"), ("bill", "billed"),
-          ("bad", "cut, refused or fault"))
-STEPS = tuple(base * 10 ** power for power in range(-3, 7) for base in (1, 2, 5))
+LEGEND = (("ping-soft", "cold start"), ("data-soft", "connection, with its close code"), ("ping", "ping"),
+          ("frozen", "frozen"), ("bill", "billed"), ("bad", "cut, rejected or fault"))
 
 Placed = tuple[Mark, str, float, float, int]    # mark, words, its column, column and line of the words
 
 
-def timeline(records: Iterable[Record], *, function: str | None = None, now: float | None = None) -> Picture:
-    """Return the timeline of journal records as a picture. `function` and `now` as in `svg`."""
-    records = list(records)
-    return Picture(svg(records, function=function, now=now), text(records, function=function, now=now))
-
-
-def svg(records: Iterable[Record], *, function: str | None = None, now: float | None = None, width: int = 900) -> str:
-    """The timeline as one SVG element.
+def timeline(records: Iterable[Record], *, function: str | None = None, now: float | None = None,
+             last: float | None = None) -> Picture:
+    """Return the timeline of journal records as a picture.
 
     `function` picks one function's lanes; `now` (seconds since 1970) is where running requests are drawn to;
-    default: the newest record. `width` in pixels; the height follows from the lanes.
+    default: the newest record. `last`: show only the last so many seconds.
     """
-    drawn = scene(records, function, now)
-    canvas = _Canvas(drawn, width)
-    for lane in drawn.lanes:
+    shown = scene(records, function, now)
+    shown = shown if last is None else shown.last(last)
+    return Picture(svg(shown), text(shown))
+
+
+def svg(shown: Scene, width: int = 900) -> str:
+    """Draw the scene; the height follows from the lanes."""
+    canvas = _Canvas(shown, width)
+    for lane in shown.lanes:
         canvas.lane(lane)
-    canvas.door(drawn.door)
+    canvas.door(shown.door)
     return canvas.finish()
 
 
-def text(records: Iterable[Record], *, function: str | None = None, now: float | None = None) -> str:
-    """The timeline as plain ASCII, at most 76 columns."""
-    return "\n".join(_text(scene(records, function, now))) + "\n"
-
-
 class _Canvas:
-    """Collects the elements of one picture from top to bottom."""
+    """Draws one timeline from top to bottom."""
 
-    def __init__(self, drawn: Scene, width: int) -> None:
-        self.scene = drawn
-        self.width = width
-        self.scale = (width - GUTTER - PAD) / (drawn.end - drawn.begin)
+    def __init__(self, shown: Scene, width: int) -> None:
+        self.scene, self.width = shown, width
+        self.axis = TimeAxis(shown.begin, shown.end, shown.busy(), GUTTER, width - PAD, FOLD)
+        self.x = self.axis.position
         self.y = float(TOP)
-        self.parts: list[str] = []
+        heading = _heading(shown)
+        self.lanes = Drawing(width, 0, f"Instance timeline of {heading}", shown.summary())
+        self.lanes.text(10, 20, heading, size=13, bold=True)
+        self.front = Drawing(width, 0, "")
+        self.used = {"data-soft"}
 
-    def x(self, at: float) -> float:
-        """The column of a moment, kept inside the picture."""
-        return GUTTER + (min(max(at, self.scene.begin), self.scene.end) - self.scene.begin) * self.scale
-
-    def rect(self, kind: str, begin: float, end: float | None, y: float, height: float, tip: str,
-             extra: str = "") -> None:
+    def rect(self, colour: str, begin: float, end: float | None, y: float, height: float, tip: str, *,
+             edge: str = "", radius: float = 3) -> None:
         left, right = self.x(begin), self.x(self.scene.end if end is None else end)
-        self.parts.append(f'<rect class="{kind}" x="{left:.1f}" y="{y:.1f}" width="{max(1.0, right - left):.1f}" '
-                          f'height="{height:.1f}"{extra}><title>{escape(tip)}</title></rect>')
-
-    def write(self, kind: str, x: float, y: float, words: str, extra: str = "") -> None:
-        self.parts.append(f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}"{extra}>{escape(words)}</text>')
+        self.used.add(colour)
+        self.front.rect(left, y, right - left, height, colour, edge=edge, radius=radius, tip=tip)
 
     def seconds(self, at: float) -> str:
         return f"{at - self.scene.begin:.3f} s"
@@ -92,23 +75,22 @@ class _Canvas:
         row = min(ROW, LANE_ROWS / lane.rows)
         top, placed = self.y, self.place(lane.marks)
         height = 8 + row * lane.rows + 38 + LINE * _levels(placed)
-        self.parts.append(f'<rect class="lane" x="{GUTTER}" y="{top:.1f}" width="{self.width - GUTTER - PAD}" '
-                          f'height="{height:.1f}"/>')
-        self.write("ink", 10, top + 20, lane.name, ' font-weight="600"')
-        self.write("dim", 10, top + 36, lane.note)
+        self.lanes.rect(GUTTER, top, self.width - GUTTER - PAD, height, "lane")
+        self.front.text(10, top + 20, lane.name, bold=True)
+        self.front.text(10, top + 36, lane.note, "dim")
         for begin, end in lane.cold:
-            self.rect("cold", begin, end, top + 7, min(row, 16), f"cold start, {_length(begin, end)}", ' rx="3"')
+            self.rect("ping-soft", begin, end, top + 7, min(row, 16), f"cold start, {_length(begin, end)}", edge="ping")
         for begin, end in lane.frozen:
             end = lane.stopped if end is None else end
-            self.rect("frz", begin, end, top + 7, row * lane.rows - 3, f"frozen from {self.seconds(begin)}", ' rx="3"')
+            self.rect("frozen", begin, end, top + 7, row * lane.rows - 3, f"frozen from {self.seconds(begin)}")
         labels = [self.bar(bar, top + 7 + row * bar.row, row, self.x(following)) for bar, following in _followed(lane)]
         for begin, end in lane.frozen:
             right = self.x(lane.stopped or self.scene.end if end is None else end)
             left = max([self.x(begin), *(until for until in labels if self.x(begin) < until < right)])
             if right - left > 48 and row >= 14:
-                self.write("dim", left + 6, top + 20, "frozen")
+                self.front.text(left + 6, top + 20, "frozen", "dim")
         base = top + 18 + row * lane.rows
-        self.spans(lane.spans, top, base)
+        self.spans(lane, top, base)
         self.marks(placed, base + 34)
         self.y = top + height + 10
 
@@ -118,46 +100,53 @@ class _Canvas:
         height = row - 4 if row > 8 else row * 0.8
         tip = (f"{bar.protocol} request {bar.request}: {bar.label}, from {self.seconds(bar.begin)}, "
                f"{_length(bar.begin, bar.end)}")
-        self.rect("conn", bar.begin, bar.end, y, height, tip, ' rx="3"' if row > 8 else "")
+        self.rect("data-soft", bar.begin, bar.end, y, height, tip, edge="data", radius=3 if row > 8 else 0)
         left, right = self.x(bar.begin), self.x(self.scene.end if bar.end is None else bar.end)
         if bar.broken:
-            self.parts.append(f'<rect class="bad" x="{right - 3:.1f}" y="{y:.1f}" width="4" height="{height:.1f}"/>')
+            self.used.add("bad")
+            self.front.rect(right - 3, y, 4, height, "bad")
         for at, name in bar.pings:
-            x = self.x(at)
-            self.parts.append(f'<line class="ping" x1="{x:.1f}" x2="{x:.1f}" y1="{y + height * .4:.1f}" '
-                              f'y2="{y + height:.1f}"><title>{name} at {self.seconds(at)}</title></line>')
+            if at >= self.scene.begin:
+                self.used.add("ping")
+                self.front.line(self.x(at), y + height * .4, self.x(at), y + height, "ping", width=2,
+                                tip=f"{name} at {self.seconds(at)}")
         if row >= 14:
-            room = 7 * len(bar.label) + 10
+            room = text_width(bar.label, 11) + 10
             inside = right - left > room
             if inside or following - right > room:
-                self.write("ink", left + 5 if inside else right + 5, y + 12, bar.label, ' font-size="11"')
+                self.front.text(left + 5 if inside else right + 5, y + 12, bar.label, size=11)
                 return right if inside else right + room
         return right
 
-    def spans(self, spans: list[Span], top: float, base: float) -> None:
-        """The billed stretches under the bars, and T1, T2 ... where at most three requests share one."""
+    def spans(self, lane: Lane, top: float, base: float) -> None:
+        """Draw the billed stretches under the bars, and T1, T2 ... where two or three requests share one."""
         written = 0.0
-        for span in spans:
+        for span in lane.spans:
             billed = f"billed {span.ms / 1000:.3f} s" + " so far" * span.running
-            self.rect("bill", span.begin, span.end, base, 6, f"{billed}, requests: {span.requests}")
+            self.rect("bill", span.begin, span.end, base, 6, f"{billed}, requests: {span.requests}", radius=0)
             left, right = self.x(span.begin), self.x(span.end)
             words = f"{billed}: first in to last out" if span.requests > 1 and right - left > 190 else billed
-            start = min(left, self.width - 6.2 * len(words))     # at the right edge it ends there
+            start = min(left, self.width - 6 - text_width(words, 11))     # at the right edge it ends there
             if start > written:
-                self.write("dim", start, base + 20, words, ' font-size="11"')
-                written = start + 6.2 * len(words)
-        for name, at, column in _named_moments(self.scene, spans, self.x):
-            self.parts.append(f'<line class="t" x1="{self.x(at):.1f}" x2="{self.x(at):.1f}" y1="{top + 3:.1f}" '
-                              f'y2="{base + 6:.1f}" stroke-dasharray="2 2"/>')
-            self.write("bill", column + 2, base - 1, name, ' font-size="11" font-weight="700"')
+                self.front.text(start, base + 20, words, "dim", size=11)
+                written = start + text_width(words, 11)
+            free = 0.0
+            for number, at in enumerate(_moments(lane, span), 1):
+                x = self.x(at)
+                if at < self.scene.begin or max(x, free) > x + 17:
+                    continue                                          # no room: the line would be without its name
+                free = x + 19
+                self.front.line(x, top + 3, x, base + 6, "bill", dash="2 2", tip=f"T{number} at {self.seconds(at)}")
+                self.front.text(min(x + 2, self.width - PAD - 16), base - 1, f"T{number}", "bill", size=11, bold=True,
+                                halo=True)
 
     def place(self, marks: list[Mark]) -> list[Placed]:
-        """Where each mark and its words go: words that would run into others move a line down."""
+        """Return where each mark and its words go: words that would run into others move a line down."""
         written: list[float] = []
         placed = []
-        for mark, many in _grouped(marks, 4 / self.scale):
+        for mark, many in _grouped(marks, 4 / self.axis.scale):
             words = mark.text + (f" x {many}" if many > 1 else "") + ", not billed" * (mark.what == "rejected")
-            x, room = self.x(mark.at), 6.3 * len(words)
+            x, room = self.x(mark.at), text_width(words, 11)
             start = x + 10 if x + 10 + room < self.width else x - 10 - room
             level = next((number for number, until in enumerate(written) if until < min(start, x - 6)), len(written))
             written[level:level + 1] = [max(start + room, x + 8)]
@@ -166,54 +155,45 @@ class _Canvas:
 
     def marks(self, placed: list[Placed], y: float) -> None:
         for mark, words, x, start, level in placed:
-            row = y + LINE * level
-            self.parts.append(f'<path class="bad" d="M{x:.1f} {row - 6:.1f}l6 6-6 6-6-6z">'
-                              f"<title>{escape(words)} at {self.seconds(mark.at)}</title></path>")
-            self.write("ink", start, row + 4, words, ' font-size="11"')
+            row, tip = y + LINE * level, f"{words} at {self.seconds(mark.at)}"
+            if mark.what == "stopped":
+                self.front.rect(x - 4, row - 4, 8, 8, "dim", tip=tip)
+            else:
+                self.used.add("bad")
+                self.front.path(f"M{x:.1f} {row - 6:.1f}l6 6-6 6-6-6z", fill="bad", tip=tip)
+            self.front.text(start, row + 4, words, size=11)
 
     def door(self, marks: list[Mark]) -> None:
         if marks:
             placed = self.place(marks)
-            self.write("ink", 10, self.y + 18, "at the gateway", ' font-weight="600"')
+            self.front.text(10, self.y + 18, "at the gateway", bold=True)
             self.marks(placed, self.y + 14)
             self.y += 14 + LINE * _levels(placed)
 
     def finish(self) -> str:
-        drawn, height = self.scene, self.y + 34
-        grid = []
-        for at, name in _ticks(drawn):
-            x = self.x(at)
-            grid.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 8}" y2="{self.y:.1f}"/>'
-                        f'<text class="dim" x="{x:.1f}" y="{TOP - 14}" text-anchor="middle">'
-                        f"{name} s</text>")
-        x, legend = 10.0, []
-        for kind, words in LEGEND:
-            legend.append(f'<rect class="{kind}" x="{x:.0f}" y="{self.y + 10:.1f}" width="16" height="11"/>'
-                          f'<text class="ink" x="{x + 22:.0f}" y="{self.y + 20:.1f}">{words}</text>')
-            x += 46 + 6.4 * len(words)
-        ident = f"timeline-{crc32(chr(10).join(self.parts).encode()):08x}"
-        heading = f"{drawn.function}, {drawn.end - drawn.begin:.1f} s from {_clock(drawn.begin)} UTC"
-        # JupyterLab shows it as an <img>: only a relative width fits a narrow column.
-        return (f'<svg xmlns="http://www.w3.org/2000/svg" class="{ident}" viewBox="0 0 {self.width} {height:.0f}" '
-                f'width="100%" style="max-width:{self.width}px" '
-                f'role="img" aria-labelledby="{ident}-t {ident}-d" '
-                f'font-family="system-ui, sans-serif" font-size="12">\n'
-                f'<title id="{ident}-t">Instance timeline of {escape(heading)}</title>\n'
-                f'<desc id="{ident}-d">{escape(drawn.summary())}</desc>\n<style>{STYLE.replace("{i}", ident)}</style>\n'
-                f'<rect class="bg" width="{self.width}" height="{height:.0f}"/>'
-                f'<text class="ink" x="10" y="20" font-weight="700" font-size="13">{escape(heading)}</text>\n'
-                + "\n".join((*_below(self.parts, grid), *legend)) + "\n</svg>")
+        for at, name in self.axis.ticks(64):
+            self.lanes.line(self.x(at), TOP - 8, self.x(at), self.y, "grid")
+            self.lanes.text(self.x(at), TOP - 14, name, "dim", anchor="middle")
+        for fold in self.axis.folds:
+            idle = duration(fold.end - fold.begin)
+            self.lanes.rect(fold.left, TOP - 8, fold.right - fold.left, self.y - TOP + 8, "paper",
+                            tip=f"{idle} without a request are folded")
+            self.lanes.text((fold.left + fold.right) / 2, TOP - 28, idle, "dim", size=10, anchor="middle")
+            self.lanes.text((fold.left + fold.right) / 2, TOP - 14, "⋯", "dim", anchor="middle")
+        self.lanes.height = self.y + 34
+        self.lanes.add(self.front)
+        if not self.scene.lanes and not self.scene.door:
+            self.lanes.text(10, TOP - 6, "Nothing has happened yet.", "dim")
+        self.lanes.legend(self.y + 20, *(entry for entry in LEGEND if entry[0] in self.used))
+        return self.lanes.svg()
 
 
-def _below(parts: list[str], grid: list[str]) -> Iterator[str]:
-    """The lanes' backgrounds, the grid on them, then everything else."""
-    yield from (part for part in parts if 'class="lane"' in part)
-    yield from grid
-    yield from (part for part in parts if 'class="lane"' not in part)
+def _heading(shown: Scene) -> str:
+    return f"{shown.function}, {shown.end - shown.begin:.1f} s from {_clock(shown.begin)} UTC"
 
 
 def _followed(lane: Lane) -> list[tuple[Bar, float]]:
-    """Each bar with the moment when the next one of its row begins."""
+    """Return each bar with the moment when the next one of its row begins."""
     begins: dict[int, float] = {}
     found = []
     for bar in reversed(lane.bars):
@@ -234,31 +214,16 @@ def _length(begin: float, end: float | None) -> str:
     return "not over yet" if end is None else f"{end - begin:.3f} s"
 
 
-def _ticks(drawn: Scene) -> list[tuple[float, str]]:
-    """Round moments and how many seconds after the beginning they are, ten or so."""
-    length = drawn.end - drawn.begin
-    step = next((step for step in STEPS if length / step <= 10), STEPS[-1])
-    return [(drawn.begin + number * step, f"{number * step:.6g}") for number in range(int(length / step) + 1)]
-
-
-def _named_moments(drawn: Scene, spans: list[Span],
-                   x: Callable[[float], float]) -> Iterator[tuple[str, float, float]]:
-    """(T1.., moment, column of its name) for spans in which two or three requests overlap."""
-    lane = {span.instance for span in spans}
-    bars = [bar for one in drawn.lanes if one.instance in lane for bar in one.bars]
-    for span in spans:
-        if not 2 <= span.requests <= 3:
-            continue
-        inside = [bar for bar in bars if bar.begin >= span.begin - 1e-6 and bar.begin <= span.end]
-        moments = sorted([bar.begin for bar in inside] + [bar.end for bar in inside if bar.end is not None])
-        column = 0.0
-        for number, at in enumerate(moments, 1):
-            column = max(x(at), column + 17)
-            yield f"T{number}", at, column
+def _moments(lane: Lane, span: Span) -> list[float]:
+    """Return when requests begin and end in a billed span that two or three requests share: T1, T2, ..."""
+    if not 2 <= span.requests <= 3:
+        return []
+    inside = [bar for bar in lane.bars if span.begin - 1e-6 <= bar.begin <= span.end]
+    return sorted([bar.begin for bar in inside] + [bar.end for bar in inside if bar.end is not None])
 
 
 def _grouped(marks: list[Mark], near: float) -> Iterator[tuple[Mark, int]]:
-    """Marks with the same words that lie on top of each other, as one with its number."""
+    """Yield marks with the same words that lie on top of each other as one, with their number."""
     first, many, last = None, 0, 0.0
     for mark in marks:
         if first is not None and mark.text == first.text and mark.at - last <= near:
@@ -275,15 +240,20 @@ def _grouped(marks: list[Mark], near: float) -> Iterator[tuple[Mark, int]]:
 WORDS, COLUMNS, SHOWN = 19, 57, 12
 
 
-def _text(drawn: Scene) -> Iterator[str]:
-    length = drawn.end - drawn.begin
-    yield f"TIMELINE  {drawn.function}, {length:.1f} s from {_clock(drawn.begin)} UTC"[:76]
+def text(shown: Scene) -> str:
+    """Write the scene as plain ASCII, at most 76 columns."""
+    return "\n".join(_lines(shown)) + "\n"
+
+
+def _lines(drawn: Scene) -> Iterator[str]:
+    axis = TimeAxis(drawn.begin, drawn.end, drawn.busy(), 0, COLUMNS, 3)
+    yield f"TIMELINE  {_heading(drawn)}"[:76]
     if not drawn.lanes and not drawn.door:
         yield "Nothing has happened yet."
         return
 
     def column(at: float) -> int:
-        return min(COLUMNS - 1, max(0, int((at - drawn.begin) / length * COLUMNS)))
+        return min(COLUMNS - 1, max(0, int(axis.position(at))))
 
     def strip(*stretches: tuple[float, float | None, str], points: Iterable[tuple[float, str]] = ()) -> str:
         cells = [" "] * COLUMNS
@@ -295,12 +265,11 @@ def _text(drawn: Scene) -> Iterator[str]:
         return "".join(cells)
 
     ruler = [" "] * (COLUMNS + 8)
-    last = -2
-    for at, words in _ticks(drawn):
-        name, start = f"{words}s", column(at)
-        if start > last + 1 and start + len(name) <= COLUMNS:
-            ruler[start:start + len(name)] = name
-            last = start + len(name)
+    for at, name in axis.ticks(7):
+        if column(at) + len(name) <= COLUMNS:
+            ruler[column(at):column(at) + len(name)] = name
+    for fold in axis.folds:
+        ruler[int(fold.left):int(fold.left) + 2] = "//"
     yield f"{'':<{WORDS}}{''.join(ruler).rstrip()}"
     for lane in drawn.lanes:
         yield f"{lane.name}  {lane.note}"[:76]
@@ -325,6 +294,9 @@ def _text(drawn: Scene) -> Iterator[str]:
         yield _row("at the gateway", strip(points=[(mark.at, "!") for mark in drawn.door]))
         for what, count in Counter((mark.text, mark.what) for mark in drawn.door).items():
             yield f"  {count} x {what[0]}" + ", not billed" * (what[1] == "rejected")
+    if axis.folds:
+        idle = ", ".join(duration(fold.end - fold.begin) for fold in axis.folds)
+        yield f"// idle and folded: {idle}"[:76]
     yield "~ cold start  [==] connection  x cut  i ping  o pong  . frozen  $ billed"
 
 

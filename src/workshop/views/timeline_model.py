@@ -5,7 +5,7 @@ fclocal's own metering, so that picture and bill cannot disagree.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
 from fclocal.core.metering import Span, meter
@@ -33,7 +33,7 @@ class Bar:
 
 @dataclass(slots=True)
 class Mark:
-    """A moment. what: rejected | fault | stopped."""
+    """A moment. what: rejected | fault | failed | stopped (an ordinary end of an instance)."""
 
     at: float
     what: str
@@ -75,6 +75,28 @@ class Scene:
     lanes: list[Lane]
     door: list[Mark]
 
+    def last(self, seconds: float) -> "Scene":
+        """Return what can be seen of the last `seconds`."""
+        begin = max(self.begin, self.end - seconds)
+        lanes = []
+        for lane in self.lanes:
+            if lane.stopped is not None and lane.stopped < begin:
+                continue
+            lanes.append(replace(
+                lane, bars=[bar for bar in lane.bars if bar.end is None or bar.end >= begin],
+                marks=[mark for mark in lane.marks if mark.at >= begin],
+                spans=[span for span in lane.spans if span.end >= begin]))
+        return Scene(self.function, begin, self.end, lanes, [mark for mark in self.door if mark.at >= begin])
+
+    def busy(self) -> list[tuple[float, float]]:
+        """Return the intervals in which something happens: a request, a cold start, a mark."""
+        found = [(mark.at, mark.at) for lane in self.lanes for mark in lane.marks]
+        found += [(mark.at, mark.at) for mark in self.door]
+        for lane in self.lanes:
+            found += [(bar.begin, self.end if bar.end is None else bar.end) for bar in lane.bars]
+            found += [(begin, self.end if end is None else end) for begin, end in lane.cold]
+        return found
+
     def summary(self) -> str:
         """The picture in sentences, for those who do not see it."""
         if not self.lanes and not self.door:
@@ -85,7 +107,7 @@ class Scene:
             parts.append(f"{lane.name} served {_count(len(lane.bars), 'request')}"
                          + (f" ({ends})" if ends else "") + f", billed {lane.billed:.3f} seconds.")
         if refused := sum(mark.what == "rejected" for mark in self.door):
-            parts.append(f"{_count(refused, 'request')} refused before an instance, not billed.")
+            parts.append(f"{_count(refused, 'request')} rejected before an instance, not billed.")
         return " ".join(parts)
 
 
@@ -141,7 +163,7 @@ def _take(record: Record, lanes: dict[str, Lane], bars: dict[str, Bar], door: li
         case "instance.ready" | "instance.failed":
             _end_last(lane.cold, at)
             if kind == "instance.failed":
-                lane.marks.append(Mark(at, "stopped", str(data["code"])))
+                lane.marks.append(Mark(at, "failed", str(data["code"])))
         case "instance.frozen":
             lane.frozen.append((at, None))
         case "instance.thawed":
@@ -150,7 +172,8 @@ def _take(record: Record, lanes: dict[str, Lane], bars: dict[str, Bar], door: li
             _end_last(lane.cold, at)
             _end_last(lane.frozen, at)
             lane.stopped = at
-            lane.marks.append(Mark(at, "stopped", f"stopped: {data['why']}"))
+            ordinary = data["why"] in ("idle", "update", "deleted", "shutdown")
+            lane.marks.append(Mark(at, "stopped" if ordinary else "failed", f"stopped: {data['why']}"))
             for bar in lane.bars:
                 bar.end = at if bar.end is None else bar.end
         case "fault.hit":

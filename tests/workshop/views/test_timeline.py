@@ -1,11 +1,15 @@
 """The timeline, as a picture and as text, from the same records."""
 
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from journals import START, Story, overlapping
 
-from workshop.views.timeline import svg, text
+from fclocal.core.records import Record
+from workshop.views.drawing import text_width
+from workshop.views.timeline import timeline
 from workshop.views.timeline_model import scene
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -25,6 +29,18 @@ def eventful() -> Story:
     return story
 
 
+def svg(records: Iterable[Record], now: float | None = None, last: float | None = None) -> str:
+    return timeline(records, now=now, last=last).svg
+
+
+def text(records: Iterable[Record], last: float | None = None) -> str:
+    return timeline(records, last=last).text
+
+
+def titles(picture: str, begin: str = "") -> list[str]:
+    return [e.text or "" for e in ET.fromstring(picture).iter(f"{SVG}title") if (e.text or "").startswith(begin)]
+
+
 def words(picture: str) -> list[str]:
     return [element.text or "" for element in ET.fromstring(picture).iter(f"{SVG}text")]
 
@@ -37,24 +53,21 @@ def test_the_picture_names_what_happened():
 
 def test_t1_to_t4_stand_where_the_connections_begin_and_end():
     tree = ET.fromstring(svg(overlapping().records))
-    lines = sorted(float(line.get("x1", "")) for line in tree.iter(f"{SVG}line") if line.get("class") == "t")
+    lines = sorted(float(line.get("x1", "")) for line in tree.iter(f"{SVG}line") if line.findtext(f"{SVG}title"))
     scale = (lines[3] - lines[0]) / 6.5
     assert [round((x - lines[0]) / scale, 1) for x in lines] == [0.0, 1.0, 3.0, 6.5]
 
 
 def test_pings_are_ticks_with_their_time():
-    tree = ET.fromstring(svg(eventful().records))
-    ticks = [line.findtext(f"{SVG}title") for line in tree.iter(f"{SVG}line") if line.get("class") == "ping"]
-    assert ticks == [f"ping in at {1.2 + number / 2:.3f} s" for number in range(4)]
+    assert titles(svg(eventful().records), "ping") == [f"ping in at {1.2 + number / 2:.3f} s" for number in range(4)]
 
 
 def test_the_picture_has_a_title_and_a_description_for_those_who_do_not_see_it():
     tree = ET.fromstring(svg(eventful().records))
-    ids = tree.get("aria-labelledby", "").split()
-    title, description = (next(e.text or "" for e in tree.iter() if e.get("id") == name) for name in ids)
-    assert title.startswith("Instance timeline of echo")
+    description = tree.get("aria-label", "")
+    assert tree.get("role") == "img" and description.startswith("Instance timeline of echo")
     assert "c-1 served 2 requests (1000, 1006 timeout), billed 6.500 seconds." in description
-    assert "2 requests refused before an instance, not billed." in description
+    assert "2 requests rejected before an instance, not billed" in description
 
 
 def test_names_from_outside_are_escaped():
@@ -108,9 +121,10 @@ def test_what_is_billed_at_the_right_edge_can_be_read():
     story.start(0)
     story.connections([(1.0, 2.0), (60.0, 60.1)])
     tree = ET.fromstring(svg(story.records))
-    billed = [(float(e.get("x", "")), e.text or "") for e in tree.iter(f"{SVG}text") if "billed " in (e.text or "")]
+    billed = [(float(e.get("x", "")), e.text or "") for e in tree.iter(f"{SVG}text")
+              if (e.text or "").startswith("billed ")]
     assert [words for _, words in billed] == ["billed 1.000 s", "billed 0.100 s"]
-    assert all(x + 6 * len(words) <= float(tree.get("viewBox", "").split()[2]) for x, words in billed)
+    assert all(x + text_width(words, 11) <= float(tree.get("viewBox", "").split()[2]) for x, words in billed)
 
 
 def test_rows_are_used_again_when_they_are_free():
@@ -131,7 +145,64 @@ def test_a_label_runs_into_nothing():
     tree = ET.fromstring(svg(story.records))
     labels = [(float(e.get("x", "")), e.text or "") for e in tree.iter(f"{SVG}text")
               if e.text in ("1000", "frozen")][:4]                  # what follows is the legend
-    bars = [float(e.get("x", "")) for e in tree.iter(f"{SVG}rect") if e.get("class") == "conn"][:4]
+    bars = [float(e.get("x", "")) for e in tree.iter(f"{SVG}rect") if "request" in (e.findtext(f"{SVG}title") or "")
+            and "requests" not in (e.findtext(f"{SVG}title") or "")]
     assert [word for _, word in sorted(labels)] == ["1000", "1000", "frozen", "1000"]    # the first bar's: a tool tip
     inside, behind, frozen, _ = (x for x, _ in sorted(labels))
     assert bars[1] < inside < bars[2] < behind < frozen - 28 < bars[3] - 64
+
+
+def test_an_idle_gap_is_folded_and_what_happened_keeps_its_room():
+    story = Story()
+    story.start(0)
+    story.connections([(1.0, 3.0), (400.0, 402.0)])
+    picture = svg(story.records)
+    bars = [float(e.get("width", "")) for e in ET.fromstring(picture).iter(f"{SVG}rect")
+            if "websocket request" in (e.findtext(f"{SVG}title") or "")]
+    assert len(bars) == 2 and min(bars) > 150
+    assert "6 min 36 s" in words(picture)
+    assert "// idle and folded: 6 min 36 s" in text(story.records)
+
+
+def test_an_open_connection_is_never_folded():
+    story = Story()
+    story.start(0)
+    story.connections([(1.0, 400.0)])
+    assert not titles(svg(story.records), "6 min")
+
+
+def test_the_last_minute_shows_what_is_there_now():
+    story = Story()
+    story.start(0, "c-1")
+    story.connections([(1.0, 3.0)], "c-1")
+    story.stop(5.0, "c-1")
+    story.start(500.0, "c-2")
+    story.begin(501.0, "open", "c-2")
+    picture = svg(story.records, now=START + 600, last=60)
+    assert "c-2" in words(picture) and "c-1" not in words(picture)
+    assert words(picture)[0].startswith("echo, 60.0 s from")
+    assert "c-1" not in text(story.records, last=60)
+
+
+def test_an_ordinary_end_of_an_instance_is_no_fault():
+    story = Story()
+    story.start(0)
+    story.connections([(1.0, 2.0)])
+    story.stop(4.0, why="idle")
+    picture = svg(story.records)
+    assert "stopped: idle" in words(picture) and "cut, rejected or fault" not in words(picture)
+    story.start(4.5, "c-2")
+    story.stop(5.0, "c-2", why="exit")
+    assert "cut, rejected or fault" in words(svg(story.records))
+
+
+def test_names_of_moments_stay_inside_and_apart():
+    """At the right edge and where connections begin at the same time."""
+    story = Story()
+    story.start(0, concurrency=3)
+    story.connections([(1.0, 9.0), (1.001, 9.0), (1.002, 9.0)])
+    tree = ET.fromstring(svg(story.records))
+    found = sorted((float(e.get("x", "")), e.text) for e in tree.iter(f"{SVG}text") if (e.text or "")[:1] == "T"
+                   and (e.text or "")[1:].isdigit())
+    assert found and all(x + 16 <= 900 - 24 + 1 for x, _ in found)
+    assert all(right - left >= 17 for (left, _), (right, _) in pairwise(found))
