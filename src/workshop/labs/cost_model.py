@@ -12,24 +12,18 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
-from html import escape
 from itertools import takewhile
 
 from fclocal.core.billing import bill
 from fclocal.core.metering import meter
 from fclocal.core.prices import Currency
 from fclocal.core.records import Record
+from workshop.views.drawing import Drawing
 
 START = 1_795_356_000.0         # the top of an hour
 CONCURRENCIES = (1, 2, 5, 10, 20, 50, 100, 200)
 MOST = 4000                     # connections that one look simulates
 BASE_MB = 96                    # what the program itself needs
-STYLE = """
-.plan .b{fill:#fff}.plan .i{fill:#1b1f24}.plan .d{fill:#59636e}.plan .c{fill:#2f6fbf}
-.plan .g,.plan .l,.plan .o,.plan .s{fill:none;stroke:#8c959f}.plan .s{stroke-dasharray:6 4}
-.plan .l{stroke:#2f6fbf;stroke-width:2}.plan .o{stroke:#a85400;stroke-width:2}
-@media(prefers-color-scheme:dark){.plan .b{fill:#0d1117}.plan .i{fill:#e6edf3}.plan .d{fill:#9198a1}
-.plan .l{stroke:#6aa5e8}.plan .c{fill:#6aa5e8}.plan .o{stroke:#e39a44}}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +167,10 @@ def against(best: Estimate, server: float, plan: Plan) -> str:
 
 
 def svg(plan: Plan, server: float | None = None) -> str:
-    """Cost against concurrency, the optimum marked."""
+    """Draw the cost against the concurrency, the cheapest point marked."""
     points = curve(plan)
     best = optimum(points)
-    width, height, left, bottom = 640, 300, 70, 250
+    width, left, bottom = 640, 70, 250
     most = max([point.cost for point in points] + [server or 0.0]) * 1.1 or 1.0
 
     def x(concurrency: int) -> float:
@@ -186,29 +180,24 @@ def svg(plan: Plan, server: float | None = None) -> str:
         return bottom - cost / most * (bottom - 40)
 
     title = f"Cost per month by instanceConcurrency: {plan.per_hour:g} connections per hour, {plan.seconds:g} s each"
-    words = (f"Cheapest at concurrency {best.concurrency}: {best.cost:.2f} {plan.currency}. "
-             + " ".join(f"{p.concurrency}: {p.cost:.2f}." for p in points))
-    line = " ".join(f"{x(point.concurrency):.1f},{y(point.cost):.1f}" for point in points)
-    parts = [f'<text x="{left}" y="20" class="i" font-weight="700">{escape(title)}</text>',
-             f'<path class="g" d="M{left} 40V{bottom}H{width - 30}"/><polyline class="l" points="{line}"/>']
+    picture = Drawing(width, 300, title, f"Cheapest at concurrency {best.concurrency}: {best.cost:.2f} "
+                      f"{plan.currency}. " + " ".join(f"{p.concurrency}: {p.cost:.2f}." for p in points))
+    picture.text(left, 20, title, bold=True)
+    picture.path(f"M{left} 40V{bottom}H{width - 30}", edge="grid")
+    picture.path("M" + "L".join(f"{x(point.concurrency):.1f} {y(point.cost):.1f}" for point in points), edge="data",
+                 width=2)
     for point in points:
-        parts.append(f'<text x="{x(point.concurrency):.1f}" y="{bottom + 18}" class="d" text-anchor="middle">'
-                     f"{point.concurrency}</text>"
-                     f'<circle class="c" cx="{x(point.concurrency):.1f}" cy="{y(point.cost):.1f}" r="3">'
-                     f"<title>{point.concurrency}: {point.cost:.2f} {plan.currency}</title></circle>")
-    parts.append(f'<circle class="o" cx="{x(best.concurrency):.1f}" cy="{y(best.cost):.1f}" r="8"/>'
-                 f'<text class="i" x="{min(x(best.concurrency), width - 90):.1f}" y="{y(best.cost) - 14:.1f}" '
-                 f'text-anchor="middle">'
-                 f"cheapest: {best.cost:.2f} {plan.currency}</text>")
+        picture.text(x(point.concurrency), bottom + 18, str(point.concurrency), "dim", anchor="middle")
+        picture.circle(x(point.concurrency), y(point.cost), 3, "data",
+                       tip=f"{point.concurrency}: {point.cost:.2f} {plan.currency}")
+    picture.circle(x(best.concurrency), y(best.cost), 8, edge="bill", width=2)
+    picture.text(min(x(best.concurrency), width - 90), y(best.cost) - 14,
+                 f"cheapest: {best.cost:.2f} {plan.currency}", anchor="middle", halo=True)
     if server is not None:
-        parts.append(f'<path class="s" d="M{left} {y(server):.1f}H{width - 30}"/><text class="d" x="{left + 6}" '
-                     f'y="{y(server) - 5:.1f}">always-on server: {server:g} {plan.currency}</text>')
-    parts += [f'<text x="{left - 8}" y="{y(most / 1.1) + 4:.1f}" class="d" text-anchor="end">'
-              f"{most / 1.1:{'.2f' if most < 1000 else '.0f'}}</text>",
-              f'<text x="{left - 8}" y="{bottom + 4}" class="d" text-anchor="end">0</text>',
-              f'<text x="{width / 2:.0f}" y="{height - 12}" class="d" text-anchor="middle">instanceConcurrency</text>']
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" class="plan" viewBox="0 0 {width} {height}" width="100%" '
-            f'style="max-width:{width}px" role="img" '
-            f'aria-label="{escape(title)}. {escape(words)}" font-family="system-ui, sans-serif" font-size="12">'
-            f'<style>{STYLE}</style>'
-            f'<rect class="b" width="{width}" height="{height}"/>' + "".join(parts) + "</svg>")
+        picture.line(left, y(server), width - 30, y(server), "edge", dash="6 4")
+        picture.text(left + 6, y(server) - 5, f"always-on server: {server:g} {plan.currency}", "dim", halo=True)
+    top = most / 1.1
+    picture.text(left - 8, y(top) + 4, f"{top:{'.2f' if most < 1000 else '.0f'}}", "dim", anchor="end")
+    picture.text(left - 8, bottom + 4, "0", "dim", anchor="end")
+    picture.text(width / 2, 288, "instanceConcurrency", "dim", anchor="middle")
+    return picture.svg()

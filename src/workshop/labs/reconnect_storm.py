@@ -7,11 +7,11 @@ beyond 300 instances happens here beyond one.
 """
 
 import asyncio
+import math
 import random
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from websockets.exceptions import InvalidStatus
 from fclocal import App, Platform
 from fclocal.client import daemon
 from workshop.labs.urls import to_wss
+from workshop.views.drawing import Drawing, Picture
 
 STEP = 0.1      # seconds per column of the picture
 REFILL = 0.4    # seconds after which the platform may start one more instance
@@ -55,63 +56,64 @@ class Wave:
         return columns
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class Storm:
-    """The same storm without and with jitter; printed as text, shown as a picture."""
+    """The same storm without and with jitter; printed as text, shown as a picture. Both have one scale per figure."""
 
     waves: tuple[Wave, ...]
+
+    @property
+    def most(self) -> int:
+        """The largest number of attempts in one column of both waves."""
+        return max(column.total() for wave in self.waves for column in wave.columns())
 
     def __str__(self) -> str:
         lines = []
         for wave in self.waves:
-            lines.append(f"{'with' if wave.jitter else 'without'} jitter: {wave.clients} clients, "
-                         f"{wave.throttled} answers 429, all back after {wave.over:.1f} s")
-            columns = wave.columns()
-            most = max(column.total() for column in columns)
-            for number, column in enumerate(columns):
+            lines.append(f"{_heading(wave)}")
+            for number, column in enumerate(wave.columns()):
                 if column:
-                    back, refused = (round(50 * column[status] / most) for status in (101, 429))
-                    lines.append(f"  {number * STEP:>5.2f} s  {'=' * back}{'x' * refused}  {column.total()}")
+                    accepted, rejected = (math.ceil(50 * column[status] / self.most) for status in (101, 429))
+                    lines.append(f"  {number * STEP:>5.2f} s  {'=' * accepted}{'x' * rejected}  {column.total()}")
         return "\n".join([*lines, "= connected   x rejected with 429"])
 
     __repr__ = __str__
 
-    def _repr_svg_(self) -> str:
-        width, height, gap = 720, 100, 56
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, str]:
+        return Picture(self.svg(), str(self))._repr_mimebundle_()
+
+    def svg(self) -> str:
+        """Draw both waves with the same axes."""
+        left, right, height, gap = 56, 700, 110, 66
         longest = max(len(wave.columns()) for wave in self.waves)
-        most = max(column.total() for wave in self.waves for column in wave.columns())
-        bar = (width - 60) / longest
-        parts = []
+        bar = (right - left) / longest
+        picture = Drawing(720, len(self.waves) * (height + gap) + 40, "Attempts to reconnect after a cut",
+                          " ".join(f"{_heading(wave)}." for wave in self.waves))
         for index, wave in enumerate(self.waves):
-            base = (index + 1) * (height + gap)
-            words = (f"{'With' if wave.jitter else 'Without'} jitter: {wave.throttled} answers 429, "
-                     f"all {wave.clients} back after {wave.over:.1f} s")
-            parts.append(f'<text class="i" x="40" y="{base - height - 8}" font-weight="700">{escape(words)}</text>')
+            base = (index + 1) * (height + gap) - 26
+            picture.text(left, base - height - 16, _heading(wave), bold=True)
+            for value in (0, self.most // 2, self.most):
+                y = base - value / self.most * height
+                picture.line(left, y, right, y, "grid")
+                picture.text(left - 6, y + 4, str(value), "dim", size=11, anchor="end")
             for number, column in enumerate(wave.columns()):
                 y = float(base)
-                for status, kind in ((101, "y"), (429, "n")):
-                    tall = column[status] / most * height
-                    y -= tall
-                    parts.append(f'<rect class="{kind}" x="{40 + number * bar:.1f}" y="{y:.1f}" width="{bar - 1:.1f}" '
-                                 f'height="{tall:.1f}"><title>{number * STEP:.2f} s: {column[status]} x {status}'
-                                 "</title></rect>")
-            parts.append(f'<path class="g" d="M40 {base}H{width - 20}"/>'
-                         f'<text class="d" x="40" y="{base + 14}">0 s</text>'
-                         f'<text class="d" x="{width - 20}" y="{base + 14}" text-anchor="end">'
-                         f"{longest * STEP:.1f} s</text>")
-        total = len(self.waves) * (height + gap) + 54
-        return (f'<svg xmlns="http://www.w3.org/2000/svg" class="storm" viewBox="0 0 {width} {total}" '
-                f'width="100%" style="max-width:{width}px" role="img" '
-                f'aria-label="{escape(str(self))}" font-family="system-ui, sans-serif" font-size="12"><style>'
-                ".storm .b{fill:#fff}.storm .i{fill:#1b1f24}.storm .d{fill:#59636e}.storm .g{stroke:#8c959f}"
-                ".storm .y{fill:#2f6fbf}.storm .n{fill:#b4235a}@media(prefers-color-scheme:dark){"
-                ".storm .b{fill:#0d1117}.storm .i{fill:#e6edf3}.storm .d{fill:#9198a1}.storm .y{fill:#6aa5e8}"
-                ".storm .n{fill:#f0719f}}</style>"
-                f'<rect class="b" width="{width}" height="{total}"/>{"".join(parts)}'
-                f'<rect class="y" x="40" y="{total - 24}" width="12" height="12"/>'
-                f'<text class="i" x="58" y="{total - 14}">connected</text>'
-                f'<rect class="n" x="140" y="{total - 24}" width="12" height="12"/>'
-                f'<text class="i" x="158" y="{total - 14}">rejected with 429</text></svg>')
+                for status, colour in ((101, "data"), (429, "bad")):
+                    if column[status]:
+                        tall = column[status] / self.most * height
+                        y -= tall
+                        picture.rect(left + number * bar, y, bar - 1, tall, colour,
+                                     tip=f"{number * STEP:.2f} s: {column[status]} x {status}")
+            for number in range(0, longest + 1, max(1, round(0.5 / STEP) * math.ceil(longest / 60))):
+                picture.text(left + number * bar, base + 16, f"{number * STEP:g} s", "dim", size=11, anchor="middle")
+        picture.text(right, picture.height - 10, f"attempts in each {STEP:g} s", "dim", size=11, anchor="end")
+        picture.legend(picture.height - 10, ("data", "connected"), ("bad", "rejected with 429"), x=left)
+        return picture.svg()
+
+
+def _heading(wave: Wave) -> str:
+    return (f"{'With' if wave.jitter else 'Without'} jitter: {wave.throttled} of {len(wave.tries)} attempts rejected, "
+            f"all {wave.clients} back after {wave.over:.1f} s")
 
 
 async def reconnect_storm(clients: int = 200) -> Storm:

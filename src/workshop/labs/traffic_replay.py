@@ -4,14 +4,14 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from websockets.asyncio.client import connect
 
 from fclocal.core.metering import meter
-from workshop.labs.cost_model import START, STYLE, Plan, journal
+from workshop.labs.cost_model import START, Plan, journal
 from workshop.labs.urls import to_wss
+from workshop.views.drawing import Drawing, Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +33,31 @@ class Replay:
 
     __repr__ = __str__
 
-    def _repr_svg_(self) -> str:
-        width, height, left, bottom = 840, 240, 60, 190  # as wide as the timeline: the same size of letters
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, str]:
+        return Picture(self.svg(), str(self))._repr_mimebundle_()
+
+    def svg(self) -> str:
+        """Draw the modelled seconds as a line and the measured ones as crosses."""
+        width, left, bottom = 840, 60, 190
         most = max([seconds for _, seconds in self.curve] + [measured for _, _, measured in self.points]) * 1.1
 
         def place(concurrency: int, seconds: float) -> tuple[float, float]:
             share = (concurrency - 1) / max(1, self.visits - 1)
             return left + share * (width - left - 30), bottom - seconds / most * 150
 
-        line = " ".join("{:.1f},{:.1f}".format(*place(*point)) for point in self.curve)
-        parts = [f'<polyline class="l" points="{line}"/><path class="g" d="M{left} 30V{bottom}H{width - 20}"/>']
+        title = "Billed seconds by instanceConcurrency: model (line), measured (crosses)"
+        picture = Drawing(width, 240, title, str(self))
+        picture.text(left, 18, title)
+        line = "L".join("{:.1f} {:.1f}".format(*place(*point)) for point in self.curve)
+        picture.path(f"M{line}", edge="data", width=2)
+        picture.path(f"M{left} 30V{bottom}H{width - 20}", edge="grid")
         for concurrency, _, measured in self.points:
             x, y = place(concurrency, measured)
-            parts.append(f'<path class="m" d="M{x - 5:.1f} {y - 5:.1f}l10 10m0-10l-10 10">'
-                         f"<title>measured at concurrency {concurrency}: {measured:.2f} s</title></path>"
-                         f'<text class="d" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{concurrency}</text>')
-        parts.append(f'<text class="d" x="{left - 12}" y="{place(1, most / 1.1)[1] + 4:.1f}" text-anchor="end">'
-                     f"{most / 1.1:.1f} s</text>"
-                     f'<text class="i" x="{left}" y="18">Billed seconds by instanceConcurrency: '
-                     "model (line), measured (crosses)</text>")
-        return (f'<svg xmlns="http://www.w3.org/2000/svg" class="replay" viewBox="0 0 {width} {height}" '
-                f'width="100%" style="max-width:{width}px" role="img" '
-                f'aria-label="{escape(str(self))}" '
-                f'font-family="system-ui, sans-serif" font-size="12"><style>{STYLE.replace(".plan", ".replay")}'
-                ".replay .m{fill:none;stroke:#b4235a;stroke-width:2}</style>"
-                f'<rect class="b" width="{width}" height="{height}"/>{"".join(parts)}</svg>')
+            with picture.group(f"measured at concurrency {concurrency}: {measured:.2f} s"):
+                picture.cross(x, y)
+            picture.text(x, bottom + 18, str(concurrency), "dim", anchor="middle")
+        picture.text(left - 12, place(1, most / 1.1)[1] + 4, f"{most / 1.1:.1f} s", "dim", anchor="end")
+        return picture.svg()
 
 
 def schedule(visits: int, seconds: float, seed: int = 3) -> list[tuple[float, float]]:
