@@ -13,6 +13,7 @@ from fclocal.core.records import Record
 from workshop.labs.urls import to_wss
 from workshop.views.console_model import AUTH, METHODS, Observer, Probe, TriggerForm
 
+RANGES = {"1 min": 60.0, "10 min": 600.0, "all": None}  # what the timeline shows
 PAUSE = 0.25  # seconds between two redraws: a burst of records is drawn once
 WIDE, FIELD = {"width": "99%"}, {"width": "420px"}
 LABEL = {"description_width": "170px"}
@@ -44,7 +45,10 @@ class Console:
         self.probe = Probe(self._news.set)
         self.trigger, self.test = TriggerTab(self.form, self._trigger_changed), ProbeTab(self.probe)
         self.timeline, self.logs, self.bill = w.HTML(), w.HTML(), w.HTML()
-        self.tabs = w.Tab([self.trigger.box, self.test.box, self.timeline, self.logs, self.bill],
+        self.range = w.ToggleButtons(options=list(RANGES), value="1 min", tooltips=["the last minute", "the last ten "
+                                     "minutes", "everything since the platform started"])
+        self.range.observe(lambda change: self._news.set(), "value")
+        self.tabs = w.Tab([self.trigger.box, self.test.box, w.VBox([self.range, self.timeline]), self.logs, self.bill],
                           titles=("Trigger", "Test", "Timeline", "Logs", "Bill"))
         self.widget = w.VBox([self.function, self.tabs])
         self._chosen()
@@ -55,7 +59,7 @@ class Console:
         name = self.form.function
         seen = Observer(self.fc)
         seen.read()
-        parts = {"Trigger": self.form.text(), "Test": self.probe.text(), "Timeline": seen.timeline(name),
+        parts = {"Trigger": self.form.text(), "Test": self.probe.text(), "Timeline": seen.timeline(name).text,
                  "Logs": seen.logs(name, 20), "Bill": self._bill_text()}
         return "\n".join(f"--- {title}: {name}\n{text.rstrip()}" for title, text in parts.items())
 
@@ -113,7 +117,7 @@ class Console:
             self._trigger_changed()
         self.test.refresh()
         busy = self.observer.busy(name)
-        self.timeline.value = self.observer.svg(name, time.time() if busy else None)
+        self.timeline.value = self.observer.timeline(name, time.time() if busy else None, RANGES[self.range.value]).svg
         self.logs.value = _pre(self.observer.logs(name))
         self.bill.value = _pre(self._bill_text())
 

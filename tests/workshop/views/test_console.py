@@ -117,9 +117,9 @@ def test_the_observer_follows_until_the_platform_ends(fc: Platform, app: App) ->
     assert told.until(lambda: observer.busy(app.name))
     probe.end()
     assert told.until(lambda: not observer.busy(app.name))
-    assert "<svg" in observer.svg(app.name)
+    assert "<svg" in observer.timeline(app.name).svg
     assert "FC Invoke Start" in observer.logs(app.name)
-    assert app.name in observer.timeline(app.name)
+    assert app.name in observer.timeline(app.name).text
     observer.close()
 
 
