@@ -1,42 +1,37 @@
-"""The command `fclocal`: what people and programs type in a terminal."""
+"""The command `fclocal`, for people and programs."""
 
 import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from fclocal.client import daemon, platform
+from fclocal.client import daemon, platform, terminal
 from fclocal.client.state import Running, running, state_dir
 from fclocal.core.errors import KINDS, FcError
 from fclocal.core.options import Options, parse
 from fclocal.core.records import Record
 
 Arguments = argparse.Namespace
-_out = Console(highlight=False, soft_wrap=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, 1 for an error that is said, 2 for wrong usage, 130 after Ctrl-C."""
-    given = _parser().parse_args(argv)
+    """Run one command. Return 0, 1 after an error that was printed, 2 for wrong usage, 130 after Ctrl-C."""
+    arguments = _parser().parse_args(argv)
     try:
-        run: Callable[[Arguments], int | None] = given.run
-        return run(given) or 0
+        run: Callable[[Arguments], int | None] = arguments.run
+        return run(arguments) or 0
     except FcError as error:
         print(f"{error.code} ({error.owner}): {error.message}\n  {error.cure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone (| head): there is nobody to tell
+        sys.stderr.close()  # the reader has closed the pipe (| head)
         return 0
 
 
@@ -46,9 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[Arguments], int | None], text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text)
-        made.set_defaults(run=run)
-        return made
+        subparser = commands.add_parser(name, help=text, description=text)
+        subparser.set_defaults(run=run)
+        return subparser
 
     start = command("start", _start, "start the platform; does nothing if it runs already")
     for option in fields(Options):
@@ -58,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
             start.add_argument(flag, action=argparse.BooleanOptionalAction, dest=option.name, help=text)
         else:
             start.add_argument(flag, type=kind, dest=option.name, metavar="N", help=text)
-    _json(command("status", _status, "say what runs where"))
+    _json(command("status", _status, "show what runs where"))
     command("stop", _stop, "stop the platform and all it runs")
     deploy = command("deploy", _deploy, "deploy a function folder from its s.yaml")
     deploy.add_argument("folder", type=Path)
@@ -73,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     events.add_argument("name", nargs="?", help="only this function's records")
     events.add_argument("--after", type=int, default=0, metavar="SEQ", help="only records after this number")
     events.add_argument("--follow", "-f", action="store_true", help="go on as records come")
-    command("watch", _watch, "show what happens as it happens, for people")
+    watch = command("watch", _watch, "show records of the journal as they are written, for people")
+    watch.add_argument("name", nargs="?", help="only this function's records")
     tap = _name(command("tap", _tap, "show the frames of a function's connections as they pass"))
     tap.add_argument("--json", action="store_true", help="print JSON Lines, for programs")
     fault = command("fault", _fault, "break something on purpose, until Ctrl-C")
@@ -84,12 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     fault.add_argument("--after", type=float, metavar="S", help="for kill, cut and silence: seconds into a request")
     fault.add_argument("--times", type=int, metavar="N", help="hit N times, then stop")
     fault.add_argument("--seconds", type=float, metavar="S", help="stay for S seconds and do not wait for Ctrl-C")
-    _json(command("redis", _redis, "start the kit's Redis unless it runs, and say which one and where"))
+    _json(command("redis", _redis, "start the kit's Redis unless it runs, and print its program and URL"))
     bill = _name(command("bill", _bill, "print what a function would cost"))
     bill.add_argument("--currency", choices=("CNY", "USD"), default="CNY")
     _json(bill)
+    _json(_name(command("metrics", _metrics, "print a function's metrics under the names of CloudMonitor")))
     _json(command("doctor", _doctor, "check this machine and print a fix for what is missing"))
-    _json(command("parity", _parity, "print what is known of each behaviour, and how it differs from the service"))
+    _json(command("parity", _parity, "print how well each behaviour is known, and how it differs from the service"))
     return parser
 
 
@@ -103,30 +100,26 @@ def _name(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def _running(given: Arguments) -> Running:
-    where = state_dir(given.state)
+def _running(arguments: Arguments) -> Running:
+    where = state_dir(arguments.state)
     if (found := running(where)) is None:
         raise FcError("PlatformNotRunning", state=where)
     return found
 
 
-def _attached(given: Arguments) -> platform.Platform:
-    return platform.attach(state_dir(given.state))
+def _attached(arguments: Arguments) -> platform.Platform:
+    return platform.attach(state_dir(arguments.state))
 
 
 def _print_json(value: object) -> None:
     print(json.dumps(value, indent=2))
 
 
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, pad_edge=False, header_style="")
-
-
-def _start(given: Arguments) -> None:
+def _start(arguments: Arguments) -> None:
     options = {option.name: value for option in fields(Options)
-               if (value := getattr(given, option.name)) is not None}
+               if (value := getattr(arguments, option.name)) is not None}
     parse(options)
-    where = state_dir(given.state)
+    where = state_dir(arguments.state)
     before = running(where)
     found = daemon.spawn(where, keep=True, options=options)
     if before is None:
@@ -140,51 +133,51 @@ def _start(given: Arguments) -> None:
     print(f"  state           {where}")
 
 
-def _status(given: Arguments) -> None:
-    status = _running(given).call("GET", "/status")
-    if given.json:
+def _status(arguments: Arguments) -> None:
+    status = _running(arguments).call("GET", "/status")
+    if arguments.json:
         _print_json(status)
         return
     print(f"fclocal {status['version']}, pid {status['pid']}, management API http://{status['endpoint']}")
     print(f"state {status['state']}")
     _functions(status)
-    table = _table("INSTANCE", "FUNCTION", "VERSION", "STATE", "REQUESTS", "PID")
+    table = terminal.table("INSTANCE", "FUNCTION", "VERSION", "STATE", "REQUESTS", "PID")
     for i in status["instances"]:
         table.add_row(i["instanceId"], i["function"], i["version"], i["state"], str(i["load"]), str(i["pid"] or "-"))
     if table.rows:
-        _out.print(table)
+        terminal.console().print(table)
 
 
 def _functions(status: dict[str, Any]) -> None:
-    table = _table("FUNCTION", "TRIGGER", "URL")
+    table = terminal.table("FUNCTION", "TRIGGER", "URL")
     for f in status["functions"]:
         for trigger in f["triggers"] or [{"triggerName": "-", "url": "-"}]:
             table.add_row(f["functionName"], trigger["triggerName"], trigger["url"])
     for domain in status["customDomains"]:
         table.add_row("(custom domain)", domain["domainName"], domain["url"])
     if table.rows:
-        _out.print(table)
+        terminal.console().print(table)
     else:
         print("Nothing is deployed. Try: fclocal deploy functions/01-echo")
 
 
-def _stop(given: Arguments) -> None:
-    daemon.stop(_running(given))
+def _stop(arguments: Arguments) -> None:
+    daemon.stop(_running(arguments))
     print("fclocal has stopped")
 
 
-def _deploy(given: Arguments) -> None:
+def _deploy(arguments: Arguments) -> None:
     from fclocal.client.deploy import deploy, parse_override
 
-    overrides = dict(parse_override(text) for text in given.set)
-    with platform.detaching(_attached(given)) as fc:
-        made = deploy(fc.sdk, given.folder, overrides=overrides, loose=given.loose)
+    overrides = dict(parse_override(text) for text in arguments.set)
+    with platform.detaching(_attached(arguments)) as fc:
+        made = deploy(fc.sdk, arguments.folder, overrides=overrides, loose=arguments.loose)
     for warning in made[0].warnings:
         print(f"warning: {warning}", file=sys.stderr)
     for notice in made[0].notices:
         print(f"notice: {notice}", file=sys.stderr)
     wires = [one.wire() for one in made]
-    if given.json:
+    if arguments.json:
         _print_json(wires[0] if len(wires) == 1 else wires)
         return
     for wire in wires:
@@ -195,125 +188,129 @@ def _deploy(given: Arguments) -> None:
             print(f"  domain {domain['domainName']}: {domain['url']}")
 
 
-def _list(given: Arguments) -> None:
-    status = _running(given).call("GET", "/status")
-    if given.json:
+def _list(arguments: Arguments) -> None:
+    status = _running(arguments).call("GET", "/status")
+    if arguments.json:
         _print_json({"functions": status["functions"], "customDomains": status["customDomains"]})
     else:
         _functions(status)
 
 
-def _remove(given: Arguments) -> None:
-    with platform.detaching(_attached(given)) as fc:
-        fc.remove(given.name)
-    print(f"{given.name} is removed")
+def _remove(arguments: Arguments) -> None:
+    with platform.detaching(_attached(arguments)) as fc:
+        fc.remove(arguments.name)
+    print(f"{arguments.name} is removed")
 
 
-def _logs(given: Arguments) -> None:
-    query = {"function": given.name, "kinds": "log,log.dropped", "follow": str(given.follow).lower()}
-    for line in _running(given).lines("/events", query):
+def _logs(arguments: Arguments) -> None:
+    query = {"function": arguments.name, "kinds": "log,log.dropped", "follow": str(arguments.follow).lower()}
+    for line in _running(arguments).lines("/events", query):
         record = Record.from_wire(line)
         text = record.data.get("text", f"... {record.data.get('lines')} lines dropped ...")
-        print(f"{_time(record)} {record.instance[-8:]} {text}", flush=True)
+        print(f"{terminal.clock(record)} {record.instance[-8:]} {text}", flush=True)
 
 
-def _events(given: Arguments) -> None:
-    query = {"after": str(given.after), "follow": str(given.follow).lower()}
-    if given.name:
-        query["function"] = given.name
-    for line in _running(given).lines("/events", query):
+def _events(arguments: Arguments) -> None:
+    query = {"after": str(arguments.after), "follow": str(arguments.follow).lower()}
+    if arguments.name:
+        query["function"] = arguments.name
+    for line in _running(arguments).lines("/events", query):
         print(json.dumps(line), flush=True)
 
 
-def _watch(given: Arguments) -> None:
-    api = _running(given)
+def _watch(arguments: Arguments) -> None:
+    api = _running(arguments)
     newest = api.call("GET", "/status")["journal"]
     print("Watching; Ctrl-C ends it.", flush=True)
-    for line in api.lines("/events", {"after": str(newest), "follow": "true"}):
-        record = Record.from_wire(line)
-        facts = " ".join(f"{k}={v}" for k, v in record.data.items() if v not in ("", None))
-        who = " ".join(part for part in (record.function, record.instance[-8:]) if part)
-        _out.print(Text(f"{_time(record)} {record.kind:<19} {who}  {facts}"))
+    query = {"after": str(newest), "follow": "true"} | ({"function": arguments.name} if arguments.name else {})
+    out = terminal.console()
+    for line in api.lines("/events", query):
+        out.print(terminal.record_row(Record.from_wire(line), out.width), soft_wrap=True)
+        out.file.flush()
 
 
-def _time(record: Record) -> str:
-    return datetime.fromtimestamp(record.at).strftime("%H:%M:%S.%f")[:12]
-
-
-def _tap(given: Arguments) -> None:
-    with platform.detaching(_attached(given)) as fc, fc.tap(given.name) as tap:
-        if not given.json:
-            print(f"Recording connections to {given.name} that open from now on; Ctrl-C ends it.", flush=True)
-        for record in fc.events(tap.after, function=given.name, kinds="tap.frame", follow=True):
+def _tap(arguments: Arguments) -> None:
+    with platform.detaching(_attached(arguments)) as fc, fc.tap(arguments.name) as tap:
+        if not arguments.json:
+            print(f"Recording connections to {arguments.name} that open from now on; Ctrl-C ends it.", flush=True)
+        for record in fc.events(tap.after, function=arguments.name, kinds="tap.frame", follow=True):
             data = record.data
-            if given.json:
+            if arguments.json:
                 print(json.dumps(record.wire()), flush=True)
                 continue
             arrow = "client -> function" if data["direction"] == "in" else "client <- function"
             code = "" if data["closeCode"] is None else f" {data['closeCode']}"
-            print(f"{_time(record)} {arrow} {data['opcode'].upper()}{code} {data['length']} bytes {data['preview']}",
-                  flush=True)
+            opcode = f"{data['opcode'].upper()}{code}"
+            print(f"{terminal.clock(record)} {arrow} {opcode} {data['length']} bytes {data['preview']}", flush=True)
 
 
-def _fault(given: Arguments) -> None:
-    fields = {name: getattr(given, name) for name in ("status", "delay", "after", "times", "seconds")}
-    api = _running(given)
-    rule = api.call("POST", "/faults", body={"what": given.what, "function": given.name,
+def _fault(arguments: Arguments) -> None:
+    fields = {name: getattr(arguments, name) for name in ("status", "delay", "after", "times", "seconds")}
+    api = _running(arguments)
+    rule = api.call("POST", "/faults", body={"what": arguments.what, "function": arguments.name,
                                              **{k: v for k, v in fields.items() if v is not None}})
     print(f"armed: {rule['detail']} for {rule['function'] or 'every function'}")
-    if given.seconds is not None or given.times is not None:
+    if arguments.seconds is not None or arguments.times is not None:
         return
     print("Ctrl-C ends it.", flush=True)
     try:
         for line in api.lines("/events", {"kinds": "fault.hit", "follow": "true", "after": str(rule["after"])}):
             record = Record.from_wire(line)
             if record.data["rule"] == rule["rule"]:
-                print(f"{_time(record)} hit {record.function} {record.request}", flush=True)
+                print(f"{terminal.clock(record)} hit {record.function} {record.request}", flush=True)
     finally:
         api.call("DELETE", f"/faults/{rule['rule']}")
 
 
-def _redis(given: Arguments) -> None:
-    found = _running(given).call("POST", "/redis")
-    if given.json:
+def _redis(arguments: Arguments) -> None:
+    found = _running(arguments).call("POST", "/redis")
+    if arguments.json:
         _print_json(found)
     else:
         print(f"Redis: {found['program']}\n  {found['url']}")
 
 
-def _bill(given: Arguments) -> None:
-    data = _running(given).call("GET", "/bill", {"function": given.name, "currency": given.currency})
+def _bill(arguments: Arguments) -> None:
+    data = _running(arguments).call("GET", "/bill", {"function": arguments.name, "currency": arguments.currency})
     text = data.pop("text")
-    if given.json:
+    if arguments.json:
         _print_json(data)
     else:
         print(text)
 
 
-def _doctor(given: Arguments) -> int:
+def _metrics(arguments: Arguments) -> None:
+    data = _running(arguments).call("GET", f"/metrics/{quote(arguments.name, safe='')}")
+    if arguments.json:
+        _print_json(data)
+        return
+    out = terminal.console()
+    seconds = data["until"] - data["since"]
+    out.print(f"{data['functionName']}: {seconds:.0f} seconds of the journal. In CloudMonitor: namespace acs_fc.")
+    out.print(terminal.metric_rows(data["metrics"]))
+
+
+def _doctor(arguments: Arguments) -> int:
     from fclocal.client import doctor
 
     found = doctor.checks()
-    if given.json:
+    if arguments.json:
         _print_json([check.wire() for check in found])
     else:
-        print(doctor.text(found))
+        terminal.console().print(terminal.coloured(doctor.text(found)), soft_wrap=True)
     return 0 if all(check.ok for check in found if check.needed) else 1
 
 
-def _parity(given: Arguments) -> None:
+def _parity(arguments: Arguments) -> None:
     import tomllib
 
     rows = tomllib.loads(files("fclocal").joinpath("parity.toml").read_text())["row"]
-    if given.json:
+    if arguments.json:
         _print_json(rows)
         return
-    for row in rows:
-        print(f"{row['status'].upper():<11} {row['id']}")
-        print(f"            {row['behaviour']}")
-        for key in ("source", "note"):
-            if row.get(key):
-                print(f"            {key}: {row[key]}")
+    out = terminal.console()
+    for entry in terminal.parity_rows(rows, out.width):
+        out.print(entry, soft_wrap=True)
     print(f"{len(rows)} behaviours; {len(KINDS)} error codes")
 
 

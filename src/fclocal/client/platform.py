@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from fclocal.client import daemon
 from fclocal.client.app import App
@@ -129,6 +130,11 @@ class Platform:
         """What the function would cost on the service, line by line."""
         data = self.at.call("GET", "/bill", {"function": function, "currency": currency})
         return Bill(data, data.pop("text"))
+
+    def metrics(self, function: str) -> dict[str, Any]:
+        """Return the function's metrics under the names that CloudMonitor gives them. Raises FcError."""
+        answer: dict[str, Any] = self.at.call("GET", f"/metrics/{quote(function, safe='')}")
+        return answer
 
     def kill(self, instance_id: str) -> None:
         """Kill one instance, as a crash would; when this returns its process is gone."""

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from fclocal.core import billing
+from fclocal.core import billing, metrics
 from fclocal.core.bounded import parse_integer, parse_json
 from fclocal.core.errors import FcError
 from fclocal.core.faults import FaultRule
@@ -54,6 +54,7 @@ class Local:
             Route("/attach", self._attach),
             Route("/events", self._events),
             Route("/bill", self._bill),
+            Route("/metrics/{function}", self._metrics),
             Route("/instances/{instance_id}/kill", self._kill, methods=["POST"]),
             Route("/faults", self._faults),
             Route("/faults", self._arm, methods=["POST"]),
@@ -98,6 +99,8 @@ class Local:
         after = _integer(query.get("after", "0"), "after")
         function = query.get("function")
         kinds = tuple(kind for kind in query.get("kinds", "").split(",") if kind)
+        if len(kinds) > MAX_KINDS:
+            raise FcError("InvalidArgument", reason=f"kinds: at most {MAX_KINDS} kinds")
         newest = self.journal.last()
 
         async def read(after: int) -> list[Record]:
@@ -143,6 +146,18 @@ class Local:
             now = self.engine.clock.now()
             bill = billing.bill(self.journal.usages(function, now=now), currency=currency, now=now)
             return {**bill.wire(), "text": bill.text()}
+
+        return JSONResponse(await run_in_threadpool(compute))
+
+    async def _metrics(self, request: Request) -> Response:
+        """Compute the metrics of a function, under the names that CloudMonitor gives them."""
+        name = request.path_params["function"]
+        if name not in self.engine.catalogue.functions:
+            raise FcError("FunctionNotFound", name=name)
+
+        def compute() -> dict[str, Any]:
+            records = self.journal.read(kinds=metrics.KINDS)
+            return metrics.compute(records, name, self.engine.clock.now()).wire()
 
         return JSONResponse(await run_in_threadpool(compute))
 
