@@ -1,15 +1,19 @@
 """functions/05-reconnect: when to come back, and that nothing is lost on the way."""
 
+import asyncio
 import contextlib
 import itertools
 import random
 import ssl
+import sys
+import urllib.error
+import urllib.request
 from http import HTTPStatus
 
 import pytest
 import trustme
 from awaited import awaited
-from functions.standalone import module, running
+from functions.standalone import FUNCTIONS, module, running
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.asyncio.client import connect
@@ -184,3 +188,26 @@ async def test_the_server_refuses_nonsense_with_1008():
         with pytest.raises(ConnectionClosed):
             await ws.recv()
         assert (ws.close_code, ws.close_reason) == (1008, "after must be a number")
+
+
+@awaited
+async def test_a_client_that_has_enough_leaves_with_1000():
+    async with running("05-reconnect", SECONDS_PER_MESSAGE="0.02") as program:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(FUNCTIONS / "05-reconnect" / "client.py"), program.url, "--until", "3")
+        assert await process.wait() == 0
+        assert '"code": 1000' in await program.printed('"event": "closed"')
+
+
+@awaited
+@pytest.mark.parametrize(("control", "code"), [("/pre-stop", 1001), ("/http-invoke", None)])
+async def test_only_the_service_can_call_pre_stop(control, code):
+    async with running("05-reconnect", SECONDS_PER_MESSAGE="0.02") as program, connect(program.url) as ws:
+        hook = urllib.request.Request(program.url.replace("ws", "http") + "pre-stop",
+                                      headers={"x-fc-control-path": control})
+        with contextlib.suppress(urllib.error.HTTPError):
+            await asyncio.to_thread(lambda: urllib.request.urlopen(hook, timeout=10).close())
+        with contextlib.suppress(ConnectionClosed):
+            for _ in range(20):
+                await ws.recv()
+        assert ws.close_code == code

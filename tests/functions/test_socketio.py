@@ -1,9 +1,16 @@
 """functions/05-reconnect-socketio on fclocal: resumed over WebSocket, lost over long polling."""
 
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 
+import pytest
 from functions.standalone import FUNCTIONS
+from functions.test_service import Process
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from fclocal import Platform
 
@@ -28,4 +35,55 @@ def test_over_long_polling_the_second_instance_does_not_know_the_session(fc: Pla
     done = client(app.url, "--until", "2", "--transports", "polling")
     assert done.returncode == 1
     assert done.stderr.startswith("no connection by polling")
+    deadline = time.monotonic() + 10  # the instance's output reaches the platform a little later
+    while "Invalid session" not in fc.logs(app.name) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert "Invalid session" in fc.logs(app.name)
+
+
+class Spoken:
+    """A Socket.IO conversation written by hand, to say what no client library would."""
+
+    def __init__(self, process: Process, **headers: str) -> None:
+        self.process, self.headers = process, headers
+
+    def answer(self, connect_packet: str) -> str:
+        """Send one CONNECT packet, and return the answer of the server."""
+        with connect(f"ws://127.0.0.1:{self.process.port}/socket.io/?EIO=4&transport=websocket", proxy=None,
+                     additional_headers=self.headers) as ws:
+            ws.recv(timeout=10)
+            ws.send(connect_packet)
+            return str(ws.recv(timeout=10))
+
+
+@pytest.fixture
+def process(request: pytest.FixtureRequest) -> Iterator[Process]:
+    process = Process(FOLDER.name, **getattr(request, "param", {}))
+    try:
+        process.wait_until_ready()
+        yield process
+    finally:
+        process.kill()
+
+
+def test_a_malformed_auth_is_rejected_without_a_traceback(process: Process) -> None:
+    for auth in ('{"after":"soon"}', '{"after":-1}', '{"after":true}', "[1]", '"text"'):
+        assert Spoken(process).answer(f"40{auth}").startswith("44"), auth
+    assert Spoken(process).answer('40{"after":7}').startswith("40")
+    process.send_signal(signal.SIGTERM)
+    _, output = process.finish()
+    assert "Traceback" not in output, output
+
+
+@pytest.mark.parametrize(("process", "origin", "accepted"), [
+    ({}, "https://evil.example.com", False),
+    ({"ALLOWED_ORIGINS": "https://shop.example.com,https://b.example.com"}, "https://evil.example.com", False),
+    ({"ALLOWED_ORIGINS": "https://shop.example.com,https://b.example.com"}, "https://b.example.com", True),
+], indirect=["process"])
+def test_only_allowed_pages_may_connect(process: Process, origin: str, accepted: bool) -> None:
+    assert Spoken(process).answer("40").startswith("40"), "a program sends no Origin"
+    if accepted:
+        assert Spoken(process, Origin=origin).answer("40").startswith("40")
+    else:
+        with pytest.raises(InvalidStatus):
+            Spoken(process, Origin=origin).answer("40")

@@ -2,17 +2,19 @@
 const show = (id, text) => { document.getElementById(id).textContent = text }
 
 // region address
-// A page that came by https may open wss only, so the scheme follows the page's own; a token in the page's
-// address goes along, because a browser can send no header of its own with a WebSocket.
+// The WebSocket is beside the page: same host, same port, same folder. A page that was loaded with https may only open
+// wss, so the scheme changes from http(s) to ws(s). The query stays, because it can carry a token: a browser cannot
+// send a header of its own with a WebSocket.
 function address () {
-  const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:'
-  return `${scheme}//${location.host}/talk${location.search}`
+  const url = new URL(`talk${location.search}`, location)
+  url.protocol = url.protocol.replace('http', 'ws')
+  return url.href
 }
 // endregion
 
 function line (who, text) {
   const item = document.createElement('li')
-  item.textContent = `${who}: ${text}` // textContent, so that a message is never taken for HTML
+  item.textContent = `${who}: ${text}` // textContent: a message is never interpreted as HTML
   document.getElementById('log').append(item)
 }
 
