@@ -1,15 +1,30 @@
-"""The doctor: it finds what is missing, names the cure, and its report can be pasted anywhere."""
+"""The doctor: it finds what is missing or damaged, names the fix, and its report can be pasted anywhere."""
 
 import getpass
+import io
 import os
 import resource
+import shutil
 import socket
+import sqlite3
 import stat
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
-from fclocal.client import doctor
+from fclocal.client import doctor, terminal
+from fclocal.client.platform import Platform
+from fclocal.core.clock import FakeClock
+from fclocal.runtime.journal import Journal
+
+
+def printed(found: list[doctor.Check], width: int = 76, **options: Any) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False, **options)
+    doctor.report(found, console)
+    return console.file.getvalue()
 
 
 def by_name(env: dict[str, str]) -> dict[str, doctor.Check]:
@@ -19,7 +34,7 @@ def by_name(env: dict[str, str]) -> dict[str, doctor.Check]:
 def test_a_machine_that_runs_these_tests_is_ready() -> None:
     found = doctor.checks()
     assert [check.name for check in found if check.word == "FIX"] == []
-    assert "Ready: nothing has to be fixed." in doctor.text(found)
+    assert "Ready: nothing has to be fixed." in printed(found)
 
 
 def test_what_only_a_part_of_the_kit_needs_is_optional_and_has_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,9 +49,9 @@ def test_what_only_a_part_of_the_kit_needs_is_optional_and_has_a_cure(monkeypatc
 
 def test_the_report_is_narrow_plain_and_names_nobody(tmp_path: Path) -> None:
     env = {"PATH": str(tmp_path), "HTTP_PROXY": "http://me:secret@proxy.example:3128", "HOME": str(Path.home())}
-    report = doctor.text(doctor.checks(env))
+    report = printed(doctor.checks(env, tmp_path / "state"))
     assert report.isascii()
-    assert max(map(len, report.splitlines())) <= doctor.WIDTH
+    assert max(map(len, report.splitlines())) <= 76
     for private in (str(tmp_path), str(Path.home()), "secret", "proxy.example", socket.gethostname()):
         assert private not in report
     if (user := getpass.getuser()) != "root":
@@ -85,7 +100,82 @@ def test_old_python_foreign_system_and_few_descriptors_are_to_be_fixed() -> None
 
 
 def test_what_must_be_fixed_ends_the_report() -> None:
-    report = doctor.text([doctor.python((3, 10, 4)), doctor.descriptors(20000, 20000)])
-    assert "FIX       Python       3.10.4" in report
-    assert "to fix it:   install Python 3.11 or newer" in report
-    assert "Fix before you begin: Python." in report
+    found = [doctor.python((3, 10, 4)), doctor.descriptors(20000, 20000)]
+    assert [line.rstrip() for line in printed(found).splitlines()[1:-1]] == [
+        "FIX   Python       3.10.4",
+        "      to fix it    install Python 3.11 or newer",
+        "PASS  Descriptors  20000: about 9970 WebSockets at a time",
+        "Fix before you begin: Python.",
+    ]
+
+
+def test_long_sentences_hang_and_use_the_width_up_to_120_columns() -> None:
+    [check] = [doctor.Check("Proxy", False, "word " * 60, "export " * 30, needed=False)]
+    for width in (60, terminal.MAX_WIDTH):
+        lines = [line.rstrip() for line in printed([check], width).splitlines()[1:-2]]
+        assert width - 10 < max(map(len, lines)) <= width
+        indent = lines[0].index("word")
+        assert {line[:indent].strip() for line in lines[1:]} == {"", "to fix it"}
+
+
+def test_colour_stands_beside_the_words_and_no_color_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [doctor.python((3, 10, 4))]
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    plain, coloured = printed(found), printed(found, force_terminal=True)
+    assert "\x1b[1;31mFIX" in coloured and "\x1b[" not in plain
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "31m" not in printed(found, force_terminal=True)
+
+
+@pytest.mark.parametrize("name", list(doctor.FILES))
+def test_a_damaged_file_of_the_state_is_found_while_the_platform_runs_and_after(fc: Platform, name: str) -> None:
+    state = fc.at.state
+    assert doctor.files(state).word == "PASS"
+    kept = (state / name).read_bytes()
+    if not name.endswith("sqlite"):
+        (state / name).write_bytes(kept[:30])
+        check = doctor.files(state)
+        assert check.word == "FIX" and f"{name} is damaged" in check.found and check.fix.endswith(name)
+        (state / name).write_bytes(kept)
+    fc.stop()
+    if name != "platform.json":
+        (state / name).write_bytes(b"damaged " * 1000)
+        check = doctor.files(state)
+        assert check.word == "FIX" and f"{name} is damaged" in check.found and check.fix.endswith(name)
+
+
+def test_unreadable_rows_of_a_sound_database_are_found(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite", FakeClock())
+    journal.append("function.created", function="echo", generation=1)
+    journal.close()
+    assert doctor.files(tmp_path).ok
+    with sqlite3.connect(tmp_path / "journal.sqlite") as db:
+        db.execute("UPDATE facts SET records = '[['")
+    assert "journal.sqlite is damaged" in doctor.files(tmp_path).found
+
+
+def test_folders_that_cannot_be_written_and_paths_too_long_have_a_fix(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"  # a file cannot be created in it, not even by root
+    home = doctor.folders(missing, tmp_path)
+    assert (home.word, home.fix) == ("FIX", "export HOME=$(mktemp -d)") and "home folder" in home.found
+    (tmp_path / "file").touch()
+    kit = doctor.folders(tmp_path, tmp_path / "file")
+    assert kit.word == "FIX" and "read-only" in kit.found and "FCLOCAL_STATE" in kit.fix
+    long = doctor.folders(tmp_path, tmp_path / ("d" * 200) / ("d" * 200) / ("d" * 100))
+    assert long.word == "FIX" and "SQLite accepts" in long.found and "FCLOCAL_STATE" in long.fix
+    assert doctor.folders(tmp_path, tmp_path / "not" / "yet").ok
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "9p", "drvfs", "cifs"])
+def test_state_on_a_network_or_windows_drive_is_to_be_moved(tmp_path: Path, kind: str) -> None:
+    check = doctor.disk(tmp_path, kind)
+    assert check.word == "FIX" and f"on a {kind} drive" in check.found and "FCLOCAL_STATE" in check.fix
+    assert doctor.disk(tmp_path, "ext4").ok
+    assert doctor.file_system(Path("/proc/self")) == "proc" or sys.platform != "linux"
+
+
+def test_a_full_disk_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=3 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    check = doctor.disk(tmp_path / "not" / "yet", "ext4")
+    assert (check.word, check.found) == ("FIX", "3 MB free") and "free 200 MB" in check.fix

@@ -59,9 +59,6 @@ def test_colour_repeats_a_word_and_is_left_out_elsewhere() -> None:
     (entry,) = terminal.parity_rows([{"id": "a.b", "status": "guessed", "behaviour": "It does.", "source": "s"}], 80)
     assert "\x1b[33mGUESSED" in "".join(printed(entry, colour=True))
     assert "\x1b" not in "".join(printed(entry))
-    report = "FIX       Redis\nOK        Python"
-    assert "\x1b[31mFIX" in "".join(printed(terminal.coloured(report), colour=True))
-    assert printed(terminal.coloured(report)) == report.split("\n")
 
 
 def on_a_terminal(*command: str, columns: int = 80, **env: str) -> str:

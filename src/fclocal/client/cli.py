@@ -293,11 +293,11 @@ def _metrics(arguments: Arguments) -> None:
 def _doctor(arguments: Arguments) -> int:
     from fclocal.client import doctor
 
-    found = doctor.checks()
+    found = doctor.checks(state=state_dir(arguments.state))
     if arguments.json:
         _print_json([check.wire() for check in found])
     else:
-        terminal.console().print(terminal.coloured(doctor.text(found)), soft_wrap=True)
+        doctor.report(found, terminal.console())
     return 0 if all(check.ok for check in found if check.needed) else 1
 
 

@@ -1,40 +1,57 @@
-"""`fclocal doctor`: what the kit finds on this machine, and the one line that mends what is missing.
+"""`fclocal doctor`: check this machine and the state directory, and print one line with the fix for each problem.
 
-Nothing it prints names a user or a path outside the kit, so all of it can be pasted into a question.
+Nothing in the report names a user or a path outside the kit, so it can be pasted into a question.
 """
 
+import contextlib
 import errno
 import importlib.metadata
+import json
 import os
 import platform
 import re
 import resource
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+import psutil
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fclocal.client.state import state_dir
 from fclocal.core.errors import FcError
 from fclocal.runtime.redis_server import find_program
 
-WIDTH = 76
+COLOURS = {"PASS": "green", "FIX": "bold red", "OPTIONAL": "yellow"}
 FIRST_PORT, PORTS = 9443, 1000  # a room of learners on one machine takes some hundred
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAC_BROWSERS = tuple(f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Google Chrome", "Chromium"))
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 # One proxied WebSocket holds two descriptors of the gateway; the lessons stay below 200 connections.
 DESCRIPTORS = 512
+FREE_SPACE = 200 * 2**20  # bytes: the journal's bound, some packages of code, Redis
+# SQLite accepts paths of 512 bytes, its own file names included; Unix sockets of functions accept about 100, but none
+# lies in the state directory.
+LONGEST_PATH = 480
+# File systems on which SQLite's locks are unreliable: network drives, and Windows drives inside WSL.
+REMOTE_FILE_SYSTEMS = frozenset({"9p", "drvfs", "nfs", "nfs4", "cifs", "smb3", "fuse.sshfs"})
+LOCAL_DISK = "export FCLOCAL_STATE=/tmp/fclocal-$USER"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at. `found` says what is there, `fix` what to do about it ("" if nothing)."""
+    """One result. `found` describes what is there, `fix` what to do about it ("" if nothing)."""
 
     name: str
     ok: bool
@@ -48,17 +65,21 @@ class Check:
         return "PASS" if self.ok else "FIX" if self.needed else "OPTIONAL"
 
     def wire(self) -> dict[str, Any]:
-        """The check as a JSON object."""
+        """Return the check as a JSON object."""
         return {"name": self.name, "verdict": self.word, "found": self.found, "fix": self.fix}
 
 
-def checks(env: Mapping[str, str] = os.environ) -> list[Check]:
-    """Look at everything; takes about a second. `env` stands for the environment of the process."""
+def checks(env: Mapping[str, str] = os.environ, state: Path | None = None) -> list[Check]:
+    """Check everything; takes about a second. `env` stands for the environment of the process."""
     apt = shutil.which("apt") is not None
+    state = state or state_dir()
     return [
         python(sys.version_info[:3]),
         system(sys.platform, platform.release()),
         packages(),
+        folders(Path.home(), state),
+        disk(state, file_system(state)),
+        files(state),
         localhost(),
         ports(),
         proxies(env),
@@ -72,28 +93,28 @@ def checks(env: Mapping[str, str] = os.environ) -> list[Check]:
 
 
 def python(version: tuple[int, ...]) -> Check:
-    """The interpreter: 3.11 or newer."""
+    """Check the interpreter: 3.11 or newer."""
     found = ".".join(map(str, version))
     return Check("Python", version >= (3, 11), found, "" if version >= (3, 11) else "install Python 3.11 or newer")
 
 
 def system(name: str, release: str) -> Check:
-    """Linux and macOS; Windows through WSL."""
+    """Check the system: Linux or macOS; Windows through WSL."""
     kind = {"linux": "Linux", "darwin": "macOS"}.get(name, name)
     where = f"{kind} in WSL" if "microsoft" in release.lower() else kind
     ok = kind in ("Linux", "macOS")
-    return Check("System", ok, where, "" if ok else "on Windows run `wsl --install` and work in there")
+    return Check("System", ok, where, "" if ok else "on Windows run `wsl --install`, open Ubuntu, and start there")
 
 
 def packages() -> Check:
-    """Every library that the kit asks for is installed."""
+    """Check that every library that the kit needs is installed."""
     asked = importlib.metadata.requires("fc-websocket-workshop") or []
     # A line with a condition (";") is for some Pythons only; the others are for all.
     names = [re.split(r"[\[<>=!~ ]", line)[0] for line in asked if ";" not in line]
     missing = [name for name in names if not _installed(name)]
     if missing:
         return Check("Packages", False, f"missing: {', '.join(missing)}", "python3 start.py")
-    return Check("Packages", True, f"all {len(names)} are there")
+    return Check("Packages", True, f"all {len(names)} are installed")
 
 
 def _installed(name: str) -> bool:
@@ -104,23 +125,118 @@ def _installed(name: str) -> bool:
     return True
 
 
+def folders(home: Path, state: Path) -> Check:
+    """Check that files can be created in the home folder and in the state directory, and that its path is short."""
+    if not _can_write(home):
+        return Check("Folders", False, "the home folder cannot be written; JupyterLab needs it",
+                     "export HOME=$(mktemp -d)")
+    if (length := len(os.fsencode(state))) > LONGEST_PATH:
+        return Check("Folders", False, f"the path of the state directory has {length} bytes; SQLite accepts "
+                     f"{LONGEST_PATH}", LOCAL_DISK)
+    if not _can_write(_existing(state)):
+        return Check("Folders", False, "the state directory cannot be written; the folder of the kit is read-only",
+                     "copy the kit to a folder of your own, or: " + LOCAL_DISK)
+    return Check("Folders", True, "home and state directory can be written")
+
+
+def disk(state: Path, kind: str) -> Check:
+    """Check the drive of the state directory: a local one, with free space. `kind`: its file system, "" if unknown."""
+    if kind in REMOTE_FILE_SYSTEMS:
+        return Check("Disk", False, f"the state directory is on a {kind} drive, where fclocal cannot lock its files",
+                     LOCAL_DISK)
+    free = shutil.disk_usage(_existing(state)).free
+    found = f"{free // 2**20:,} MB free"
+    return Check("Disk", free >= FREE_SPACE, found, "" if free >= FREE_SPACE else
+                 f"free {FREE_SPACE // 2**20} MB on the drive of the state directory, or: {LOCAL_DISK}")
+
+
+def files(state: Path) -> Check:
+    """Check the files of the state directory for damage; it may be in use."""
+    damaged = {name: reason for name, check in FILES.items()
+               if (state / name).exists() and (reason := _damage(state / name, check))}
+    if not damaged:
+        return Check("State", True, "no file is damaged" if state.exists() else "empty, a first start creates it")
+    found = "; ".join(f"{name} is damaged ({reason})" for name, reason in damaged.items())
+    return Check("State", False, found, "fclocal stop, then delete in the state directory: " + ", ".join(damaged))
+
+
+def _database(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+        if (result := db.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
+            raise ValueError(result)
+        columns = {"facts": "records", "output": "records", "functions": "body", "domains": "body"}
+        for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            if (column := columns.get(table)) and db.execute(
+                    f"SELECT COUNT(*) FROM {table} WHERE NOT json_valid({column})").fetchone()[0]:
+                raise ValueError(f"unreadable rows in {table}")
+
+
+# What is read of each file of the state directory; an exception means damage.
+FILES = {
+    "journal.sqlite": _database,
+    "state.sqlite": _database,
+    "platform.json": lambda path: json.loads(path.read_bytes())["endpoint"],
+    "credentials.json": lambda path: json.loads(path.read_bytes())["accessKeySecret"],
+    "ca/ca.pem": lambda path: x509.load_pem_x509_certificate(path.read_bytes()),
+    "ca/ca.key": lambda path: load_pem_private_key(path.read_bytes(), None),
+}
+
+
+def _damage(path: Path, check: Any) -> str:
+    """Return why the file cannot be read, "" if it can."""
+    try:
+        check(path)
+    except sqlite3.OperationalError:
+        return ""  # in use at this moment, or on a drive that another check is about
+    except (sqlite3.DatabaseError, ValueError, KeyError, TypeError, OSError) as error:
+        text = str(error).splitlines()[0] if isinstance(error, sqlite3.DatabaseError) else "not what fclocal wrote"
+        return text.removeprefix("*** in database main ***").strip() or "not what fclocal wrote"
+    return ""
+
+
+def file_system(folder: Path) -> str:
+    """Return the type of the file system that holds the folder, "" where the system does not list it."""
+    places = {str(folder), *map(str, folder.parents)}
+    with contextlib.suppress(OSError):
+        mounts = [(len(part.mountpoint), part.fstype) for part in psutil.disk_partitions(all=True)
+                  if part.mountpoint in places]
+        return max(mounts)[1] if mounts else ""
+    return ""
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one around it that exists."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+def _can_write(folder: Path) -> bool:
+    """Report whether a file can be created there; root passes a check of permissions on a read-only drive."""
+    probe = folder / f".fclocal-doctor-{os.getpid()}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
 def localhost() -> Check:
-    """The name localhost leads to this machine: every URL of fclocal begins with it."""
+    """Check that the name localhost leads to this machine: every URL of fclocal begins with it."""
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM)}
     except OSError:
         found = set()
     if "127.0.0.1" in found:
         return Check("localhost", True, ", ".join(sorted(found)))
-    return Check("localhost", False, ", ".join(sorted(found)) or "the name is not known",
+    return Check("localhost", False, ", ".join(sorted(found)) or "the name is unknown",
                  "add the line `127.0.0.1 localhost` to /etc/hosts")
 
 
 def ports() -> Check:
-    """Ports for triggers; a taken one is passed over, so any free one is enough to begin."""
+    """Check for a free port; triggers skip the ones in use."""
     free = [port for port in range(FIRST_PORT, FIRST_PORT + PORTS) if _free(port)]
     found = f"{len(free)} of {PORTS} free from {FIRST_PORT} on"
-    return Check("Ports", bool(free), found, "" if free else "end some of the programs that listen there")
+    return Check("Ports", bool(free), found, "" if free else "stop some of the programs that listen there")
 
 
 def _free(port: int) -> bool:
@@ -136,7 +252,7 @@ def _free(port: int) -> bool:
 
 
 def proxies(env: Mapping[str, str]) -> Check:
-    """Proxy variables: the official SDK sends even loopback to HTTP_PROXY, and other programs may, too."""
+    """Check the proxy variables: the official SDK sends even loopback to HTTP_PROXY, and other programs may, too."""
     have = sorted({name for name in PROXIES if env.get(name) or env.get(name.lower())})
     if not have:
         return Check("Proxy", True, "none set")
@@ -144,12 +260,12 @@ def proxies(env: Mapping[str, str]) -> Check:
     if "*" in exempt or {"localhost", "127.0.0.1"} <= exempt:
         return Check("Proxy", True, f"{', '.join(have)} set, not used for localhost")
     return Check("Proxy", False, f"{', '.join(have)} set, also for localhost. fclocal.start() and the fclocal "
-                 "commands go round it by themselves; curl, Node.js and your own programs do not",
+                 "commands bypass it; curl, Node.js and your own programs do not",
                  "export NO_PROXY=localhost,127.0.0.1,::1", needed=False)
 
 
 def descriptors(soft: int, hard: int) -> Check:
-    """How many files and sockets one process may hold; the gateway needs two for a WebSocket."""
+    """Check how many files and sockets a process may open; the gateway needs two for a WebSocket."""
     if soft == resource.RLIM_INFINITY:
         return Check("Descriptors", True, "no limit")
     ok = soft >= DESCRIPTORS
@@ -158,15 +274,15 @@ def descriptors(soft: int, hard: int) -> Check:
 
 
 def redis(env: Mapping[str, str], *, apt: bool) -> Check:
-    """A Redis for lesson 7: REDIS_URL if set (and then reachable), else a program the kit starts itself."""
+    """Check for a Redis for lesson 7: REDIS_URL if set (and then reachable), else a program that the kit starts."""
     if url := env.get("REDIS_URL"):
         try:
             where = urlsplit(url)
             socket.create_connection((where.hostname or "localhost", where.port or 6379), timeout=1).close()
         except (OSError, ValueError):
-            return Check("Redis", False, "REDIS_URL is set but nothing answers there; needed for lesson 7",
+            return Check("Redis", False, "REDIS_URL is set, but no server answers there; lesson 7 needs one",
                          "unset REDIS_URL", needed=False)
-        return Check("Redis", True, "the one of REDIS_URL")
+        return Check("Redis", True, "the server of REDIS_URL")
     try:
         server = find_program(env)
     except FcError:
@@ -177,7 +293,7 @@ def redis(env: Mapping[str, str], *, apt: bool) -> Check:
 
 def program(name: str, commands: Sequence[str], env: Mapping[str, str], use: str, *, fix: str,
             minimum: int = 0) -> Check:
-    """A program that only a part of the kit (`use`) needs; `minimum`: its lowest major version."""
+    """Check for a program that only a part of the kit (`use`) needs; `minimum`: its lowest major version."""
     for command in commands:
         if path := shutil.which(command, path=env.get("PATH", os.defpath)):
             version = _version(path)
@@ -189,25 +305,29 @@ def program(name: str, commands: Sequence[str], env: Mapping[str, str], use: str
 
 
 def _version(path: str) -> str:
-    """The version that a program prints for --version, "" if it does not say."""
+    """Return the version that a program prints for --version, "" if it prints none."""
     try:
-        told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
+        printed = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    found = re.search(r"\d+(?:\.\d+)+", told.stdout)
+    found = re.search(r"\d+(?:\.\d+)+", printed.stdout)
     return found[0] if found else ""
 
 
-def text(found: Sequence[Check]) -> str:
-    """The report: a line per check, the fixes below it, at most 76 columns, plain ASCII, fit to be pasted."""
-    version = importlib.metadata.version("fc-websocket-workshop")
-    lines = [f"--- fclocal doctor {version} ---"]
+def report(found: Sequence[Check], console: Console) -> None:
+    """Print a line for each check and the fixes below it, with colour beside the words on a terminal."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for check in found:
-        head = f"{check.word:<9} {check.name:<12} "
-        lines += textwrap.wrap(check.found, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+        table.add_row(Text(check.word, COLOURS[check.word]), check.name, Text(check.found))
         if check.fix:
-            label = " " * 10 + "to fix it:   "
-            lines += textwrap.wrap(check.fix, WIDTH, initial_indent=label, subsequent_indent=" " * len(label))
+            table.add_row("", Text("to fix it", COLOURS[check.word]), Text(check.fix, "bold"))
     needed = [check.name for check in found if check.word == "FIX"]
-    lines.append(f"Fix before you begin: {', '.join(needed)}." if needed else "Ready: nothing has to be fixed.")
-    return "\n".join([*lines, "--- end ---"])
+    end = (Text(f"Fix before you begin: {', '.join(needed)}.", COLOURS["FIX"]) if needed
+           else Text("Ready: nothing has to be fixed.", COLOURS["PASS"]))
+    console.print(f"--- fclocal doctor {importlib.metadata.version('fc-websocket-workshop')} ---")
+    console.print(table)
+    console.print(end)
+    console.print("--- end ---")

@@ -22,9 +22,8 @@ _KIND_STYLES = {
     "request.rejected": "yellow", "request": "cyan", "instance.failed": "red", "instance": "blue", "fault": "magenta",
     "log": "dim", "tap": "dim", "platform": "bold",
 }
-_WORD_STYLES = {
-    "DOCUMENTED": "green", "MEASURED": "cyan", "GUESSED": "yellow", "DIFFERENT": "magenta", "OK": "green",
-    "PASS": "green", "FIX": "red", "MISSING": "yellow",
+_STATUS_STYLES = {
+    "DOCUMENTED": "green", "MEASURED": "cyan", "GUESSED": "yellow", "DIFFERENT": "magenta",
 }
 
 
@@ -77,7 +76,7 @@ def parity_rows(rows: Iterable[Mapping[str, Any]], width: int) -> Iterator[Text]
     for row in rows:
         status = row["status"].upper()
         more = [f"{name}: {row[name]}" for name in ("source", "note") if row.get(name)]
-        head = Text(status, _WORD_STYLES.get(status, ""))
+        head = Text(status, _STATUS_STYLES.get(status, ""))
         yield hanging(head, 12, row["id"], row["behaviour"], *more, width=width, bold=row["id"])
 
 
@@ -89,16 +88,6 @@ def metric_rows(metrics: Sequence[Mapping[str, Any]]) -> Table:
     for metric in metrics:
         value = "-" if metric["value"] is None else f"{metric['value']:g}"
         made.add_row(metric["metricName"], value, metric["unit"], metric["description"])
-    return made
-
-
-def coloured(text: str) -> Text:
-    """Return a report with the first word of each line in its colour."""
-    made = Text()
-    for line in text.split("\n"):
-        word = line.partition(" ")[0]
-        made.append(word, _WORD_STYLES.get(word, "")).append(line[len(word):] + "\n")
-    made.right_crop(1)
     return made
 
 
