@@ -223,9 +223,7 @@ def test_what_is_in_use_is_not_deleted(sdk: Any) -> None:
 # Custom domains
 
 def domain(name: str = "echo.example.com", **more: Any) -> fc.CreateCustomDomainRequest:
-    routes = [fc.PathConfig(path="/api/*", function_name="echo", qualifier="LATEST", methods=["GET"],
-                            rewrite_config=fc.RewriteConfig(wildcard_rules=[
-                                fc.WildcardRule(match="/api/*", replacement="/$1")]))]
+    routes = [fc.PathConfig(path="/api/*", function_name="echo", qualifier="LATEST", methods=["GET"])]
     return fc.CreateCustomDomainRequest(body=fc.CreateCustomDomainInput(**{
         "domain_name": name, "protocol": "HTTP", "route_config": fc.RouteConfig(routes=routes), **more}))
 
@@ -241,7 +239,7 @@ def test_a_domain_from_its_creation_to_its_deletion(api: Management, sdk: Any) -
     created = answer.body
     route = created.route_config.routes[0]
     assert (created.domain_name, created.protocol, route.path) == ("echo.example.com", "HTTP,HTTPS", "/api/*")
-    assert route.rewrite_config.wildcard_rules[0].replacement == "/$1" and route.methods == ["GET"]
+    assert route.methods == ["GET"]
     got = sdk.get_custom_domain("echo.example.com")
     assert got.body.to_map() == created.to_map() and got.headers["x-fclocal-url"] == "https://localhost:9443"
     wild = sdk.create_custom_domain(domain("*.example.com", auth_config=fc.AuthConfig(
@@ -265,7 +263,7 @@ def routes(*paths: str, **more: Any) -> fc.RouteConfig:
     return fc.RouteConfig(routes=[fc.PathConfig(path=p, **{"function_name": "echo", **more}) for p in paths])
 
 
-@pytest.mark.parity("api.domain-routes", "api.domain-certificates", "domain.certificate")
+@pytest.mark.parity("api.domain-routes", "api.domain-certificates", "domain.certificate", "domain.rewrite")
 @pytest.mark.parametrize(("request_", "status", "code", "said"), [
     (domain("there.example.com"), 409, "DomainNameAlreadyExists", "there.example.com"),
     (domain("nodots"), 400, "InvalidArgument", "domainName: "),
@@ -279,6 +277,9 @@ def routes(*paths: str, **more: Any) -> fc.RouteConfig:
     (domain(cert_config=fc.CertConfig(cert_name="c", certificate="x", private_key="y")), 400, "InvalidArgument",
      "certConfig.certificate: must be a PEM certificate"),
     (domain(cors_config=fc.CORSConfig(max_age=1)), 400, "NotEmulated", "corsConfig"),
+    (domain(route_config=routes("/", rewrite_config=fc.RewriteConfig(
+        wildcard_rules=[fc.WildcardRule(match="/a/*", replacement="/$1")]))), 400, "NotEmulated",
+     "routeConfig.routes.0.rewriteConfig"),
     (domain(tls_config=fc.TLSConfig(min_version="TLSv1.2")), 400, "NotEmulated", "tlsConfig"),
     (domain(waf_config=fc.WAFConfig(enable_waf=True)), 400, "NotEmulated", "wafConfig"),
     (domain(auth_config=fc.AuthConfig(auth_type="jwt", auth_info="{}")), 400, "InvalidArgument", "jwks"),

@@ -5,7 +5,7 @@ enabled, is the method configured, is the caller authenticated, does the qualifi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fclocal.core import auth, routes
 from fclocal.core.auth import Authentication
@@ -16,13 +16,12 @@ from fclocal.core.request import IncomingRequest, RequestHead
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTrigger:
-    """The trigger or the route of a custom domain that a request arrived at. `target`: path and query to pass on."""
+    """The trigger or the route of a custom domain that a request arrived at."""
 
     function: str
     qualifier: str
     methods: tuple[str, ...]
     authentication: Authentication
-    target: str
 
 
 INVOCATION = Authentication("anonymous")
@@ -60,11 +59,9 @@ def resolve(
             raise FcError("DomainNameNotFound", name=entry.name)
         if (route := routes.find(domain.route_config.routes, head.path)) is None:
             raise FcError("RouteNotFound", domain=entry.name, path=head.path)
-        target = routes.rewrite(route, head.target)
-        authentication = domain.auth_config.authentication
-        return ResolvedTrigger(route.function_name, route.qualifier, route.methods, authentication, target)
+        return ResolvedTrigger(route.function_name, route.qualifier, route.methods, domain.auth_config.authentication)
     if entry.kind == "invocation":
-        return ResolvedTrigger(entry.function, entry.name, HTTP_METHODS, INVOCATION, head.target)
+        return ResolvedTrigger(entry.function, entry.name, HTTP_METHODS, INVOCATION)
     if (function := functions.get(entry.function)) is None:
         raise FcError("FunctionNotFound", name=entry.function)
     trigger = function.triggers.get(entry.name)
@@ -73,7 +70,7 @@ def resolve(
     config = trigger.config
     if config.disable_url_internet:
         raise FcError("AccessDenied", reason="access denied due to function internet URL is disable")
-    return ResolvedTrigger(entry.function, trigger.qualifier, config.methods, config.authentication, head.target)
+    return ResolvedTrigger(entry.function, trigger.qualifier, config.methods, config.authentication)
 
 
 def admit(
@@ -93,6 +90,4 @@ def admit(
     if (revision := snapshot(function, trigger.qualifier, request.canary_roll)) is None:
         code = "VersionNotFound" if trigger.qualifier.isdecimal() else "AliasNotFound"
         raise FcError(code, name=trigger.qualifier, function=function.name)
-    if trigger.target != head.target:
-        passed = replace(passed, target=trigger.target)
     return Admission(request, trigger.qualifier, revision, passed)

@@ -242,19 +242,6 @@ class Function(Shape, extra="ignore"):
         return self.latest.config.function_name
 
 
-class RewriteRule(Shape):
-    match: str
-    replacement: str
-
-
-class Rewrite(Shape):
-    """rewriteConfig of a route: rules on path and query, tried equal, wildcard, regex."""
-
-    equal_rules: tuple[RewriteRule, ...] = ()
-    wildcard_rules: tuple[RewriteRule, ...] = ()
-    regex_rules: tuple[RewriteRule, ...] = ()
-
-
 class Route(Shape):
     """One path of a custom domain and the function it leads to."""
 
@@ -262,7 +249,6 @@ class Route(Shape):
     function_name: Name
     qualifier: str = LATEST
     methods: tuple[Method, ...] = HTTP_METHODS
-    rewrite_config: Rewrite | None = None
 
 
 class RouteConfig(Shape):

@@ -48,7 +48,7 @@ NOT_EMULATED = frozenset({
     "nasConfig", "ossMountConfig", "polarFsConfig", "resourceGroupId", "role", "tags", "tracingConfig", "vpcConfig",
     "ossBucketName", "ossObjectName", "checksum", "sseEndpointPath", "command",
     # triggers and domains
-    "invocationRole", "sourceArn", "corsConfig", "tlsConfig", "wafConfig", "isE2B",
+    "invocationRole", "sourceArn", "corsConfig", "tlsConfig", "wafConfig", "isE2B", "rewriteConfig",
     # scaling
     "enableMixMode", "enableOnDemandScaling",
     "horizontalScalingPolicies", "requestDispatchPolicy", "residentPoolId", "scheduledPolicies",
