@@ -24,7 +24,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One lesson as its notebook's author describes it; minutes of reading and of doing."""
+    """One lesson as its notebook's author describes it; minutes of reading and of doing.
+
+    `proof`: objective -> the tasks that prove it.
+    """
 
     slug: str
     title: str
@@ -32,6 +35,7 @@ class Lesson:
     do: int
     needs: str = ""
     can: tuple[str, ...] = ()
+    proof: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parity: tuple[str, ...] = ()
     predictions: Mapping[str, Prediction] = None  # type: ignore[assignment]
 
@@ -53,7 +57,9 @@ def lessons() -> dict[int, Lesson]:
 def _lesson(path: Path) -> Lesson:
     facts = tomllib.loads(path.read_text(encoding="utf-8"))
     predictions = {key: Prediction(**value) for key, value in facts.pop("predictions", {}).items()}
-    return Lesson(slug=path.stem, can=tuple(facts.pop("can", ())), parity=tuple(facts.pop("parity", ())),
+    can = tuple(facts.pop("can", ()))
+    proof = dict(zip(can, map(tuple, facts.pop("proof", ())), strict=False))
+    return Lesson(slug=path.stem, can=can, proof=proof, parity=tuple(facts.pop("parity", ())),
                   predictions=predictions, **facts)
 
 

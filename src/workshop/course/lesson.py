@@ -8,7 +8,10 @@ from typing import Any
 
 from fclocal.core.errors import FcError
 from workshop.course.catalog import find_lesson
+from workshop.course.progress import boxes
 from workshop.errors import UserError
+from workshop.views.html import present
+from workshop.views.progress_strip import strip, text
 from workshop.workspace import Progress, platform, root, state, wrong_kernel
 
 
@@ -32,6 +35,7 @@ def lesson(number: int) -> Any:
         data["lessons"].setdefault(str(number), time.time())
     print(f"Setup complete. Lesson {number}: {this.title}. About {this.teach} min reading, {this.do} min doing.")
     print(f"Needs: {this.needs or 'nothing but this kit'}. Platform: fclocal, on this machine.")
+    present(text(boxes(), number), strip(boxes(), number))
     if not nested:
         print("Here asyncio.run() does not work in a cell: write `await main()` instead.")
     return fc

@@ -1,45 +1,60 @@
 """progress() and catch_up(): where the learner stands, and how to skip to a lesson."""
 
 import time
+from html import escape
 
 from workshop.checking import generation
-from workshop.checking.catalog import exercises, find
+from workshop.checking.catalog import exercises
 from workshop.checking.commands import in_words
 from workshop.checking.judge import shown
-from workshop.course.catalog import find_lesson
+from workshop.course.catalog import find_lesson, lessons, tasks_of
+from workshop.views.html import badge, file_link, present
+from workshop.views.progress_strip import Box, strip, text
 from workshop.workspace import Progress, root, state
+
+
+def boxes() -> list[Box]:
+    """Return the lessons with the verdicts of their tasks."""
+    known = Progress(state(root()) / "progress.json").read()["tasks"]
+    return [Box(number, lesson.title, lesson.notebook,
+                {task: known.get(task, {}).get("verdict", "NOT STARTED") for task in tasks_of(number)})
+            for number, lesson in lessons().items()]
 
 
 @in_words
 def progress() -> None:
-    """Where you stand: each task with its verdict, tries and hints."""
-    known = Progress(state(root()) / "progress.json").read()
-    print("task  verdict      tries  hints  what")
+    """Show where you stand: the lessons as a strip, and each task that is open with its verdict, tries and hints."""
+    known = Progress(state(root()) / "progress.json").read()["tasks"]
+    lines, rows, following = [text(boxes(), None)], [], ""
     for exercise in exercises().values():
         for task in exercise.tasks.values():
-            facts = {"verdict": "NOT STARTED", "tries": 0, "hints": 0, **known["tasks"].get(task.id, {})}
-            print(f"{task.id:<5} {facts['verdict']:<12} {facts['tries']:>5}  {facts['hints']:>5}  {task.title}")
-    every = [task for exercise in exercises().values() for task in exercise.tasks]
-    done = sum(known["tasks"].get(task, {}).get("verdict") == "PASS" for task in every)
-    print(f"{done} of {len(every)} tasks passed.")
-    following = next((task for task in every if known["tasks"].get(task, {}).get("verdict") != "PASS"), None)
-    if following:
-        print(f'Next: {find(following)[0].slug}, check("{following}")')
+            facts = {"verdict": "NOT STARTED", "tries": 0, "hints": 0, **known.get(task.id, {})}
+            if facts["verdict"] == "PASS":
+                continue
+            following = following or f'Next: {exercise.slug}, check("{task.id}")'
+            lines.append(f"{task.id:<5} {facts['verdict']:<12} {facts['tries']} tries, {facts['hints']} hints  "
+                         f"{task.title}")
+            rows.append(f"<dt>{task.id} {badge(facts['verdict'])}</dt><dd>"
+                        f"{file_link(shown(exercise, exercise.edit[0]), task.title)} <span class='dim'>"
+                        f"{facts['tries']} tries, {facts['hints']} hints</span></dd>")
+    lines.append(following or "All tasks passed.")
+    below = f"<dl>{''.join(rows)}</dl><p>{escape(lines[-1])}</p>"
+    present("\n".join(lines), strip(boxes(), None, below))
 
 
 @in_words
 def catch_up(lesson: int) -> None:
-    """Everything as it must be to begin a lesson: earlier exercises get their solution, your files are kept."""
+    """Prepare everything for a lesson: earlier exercises get their solution, and your files are kept."""
     notebook = find_lesson(lesson).notebook
     project, stamp = root(), time.strftime("%Y%m%d-%H%M%S")
     for exercise in exercises().values():
         if exercise.number >= lesson:
             continue
         saved = generation.keep(project, exercise, stamp)
-        for path, text in exercise.solution.items():
+        for path, content in exercise.solution.items():
             file = project / "exercises" / exercise.slug / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
+            file.write_text(content, encoding="utf-8")
         kept = f"; your files are in {saved.relative_to(project).as_posix()}" if saved else ""
         print(f"{shown(exercise)} has its solution{kept}")
     print(f"Ready for lesson {lesson}: notebooks/{notebook}")

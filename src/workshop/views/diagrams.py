@@ -318,6 +318,7 @@ def alias_and_versions() -> str:
 def write(folder: Path) -> list[str]:
     """Write the diagrams that differ from the files in the folder; return their paths."""
     changed = [folder / name for name, svg in files() if not _same(folder / name, svg)]
+    folder.mkdir(parents=True, exist_ok=True)
     for path in changed:
         path.write_text(dict(files())[path.name], "utf-8")
     return [str(path) for path in changed]

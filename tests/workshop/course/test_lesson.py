@@ -9,7 +9,7 @@ import pytest
 
 import workshop
 from fclocal.client.platform import Platform
-from workshop.course.catalog import Lesson, Prediction, lessons
+from workshop.course.catalog import Lesson, Prediction, lessons, tasks_of
 from workshop.workspace import Progress
 
 ROOT = Path(__file__).parents[3]
@@ -51,27 +51,53 @@ def test_a_prediction_is_committed_and_resolved_later(store: Progress, monkeypat
     workshop.predict("5.a", "C ")
     workshop.predict("5.a")
     assert capsys.readouterr().out.splitlines() == [
-        '5.a  Put a, b or c in place of the question mark, for example predict("5.a", "a").',
-        '5.a  Put a, b or c in place of the question mark, for example predict("5.a", "a").',
-        "5.a  The answer is c. It was cut.",
-        "     Why not b: It is old.",
+        *['5.a  Choose before you run the next cell: predict("5.a", "a"), or "b", or "c".'] * 3,
         "5.a  Noted: b. Now run the next cell and see.",
-        "5.a  You guessed b. The answer is c. It was cut.",
+        "5.a  You chose b. The answer is c. It was cut.",
         "     Why not b: It is old.",
         "5.a  Noted: c. Now run the next cell and see.",
-        "5.a  You guessed c. That is right. It was cut.",
+        "5.a  You chose c. That is right. It was cut.",
         "     Why not b: It is old."]
+    workshop.predict("5.a", "?")
+    assert capsys.readouterr().out.startswith("5.a  You chose c. Run the next cells;")
     workshop.predict("5.z", "a")
     assert "no question" in capsys.readouterr().out
 
 
-def test_recap_shows_how_the_tasks_stand(store: Progress, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recap_ticks_what_the_tasks_prove_and_names_what_is_open(store: Progress, monkeypatch: pytest.MonkeyPatch,
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    known = Lesson("01-echo", "Echo", 1, 1, can=("echo", "crash", "explain"),
+                   proof={"echo": ("1.1",), "crash": ("1.1", "1.2")})
+    monkeypatch.setitem(lessons(), 1, known)
     store.note("1.1", verdict="PASS")
     workshop.recap(1)
-    said = capsys.readouterr().out
-    assert "  1.1  PASS" in said
-    assert "  1.3  NOT STARTED  Outlive a client that vanishes (stretch)" in said
-    assert said.splitlines()[-1].startswith("Next: notebooks/02-trigger.ipynb")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:4] == ["  [x] echo", "  [ ] crash", "  [ ] explain"]
+    assert [line.split()[0] for line in lines[4:-1]] == ["1.2", "1.3"]
+    assert lines[-1].startswith("Next: notebooks/02-trigger.ipynb")
+    store.note("1.2", verdict="PASS")  # 1.3 is a stretch task: it is not required
+    workshop.recap(1)
+    assert capsys.readouterr().out.count("[x]") == 3
+
+
+def test_each_proof_names_tasks_of_its_lesson() -> None:
+    for number, known in lessons().items():
+        for objective, tasks in known.proof.items():
+            assert objective in known.can and set(tasks) <= set(tasks_of(number)), (number, objective)
+
+
+def test_parity_shows_three_rows_and_folds_the_rest(store: Progress, monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    many = ("instance.freeze", "gateway.after-upgrade", "timeout.websocket-1006", "dispatch.fill-first")
+    monkeypatch.setitem(lessons(), 4, Lesson("04-x", "X", 1, 1, parity=many))
+    shown: list[str] = []
+    monkeypatch.setattr("workshop.course.parity.present", lambda text, html: shown.extend((text, html)))
+    workshop.parity(4)
+    assert shown[0].endswith("1 more: parity(4, every=True)")
+    before, _, folded = shown[1].partition("<details>")
+    assert before.count("<dt>") == 3 and folded.count("<dt>") == 1
+    workshop.parity(4, every=True)
+    assert "more:" not in shown[2]
 
 
 @pytest.mark.parametrize("number", lessons())

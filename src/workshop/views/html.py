@@ -1,0 +1,75 @@
+"""HTML under the views that are not pictures: cards, strips and listings, in the colours of `views.drawing`."""
+
+from html import escape
+from typing import Any
+
+from workshop.views.drawing import FONT, PALETTE
+
+CODE = "ui-monospace, 'Cascadia Mono', Menlo, Consolas, monospace"
+# Colours of a verdict: the border, and its soft background.
+VERDICT = {"PASS": ("good", "good-soft"), "NOT YET": ("ping", "ping-soft"), "NOT STARTED": ("edge", "lane"),
+           "CRASHED": ("bad", "bad-soft"), "OUR FAULT": ("redis", "lane")}
+
+
+def style() -> str:
+    """Return the style sheet of all views: one CSS variable per colour, and the classes that they share."""
+    colours = "".join(f"--{name}:light-dark({light},{dark});" for name, (light, dark) in PALETTE.items())
+    return (f"<style>.wv{{{colours}color:var(--ink);font:14px/1.5 {FONT};max-width:860px;margin:6px 0}}"
+            ".wv a{color:var(--data)}.wv .dim{color:var(--dim)}.wv details{margin:6px 0}"
+            ".wv summary{cursor:pointer;color:var(--dim)}"
+            f".wv code,.wv pre{{font:13px/1.45 {CODE};color:var(--ink);background:none;margin:0}}"
+            ".wv pre{overflow-x:auto;white-space:pre}"
+            ".wv .card{border:1px solid var(--grid);border-left:5px solid var(--edge);border-radius:6px;"
+            "padding:8px 12px;background:var(--paper)}"
+            ".wv .badge{display:inline-block;border-radius:4px;padding:0 8px;font-weight:650;border:1px solid}"
+            ".wv dl{display:grid;grid-template-columns:max-content 1fr;gap:1px 12px;margin:6px 0}"
+            ".wv dt{color:var(--dim)}.wv dd{margin:0;overflow-wrap:anywhere}"
+            ".wv .strip{display:flex;gap:6px;flex-wrap:wrap}"
+            ".wv .box{border:1px solid var(--grid);border-radius:6px;padding:2px 8px;min-width:58px;text-align:center;"
+            "text-decoration:none;color:var(--ink);background:var(--paper)}.wv .here{border:2px solid var(--data)}"
+            ".wv .dots{display:block;letter-spacing:2px;line-height:1;min-height:1em}</style>")
+
+
+def block(body: str, label: str = "") -> str:
+    """Return one view: its style sheet and its body; `label` names it for a reader who does not see it."""
+    named = f' role="group" aria-label="{escape(label)}"' if label else ""
+    return f'{style()}<div class="wv"{named}>{body}</div>'
+
+
+def badge(word: str) -> str:
+    """Return the word of a verdict in its colour."""
+    colour, soft = VERDICT.get(word, ("edge", "lane"))
+    return (f'<span class="badge" style="border-color:var(--{colour});background:var(--{soft})">'
+            f"{escape(word)}</span>")
+
+
+def file_link(path: str, words: str = "") -> str:
+    """Return a link to a file of the project as a notebook in `notebooks/` sees it."""
+    return f'<a href="../{escape(path)}" target="_blank" rel="noopener">{escape(words or path)}</a>'
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    shell = get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def present(text: str, html: str) -> None:
+    """Show `html` in a notebook, with `text` as its plain form; print `text` anywhere else."""
+    if in_notebook():
+        from IPython.display import display
+
+        display({"text/plain": text, "text/html": html}, raw=True)  # type: ignore[no-untyped-call]
+    else:
+        print(text)
+
+
+def present_widget(text: str, html: str, widget: Any) -> None:
+    """Show a widget in a notebook; `html` and `text` are what a page without a kernel shows."""
+    from IPython.display import display
+
+    display({**widget._repr_mimebundle_(), "text/html": html, "text/plain": text}, raw=True)  # type: ignore[no-untyped-call]
