@@ -5,9 +5,11 @@ import sys
 import time
 from collections.abc import Sequence
 
+from fclocal.client import terminal
 from fclocal.core.errors import FcError
 from workshop.checking import commands, generation
 from workshop.checking.catalog import exercises, find
+from workshop.checking.verdict import coloured
 from workshop.course.progress import catch_up, progress
 from workshop.errors import UserError
 from workshop.views import diagrams
@@ -52,7 +54,7 @@ def _check(given: argparse.Namespace) -> int:
     status = 0
     for name in given.tasks:
         found = commands.verdict(*find(name), url=given.url)
-        print(found.text())
+        terminal.console().print(coloured(found), soft_wrap=True)
         status |= found.word != "PASS"
     return status
 

@@ -16,6 +16,8 @@ from workshop.checking.catalog import Exercise, Task, find
 from workshop.checking.judge import judge, shown
 from workshop.checking.verdict import WIDTH, Verdict
 from workshop.errors import UserError
+from workshop.views.html import in_notebook, present, present_widget
+from workshop.views.verdict_card import card
 from workshop.workspace import Progress, platform, root, state
 
 P = ParamSpec("P")
@@ -40,7 +42,12 @@ def check(*tasks: str | float, url: str = "") -> None:
     """Judge tasks: check("1.1"), or check("1.1", url="wss://...") for a function deployed elsewhere."""
     for name in tasks:
         exercise, task = find(name)
-        print(verdict(exercise, task, url=url).text())
+        found = verdict(exercise, task, url=url)
+        present(found.text(), card(found))
+        if found.word != "PASS" and in_notebook():
+            from workshop.views.hint_button import hint_button
+
+            present_widget("", "", hint_button(lambda task_id=task.id: next_hint(task_id)))
 
 
 def verdict(exercise: Exercise, task: Task, *, project: Path | None = None, url: str = "",
@@ -76,18 +83,22 @@ def details(task: str | float) -> None:
 
 @in_words
 def hint(task: str | float) -> None:
-    """The next hint of a task; after the last one, where the solution is."""
+    """Print the next hint of a task; after the last one, where the solution is."""
+    print(next_hint(task))
+
+
+def next_hint(task: str | float) -> str:
+    """Return the next hint of a task and count it; after the last one, return where the solution is."""
     exercise, found = find(task)
     hints = exercise.hints[found.id]
     store = _store(root())
     number = store.task(found.id)["hints"]
     if number >= len(hints):
-        print(f"Those were all {len(hints)} hints. A solution: {_solution(exercise, found)}")
-        return
+        return f"Those were all {len(hints)} hints. A solution: {_solution(exercise, found)}"
     store.note(found.id, hints=number + 1)
     left = len(hints) - number - 1
-    print(textwrap.fill(f"Hint {number + 1} of {len(hints)}: {hints[number]}", WIDTH))
-    print(f"{left} more." if left else f"That was the last one. A solution: {_solution(exercise, found)}")
+    rest = f"{left} more." if left else f"That was the last one. A solution: {_solution(exercise, found)}"
+    return textwrap.fill(f"Hint {number + 1} of {len(hints)}: {hints[number]}", WIDTH) + f"\n{rest}"
 
 
 @in_words

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rich.text import Text
+
 from workshop.checking.client import Wire
 
 WIDTH = 76
@@ -55,6 +57,18 @@ class Verdict:
             made += textwrap.wrap(_ascii(f"here it departed from the script. Wanted: {wanted}"), WIDTH,
                                   initial_indent="           ^-- ", subsequent_indent=" " * 15)
         return "\n".join(made)
+
+
+COLOURS = {"PASS": "bold green", "NOT YET": "bold yellow", "NOT STARTED": "bold", "CRASHED": "bold red",
+           "OUR FAULT": "bold magenta"}
+
+
+def coloured(verdict: Verdict) -> Text:
+    """Return the text of a verdict for a terminal, with its word in colour."""
+    text = Text(verdict.text())
+    start = text.plain.index(verdict.word, text.plain.index(f"{verdict.task} {verdict.word}"))
+    text.stylize(COLOURS[verdict.word], start, start + len(verdict.word))
+    return text
 
 
 def crash(task: str, error: str, place: str) -> str:
