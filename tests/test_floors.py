@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from workshop import structure
+
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
 FLOORS = ("core", "runtime", "edge", "client", "testing", "workshop")
@@ -151,3 +153,21 @@ def test_a_module_can_be_read_in_one_sitting(name: str) -> None:
     path = SRC / name.replace(".", "/")
     source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     assert len(source.read_text("utf-8").splitlines()) <= 600
+
+
+def test_the_pictures_of_the_structure_are_those_of_the_code() -> None:
+    assert structure.readme(ROOT) == (ROOT / structure.README).read_text("utf-8"), "run: workshop build"
+
+
+def test_the_picture_of_the_floors_has_no_arrow_upwards() -> None:
+    floors = list(structure.FLOORS)
+    arrows = re.findall(r"(\w+) -->\|\d+\| (\w+)", structure.floors(ROOT))
+    assert len(arrows) > 3
+    assert all(floors.index(user) < floors.index(used) for user, used in arrows)
+
+
+def test_the_modules_that_the_readme_names_exist() -> None:
+    text = (ROOT / structure.README).read_text("utf-8")
+    named = re.findall(r"`((?:core|runtime|edge|client)/[\w/.]+?)/?`", text)
+    assert len(named) > 20
+    assert not [name for name in named if not (SRC / "fclocal" / name).exists()]

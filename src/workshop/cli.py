@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from fclocal.client import terminal
 from fclocal.core.errors import FcError
+from workshop import structure
 from workshop.checking import commands, generation
 from workshop.checking.catalog import exercises, find
 from workshop.checking.verdict import coloured
@@ -63,7 +64,7 @@ def _build(given: argparse.Namespace) -> None:
     for exercise in exercises().values():
         if saved := generation.keep(root(), exercise, time.strftime("%Y%m%d-%H%M%S")):
             print(f"kept {saved.relative_to(root()).as_posix()}")
-    changed = [*generation.write(root()), *diagrams.write(root() / "notebooks" / "images")]
+    changed = [*generation.write(root()), *diagrams.write(root() / "notebooks" / "images"), *structure.write()]
     print("\n".join(f"wrote {path}" for path in changed) or "Everything that is generated is up to date.")
 
 

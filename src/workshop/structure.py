@@ -1,0 +1,78 @@
+"""The pictures in src/fclocal/README.md, drawn from the code: its floors from the imports, the states from the table.
+
+`workshop build` writes them between the marks in the file; a test compares.
+"""
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from fclocal.core import lifecycle
+from workshop.workspace import root
+
+README = Path("src") / "fclocal" / "README.md"
+FLOORS = {
+    "client": "what a person or a notebook holds",
+    "edge": "what talks to the network",
+    "runtime": "what carries decisions out",
+    "core": "what decides, without I/O",
+}
+
+
+def floors(project: Path) -> str:
+    """Return a Mermaid flowchart of the floors; an arrow's number is how many modules import along it."""
+    arrows: defaultdict[tuple[str, str], int] = defaultdict(int)
+    modules: defaultdict[str, int] = defaultdict(int)
+    for path in (project / "src" / "fclocal").rglob("*.py"):
+        parts = path.relative_to(project / "src" / "fclocal").parts
+        if parts[0] not in FLOORS or "preload" in parts:
+            continue
+        modules[parts[0]] += path.stem != "__init__"
+        for used in {name.split(".")[1] for name in _imports(path) if name.startswith("fclocal.")}:
+            if used in FLOORS and used != parts[0]:
+                arrows[parts[0], used] += 1
+    lines = [f'    {name}["<b>{name}</b>, {modules[name]} modules<br/>{about}"]' for name, about in FLOORS.items()]
+    lines += [f"    {user} -->|{count}| {used}" for (user, used), count in sorted(arrows.items())]
+    return "\n".join(["```mermaid", "flowchart TD", *lines, "```"])
+
+
+def _imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def states() -> str:
+    """Return a Mermaid state diagram of an instance's life."""
+    events: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for (state, event), (following, effects) in lifecycle.TABLE.items():
+        events[state, following].append(f"{event} ({', '.join(effects)})" if effects else str(event))
+    lines = ["    [*] --> starting"]
+    lines += [f"    {state} --> {following}: {', '.join(names)}" for (state, following), names in events.items()]
+    return "\n".join(["```mermaid", "stateDiagram-v2", *lines, "    stopped --> [*]", "```"])
+
+
+def readme(project: Path) -> str:
+    """Return the text of the README with both pictures as the code has them now."""
+    text = (project / README).read_text("utf-8")
+    for name, picture in (("floors", floors(project)), ("states", states())):
+        marked = rf"(<!-- {name}, written by workshop build -->\n).*?(\n<!-- end -->)"
+        text, count = re.subn(marked, lambda match, picture=picture: match[1] + picture + match[2], text, flags=re.S)
+        if count != 1:
+            raise ValueError(f"{README} needs one place for {name}, and has {count}")
+    return text
+
+
+def write(project: Path | None = None) -> list[str]:
+    """Bring the pictures up to date; return the path of the README if it has changed."""
+    project = project or root()
+    text = readme(project)
+    if text == (project / README).read_text("utf-8"):
+        return []
+    (project / README).write_text(text, "utf-8")
+    return [README.as_posix()]
