@@ -85,7 +85,7 @@ def test_two_pages_on_two_instances_and_a_kill(folder: str, fc: Platform, tmp_pa
             busy = [i["instanceId"] for i in fc.instances(app.name) if i["load"]]
             assert len(busy) == 2
             for page in (ana, bo):
-                await expect(page.locator("#members li")).to_have_text(["Ana", "Bo"])
+                await expect(page.locator("#members .name")).to_have_text(["Ana", "Bo"])
             await say(ana, "Tea?")
             await hears(bo, "Tea?")
             await say(bo, "With milk.")
@@ -133,7 +133,7 @@ def test_hostile_strings_are_shown_and_do_nothing(fc: Platform) -> None:
             assert await ana.evaluate(elements) == kinds
         for text in HOSTILE[:4]:
             async with person(browser, app, text[:32].strip(), text[:40].strip()) as page:
-                await expect(page.locator("#members li")).to_have_text([text[:32].strip()])
+                await expect(page.locator("#members .name")).to_have_text([text[:32].strip()])
                 await say(page, "here")
                 await hears(page, "here")
                 assert set(await page.evaluate(elements)) <= set(kinds)
@@ -171,14 +171,60 @@ def test_a_keyboard_and_a_screen_reader_get_along(fc: Platform) -> None:
     run(test)
 
 
-def test_a_limit_broken_is_told_on_the_page(fc: Platform) -> None:
+def test_a_flood_is_slowed_down_and_all_of_it_arrives(fc: Platform) -> None:
     app = fc.deploy(FUNCTIONS / "07-chat", instanceConcurrency=20)
 
     async def test(browser: Browser) -> None:
-        async with person(browser, app, "Ana") as ana:
+        async with person(browser, app, "Ana") as ana, person(browser, app, "Bo") as bo:
             for number in range(150):
                 await ana.evaluate("(text) => { document.querySelector('#text').value = text;"
                                    " document.querySelector('#say').requestSubmit(); }", f"flood {number}")
-            await expect(ana.get_by_role("alert")).to_contain_text("more than 20 messages per second", timeout=15_000)
-            await expect(ana.get_by_label("Your name")).to_be_focused()
+            await hears(bo, *(f"flood {number}" for number in range(150)))
+            await expect(ana.locator("#log .fate.bad")).to_have_count(0)
+            await expect(ana.locator("#state")).to_have_text("Connected")
+    run(test)
+
+
+def test_the_page_shows_instances_and_can_cut_its_connection(fc: Platform) -> None:
+    app = fc.deploy(FUNCTIONS / "07-chat", instanceConcurrency=1)
+
+    async def test(browser: Browser) -> None:
+        async with person(browser, app, "Ana") as ana, person(browser, app, "Ana") as other:
+            await expect(ana.locator("#members .name")).to_have_text(["Ana", "Ana"])
+            badges = await ana.locator("#members .badge").all_inner_texts()
+            assert len(set(badges)) == 2 and await ana.locator("#instance").inner_text() in badges
+            await say(other, "I am the other one")
+            await hears(ana, "I am the other one")
+            await expect(ana.locator("#log .mine")).to_have_count(0)  # the same name is not the same person
+            await ana.get_by_role("button", name="Cut my connection").click()
+            await expect(ana.locator("#log .note").get_by_text("Connected again")).to_have_count(1, timeout=15_000)
+            await expect(ana.locator("#state")).to_have_text("Connected")
+            await say(ana, "Back")
+            await hears(other, "Back")
+    run(test)
+
+
+def test_the_layout_leaves_the_messages_their_place(fc: Platform, tmp_path: Path) -> None:
+    """Wide or 360 pixels, light or dark: nothing scrolls sideways, bubbles leave a margin, lists have their roles."""
+    app = fc.deploy(FUNCTIONS / "07-chat", instanceConcurrency=20)
+    box = ("(selector) => { const box = document.querySelector(selector).getBoundingClientRect();"
+           " return [box.width, box.height]; }")
+
+    async def test(browser: Browser) -> None:
+        for width, height in ((1280, 800), (360, 740)):
+            for scheme in ("light", "dark"):
+                options = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
+                async with (person(browser, app, "Ana", f"{width} {scheme}", **options) as ana,
+                            person(browser, app, "Bo", f"{width} {scheme}") as bo):
+                    await say(bo, "word " * 60)
+                    await say(ana, "short")
+                    await expect(ana.locator("#log .mine .text")).to_have_text("short")
+                    await expect(ana.locator("#log li")).to_have_count(3)
+                    assert await ana.evaluate("document.documentElement.scrollWidth <= innerWidth")
+                    log, bubble = await ana.evaluate(box, "#log"), await ana.evaluate(box, "#log li:not(.note)")
+                    assert bubble[0] <= 0.85 * log[0] and bubble[0] <= 34 * 16
+                    assert (await ana.evaluate(box, "#log .mine"))[0] < 0.5 * log[0]
+                    assert log[1] >= 0.4 * height
+                    await expect(ana.get_by_role("log").get_by_role("listitem")).to_have_count(3)
+                    await ana.screenshot(path=tmp_path / f"{width}-{scheme}.png")
     run(test)

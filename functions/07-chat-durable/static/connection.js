@@ -1,27 +1,29 @@
-// One person in one room: connect, resume, repeat what was not confirmed. No page in here; see client.py of
-// 07-chat-durable for the same in Python. Events: "state" (detail: state, seconds), "said" (detail: what the chat says),
-// "fate" (detail: ref, fate, reason).
+// One person in one room: connect, resume, repeat what has no answer. This file knows no page; client.py of
+// 07-chat-durable is the same in Python. Events: "state" (detail: state, seconds, reason), "said" (detail: a message of
+// the chat), "fate" (detail: ref, fate, reason).
 
-const WINDOW = 16; // messages sent and not yet confirmed
+const WINDOW = 16; // messages that may wait for an answer
 const LONGEST = 10; // seconds between two attempts
-const FINAL = new Set([1008, 1009]); // close codes after which it would go wrong again
+const MARGIN = 0.8; // of the announced rate, since the network may deliver messages in bursts
+const FINAL = new Set([1000, 1002, 1003, 1007, 1008, 1009]); // close codes after which another attempt fails again
 
 const random = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
 
 export class Connection extends EventTarget {
   #socket = null; #retry = 0; #timer = 0; #held = 0; #window = WINDOW; #ended = false;
-  #secret = random(); #epoch = ""; #after = ""; #durable = false; #inside = false;
+  #secret = random(); #after = ""; #durable = false; #inside = false;
   #outbox = new Map(); #last = 0; #next = 1; #acked = 0;
+  #rate = 0; #burst = 0; #tokens = 0; #filled = 0;
 
   constructor(url, room, name) {
     super();
-    Object.assign(this, { url, room, name, id: "" });
+    Object.assign(this, { url, room, name, id: "", instance: "" });
     this.wake = () => { if (this.#timer) this.#open(); };
     addEventListener("online", this.wake);
     this.#open();
   }
 
-  /** Say something now, or when there is a connection again. Its number; "fate" events tell what became of it. */
+  /** Send a text, now or when there is a connection again. Returns its ref; "fate" events report what became of it. */
   say(text) {
     this.#outbox.set(++this.#last, text);
     queueMicrotask(() => this.#send());
@@ -37,6 +39,12 @@ export class Connection extends EventTarget {
     this.#socket.close(1000);
   }
 
+  /** Break the connection, as a network does. It connects again by itself. */
+  cut() {
+    this.#socket.close(4000, "cut by the user");
+    this.#closed({ code: 1006, reason: "" }, this.#socket);
+  }
+
   #tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
 
   #open() {
@@ -44,78 +52,98 @@ export class Connection extends EventTarget {
     this.#timer = 0;
     this.#tell("state", { state: "connecting" });
     const socket = this.#socket = new WebSocket(this.url);
-    socket.onopen = () => socket.send(JSON.stringify({
-      type: "join", room: this.room, name: this.name, client: this.#secret,
-      acked: this.#acked, epoch: this.#epoch, after: this.#after }));
-    socket.onmessage = (event) => this.#hear(JSON.parse(event.data));
-    socket.onclose = (event) => this.#closed(event);
+    const current = (handler) => (event) => { if (socket === this.#socket) handler(event); };
+    socket.onopen = current(() => socket.send(JSON.stringify({
+      type: "join", room: this.room, name: this.name, client: this.#secret, acked: this.#acked, after: this.#after })));
+    socket.onmessage = current((event) => this.#receive(JSON.parse(event.data)));
+    socket.onclose = (event) => this.#closed(event, socket);
   }
 
-  #closed({ code, reason }) {
+  #closed({ code, reason }, socket) {
+    if (this.#ended || socket !== this.#socket || this.#timer) return;
     this.#inside = false;
-    if (this.#ended) return;
     if (FINAL.has(code)) {
       this.#ended = true;
       return this.#tell("state", { state: "closed", reason });
     }
-    // Full jitter: those who were cut together do not come back together.
+    // Full jitter: clients that were cut together do not come back together.
     const seconds = Math.random() * Math.min(LONGEST, 0.2 * 2 ** this.#retry++);
     this.#timer = setTimeout(() => this.#open(), seconds * 1000);
     this.#tell("state", { state: "waiting", seconds });
   }
 
-  #hear(said) {
+  #receive(said) {
     switch (said.type) {
       case "welcome":
-        this.id = said.id;
+        Object.assign(this, { id: said.id, name: said.name, instance: said.instance });
         this.#durable = said.durable;
-        this.#epoch = said.epoch ?? "";
-        if (said.gone) this.#after = "";
+        this.#after = said.after ?? "";
+        this.#rate = MARGIN * said.rate;
+        this.#burst = this.#tokens = MARGIN * said.burst;
+        this.#filled = performance.now();
         if (this.#durable) this.#next = this.#acked + 1; // again from the first without an answer
-        else this.#settle(this.#next - 1, "unsure", "the connection broke before the answer came");
+        else this.#settle(this.#acked + 1, this.#next - 1, "unsure", "the connection broke before the answer came");
         break;
       case "members":
         this.#inside = true;
         this.#retry = 0;
         this.#tell("state", { state: "in" });
         break;
-      case "epoch": this.#epoch = said.epoch; this.#after = ""; break;
-      case "opened": case "message": this.#after = said.id ?? ""; break;
+      case "message": this.#after = said.id ?? ""; break;
       case "sent":
         this.#window = WINDOW;
-        this.#settle(said.ref, said.missed ? "missed" : "sent");
+        this.#answered(said.ref, said.missed ? "missed" : "sent");
         break;
-      case "status": if (said.live && this.#held) this.#again(); break;
+      case "status": if (said.live && this.#held && this.#durable) this.#repeat(); break;
       case "failed":
-        if (!this.#durable) { this.#settle(said.ref, said.sure ? "refused" : "unsure", said.reason); break; }
-        this.#window = 1;
-        this.#next = this.#acked + 1;
-        this.#held ||= setTimeout(() => this.#again(), 500);
+        if (!this.#durable || !said.retry) this.#answered(said.ref, said.sure ? "refused" : "unsure", said.reason);
+        else {
+          this.#window = 1;
+          this.#next = this.#acked + 1;
+          clearTimeout(this.#held);
+          this.#held = setTimeout(() => this.#repeat(), 500);
+        }
     }
     this.#tell("said", said);
     this.#send();
   }
 
-  #again() {
+  #repeat() {
+    this.#next = this.#acked + 1;
+    this.#release();
+  }
+
+  #release() {
     clearTimeout(this.#held);
     this.#held = 0;
-    this.#next = this.#acked + 1;
     this.#send();
   }
 
   #send() {
     while (this.#inside && !this.#held && this.#outbox.has(this.#next) && this.#next <= this.#acked + this.#window
            && this.#socket.readyState === WebSocket.OPEN) {
+      const now = performance.now();
+      this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#filled) / 1000 * this.#rate);
+      this.#filled = now;
+      if (this.#tokens < 1) { // the chat announced how much it accepts
+        this.#held = setTimeout(() => this.#release(), (1 - this.#tokens) / this.#rate * 1000);
+        return;
+      }
+      this.#tokens--;
       this.#socket.send(JSON.stringify({ type: "say", ref: this.#next, text: this.#outbox.get(this.#next) }));
       this.#next++;
     }
   }
 
-  #settle(upTo, fate, reason = "") {
-    for (let ref = this.#acked + 1; ref <= upTo; ref++) {
-      this.#outbox.delete(ref);
-      this.#tell("fate", { ref, fate, reason });
+  /** The durable chat accepts messages in order, so an answer settles all before it as well. */
+  #answered(ref, fate, reason) {
+    this.#settle(this.#durable ? this.#acked + 1 : ref, ref, fate, reason);
+  }
+
+  #settle(from, to, fate, reason = "") {
+    for (let ref = from; ref <= to; ref++) {
+      if (this.#outbox.delete(ref)) this.#tell("fate", { ref, fate, reason });
     }
-    this.#acked = Math.max(this.#acked, upTo);
+    while (this.#acked < this.#last && !this.#outbox.has(this.#acked + 1)) this.#acked++;
   }
 }

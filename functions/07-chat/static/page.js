@@ -1,10 +1,11 @@
-// The page: what Connection tells becomes text on the screen. Whatever people typed goes in as textContent, nothing else.
+// The page: events of Connection become text on the screen. What people typed is set as textContent, nothing else.
 
 import { Connection } from "./connection.js";
 
 const SHOWN = 500; // messages kept on the page
+const NAMED = 3; // people who join or leave at once and are named
 const FATES = {
-  sent: "", missed: "perhaps not heard by all", refused: "not sent", unsure: "perhaps not sent",
+  sent: "", missed: "some members may have missed it", refused: "not sent", unsure: "perhaps not sent",
 };
 const $ = (id) => document.getElementById(id);
 const remembered = (key, otherwise) => {
@@ -19,10 +20,14 @@ const make = (tag, className = "", text = "") => {
   element.textContent = text;
   return element;
 };
+const label = (instance) => instance.slice(-4);
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+const asked = new URLSearchParams(location.search);
 
 let connection = null;
-let members = new Map(); // id -> name
-let mine = new Map(); // ref -> { item, text, heard, fate }; fate: see FATES
+let members = new Map(); // id -> { name, instance }; the first of a crowd, by name
+let count = 0;
+let mine = new Map(); // ref -> { item, text, heard, fate } of messages that are not finished; fate: see FATES
 let troubled = false, welcomed = false;
 
 function enter(room, name) {
@@ -30,7 +35,7 @@ function enter(room, name) {
   members = new Map();
   mine = new Map();
   troubled = welcomed = false;
-  $("log").replaceChildren();
+  $("lines").replaceChildren();
   $("why").textContent = "";
   $("title").textContent = document.title = `Room ${room}`;
   const rooms = [room, ...remembered("rooms", []).filter((other) => other !== room)].slice(0, 8);
@@ -47,9 +52,9 @@ function enter(room, name) {
   $("enter").hidden = true;
   $("chat").hidden = false;
   $("text").focus();
-  showMembers();
-  const url = new URL(".", location.href);
+  const url = new URL("room", location.href); // a path of its own, so that a trigger can ask for a token there only
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  url.search = asked.has("token") ? new URLSearchParams({ token: asked.get("token") }) : "";
   const opened = connection = new Connection(url.href, room, name);
   const on = (type, handler) => opened.addEventListener(type, (event) => opened === connection && handler(event.detail));
   on("state", showState);
@@ -60,7 +65,7 @@ function enter(room, name) {
 function leave(why = "") {
   connection?.end();
   connection = null;
-  $("chat").hidden = true;
+  $("chat").hidden = $("served").hidden = true;
   $("enter").hidden = false;
   $("title").textContent = document.title = "Chat";
   setState("Not connected");
@@ -77,7 +82,7 @@ function setState(text, trouble = false) {
 
 const atEnd = () => $("log").scrollHeight - $("log").scrollTop - $("log").clientHeight < 60;
 
-/** Make a change; whoever looks at the newest messages still does afterwards. */
+/** Make a change. If the newest messages were in view before, they are afterwards. */
 function keepEnd(change) {
   const stay = atEnd();
   change();
@@ -87,8 +92,9 @@ function keepEnd(change) {
 function showState({ state, seconds, reason }) {
   if (state === "closed") return leave(`The chat closed the connection: ${reason}`);
   if (state === "in") return showLive();
+  $("served").hidden = true;
   if (state === "waiting") return setState(`Connection lost, next attempt in ${seconds.toFixed(1)} s`, true);
-  setState("Connecting", false);
+  setState("Connecting");
 }
 
 function showLive() {
@@ -99,21 +105,26 @@ function hear(said) {
   switch (said.type) {
     case "welcome":
       troubled = false;
-      if (welcomed && !said.durable) note("You were away; what was said meanwhile is lost.");
+      $("instance").textContent = label(said.instance);
+      $("instance").title = `instance ${said.instance}`;
+      $("served").hidden = false;
+      if (welcomed) note(`Connected again, to instance ${label(said.instance)}.`);
+      if (welcomed && !said.durable) note("Messages sent while you were away are lost.");
       welcomed = true;
-      if (said.gone) note("Older messages are gone; there may be a gap here.");
+      if (said.gone) note("Older messages were deleted. There may be a gap here.");
       break;
     case "members":
-      members = new Map(said.members.map(({ id, name }) => [id, name]));
+      members = new Map(said.members.map((person) => [person.id, person]));
+      count = said.count;
       showMembers();
       break;
     case "presence": {
-      const before = new Set(members.values());
-      for (const { id, name } of said.joined) members.set(id, name);
+      const left = said.left.flatMap((id) => members.get(id) ?? []);
+      for (const person of said.joined) members.set(person.id, person);
       for (const id of said.left) members.delete(id);
-      const after = new Set(members.values()); // someone who reconnects is there twice for a moment: same name
-      for (const name of after) if (!before.has(name)) note(`${name} joined`);
-      for (const name of before) if (!after.has(name)) note(`${name} left`);
+      count = said.count;
+      notePeople(said.joined, "joined");
+      notePeople(left, "left");
       showMembers();
       break;
     }
@@ -122,27 +133,26 @@ function hear(said) {
       note(said.text);
       showLive();
       break;
-    case "epoch": note("The history of this room is gone."); break;
-    case "message":
-      if (said.name === connection.name && mine.get(said.ref)?.text === said.text && !mine.get(said.ref).heard) {
-        const own = mine.get(said.ref);
-        own.heard = true;
-        own.item.querySelector(".when").textContent = clock(said.at);
-        add(own.item, true); // its place is where the room heard it
-        showFate(said.ref, own.fate ?? "sent");
+    case "gone": note("The history of this room was deleted. There may be a gap here."); break;
+    case "message": {
+      const own = said.by === connection.id, sent = own && mine.get(said.ref);
+      if (sent && !sent.heard) {
+        sent.heard = true;
+        sent.item.querySelector(".when").textContent = clock(said.at);
+        add(sent.item, true); // its place is where the room received it
+        showFate(said.ref, sent.fate ?? "sent");
       } else {
-        add(message(said.name, said.text, clock(said.at)), said.name === connection.name);
+        add(message(said.name, said.text, clock(said.at)), own);
       }
+    }
   }
 }
 
-const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-
 function message(name, text, when) {
-  const item = make("li");
-  // The spaces are for those who hear the line, or copy it.
-  item.append(make("span", "who", name), " ", make("span", "when", when), " ", make("span", "fate"),
-    make("div", "text", text));
+  const item = make("li"), content = make("div", "text", text);
+  content.dir = "auto";
+  // The spaces are for screen readers, and for text that is copied.
+  item.append(make("span", "who", name), " ", make("span", "when", when), " ", make("span", "fate"), content);
   return item;
 }
 
@@ -150,12 +160,20 @@ function note(text) {
   add(make("li", "note", text));
 }
 
+function notePeople(people, what) {
+  if (people.length > NAMED) note(`${people.length} people ${what}`);
+  else for (const { name } of people) note(`${name} ${what}`);
+}
+
 function add(item, own = false) {
-  const log = $("log"), stay = own || atEnd();
+  const lines = $("lines"), stay = own || atEnd();
   item.classList.toggle("mine", own);
-  log.append(item);
-  while (log.children.length > SHOWN) log.firstChild.remove();
-  if (stay) log.scrollTop = log.scrollHeight;
+  lines.append(item);
+  while (lines.children.length > SHOWN) {
+    mine.delete(Number(lines.firstChild.dataset.ref));
+    lines.firstChild.remove();
+  }
+  if (stay) $("log").scrollTop = $("log").scrollHeight;
   else $("newer").hidden = false;
 }
 
@@ -164,6 +182,7 @@ function showFate(ref, fate, reason = "") {
   if (!own) return;
   own.fate = fate;
   keepEnd(() => showLine(own, fate, reason, ref));
+  if (own.heard && (fate === "sent" || fate === "missed")) mine.delete(ref);
 }
 
 function showLine(own, fate, reason, ref) {
@@ -181,16 +200,23 @@ function showLine(own, fate, reason, ref) {
 }
 
 function say(text) {
-  const item = message(connection.name, text, "");
+  const item = message(connection.name, text, ""), ref = connection.say(text);
   item.querySelector(".fate").textContent = "sending";
-  mine.set(connection.say(text), { item, text, heard: false });
+  item.dataset.ref = ref;
+  mine.set(ref, { item, text, heard: false });
   add(item, true);
 }
 
 function showMembers() {
-  const names = [...new Set(members.values())].sort((a, b) => a.localeCompare(b));
-  $("members").replaceChildren(...names.map((name) => make("li", "", name)));
-  $("count").textContent = names.length ? `(${names.length})` : "";
+  const people = [...members.values()].sort((a, b) => a.name.localeCompare(b.name) || a.id.localeCompare(b.id));
+  $("members").replaceChildren(...people.map(({ id, name, instance }) => {
+    const item = make("li"), badge = make("span", "badge", label(instance));
+    badge.title = `instance ${instance}`;
+    item.append(make("span", "name", name), id === connection.id ? " (you) " : " ", badge);
+    return item;
+  }));
+  if (count > people.length) $("members").append(make("li", "more", `and ${count - people.length} more`));
+  $("count").textContent = `(${count})`;
 }
 
 $("enter").onsubmit = (event) => {
@@ -211,13 +237,17 @@ $("text").onkeydown = (event) => {
   }
 };
 $("other").onclick = () => leave();
+$("cut").onclick = () => { connection?.cut(); $("text").focus(); };
 $("newer").onclick = () => { $("log").scrollTop = $("log").scrollHeight; };
 $("log").onscroll = () => {
   if (atEnd()) $("newer").hidden = true;
 };
+const wide = matchMedia("(min-width: 40rem)");
+wide.onchange = () => { $("people").open = wide.matches; };
+wide.onchange();
 
-// A link such as /?room=tea&name=Ana fills the form in, and joins if both are there.
-const asked = new URLSearchParams(location.search);
+// A link such as /?room=tea&name=Ana fills the form in, and joins if both are there. A token stays out of the history.
+if (asked.has("token")) history.replaceState(null, "", location.pathname);
 $("name").value = asked.get("name") ?? remembered("name", "");
 $("room").value = asked.get("room") ?? remembered("rooms", ["tea"])[0];
 if (asked.get("name") && asked.get("room")) $("enter").requestSubmit();
