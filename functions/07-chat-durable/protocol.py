@@ -1,33 +1,46 @@
-"""What a client and the chat say to each other: JSON objects in WebSocket text messages.
+"""The messages between a client and the chat: JSON objects in WebSocket text messages. No I/O in this module.
 
-    client says                                      the chat says
-    {"type": "join", "room": "tea", "name": "Ana",   {"type": "welcome", "room", "id", "durable", "epoch", "gone"}
-     "client": "<secret>", "acked": 0,               {"type": "members", "members": [{"id", "name"}]}
-     "epoch": "", "after": ""}                       {"type": "message", "text", "name", "by", "ref", "at", "id"}
-    {"type": "say", "ref": 1, "text": "hello"}       {"type": "sent", "ref", "receivers", "missed"}
-    {"type": "leave"}                                {"type": "failed", "ref", "sure": bool, "reason"}
-                                                     {"type": "presence", "joined": [{"id", "name"}], "left": ["<id>"]}
+    client to chat                                   chat to client
+    {"type": "join", "room": "tea", "name": "Ana",   {"type": "welcome", "room", "id", "name", "instance", "durable",
+     "client": "<secret>", "acked": 0, "after": ""}   "after", "gone", "rate", "burst"}
+    {"type": "say", "ref": 1, "text": "hello"}       {"type": "members", "members": [PERSON ...], "count"}
+    {"type": "leave"}                                {"type": "presence", "joined": [PERSON ...], "left": [ID ...],
+                                                      "count"}
+                                                     {"type": "message", "text", "name", "by", "ref", "at", "id"}
+                                                     {"type": "sent", "ref", "receivers", "missed"}
+                                                     {"type": "failed", "ref", "sure": bool, "retry": bool, "reason"}
                                                      {"type": "status", "live": bool, "text"}
+                                                     {"type": "gone"}
 
-`ref` numbers what a client says: 1, 2, 3 ...; its answer carries the same number. "failed" with sure=true: nobody
-got it. With sure=false: nobody knows. "missed" counts instances that have, or just had, members and did not get it.
-Only the durable chat uses client, acked, epoch, after, id and gone; it also says {"type": "opened", "room", "id"},
-the first entry of a room's history, and {"type": "epoch", "epoch"} when the history it had is gone.
-Whoever breaks these rules is closed with 1008, or with 1009 if a message is too large. No I/O in here.
+PERSON is {"id", "name", "instance"}.
+A client numbers its messages with `ref`: 1, 2, 3 ...; each answer carries the same number. In "failed", `sure` means
+that nobody received the message, and `retry` that the same message can be sent again. "missed" counts instances with
+members that did not receive the message. `client` is a secret that a client keeps across connections; the public `id`
+is derived from it. `rate` and `burst` are the limits that a client must keep.
+Only the durable chat uses `acked` (the last ref with an answer), `after` (the id of the last message received), `gone`
+(older messages were deleted) and the message's `id`.
+A client that breaks the format is closed with 1008, or with 1009 if a message is too large.
 """
 
+import hashlib
 import json
+import secrets
 import time
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 from websockets.frames import Frame, Opcode
 
-MESSAGE_BYTES = 8192  # one WebSocket message; the library closes with 1009 above it
+MESSAGE_BYTES = 8192  # one WebSocket message; the library closes with 1009 above this size
 TEXT_LENGTH = 1000  # characters, as the next two
 NAME_LENGTH = 32
 ROOM_LENGTH = 40
 RATE, BURST = 20.0, 80.0  # messages per second of one client, and how many at once
+ABUSE = 200.0  # messages above the rate, after which the connection is closed
+ADDRESS_RATE, ADDRESS_BURST = 400.0, 1600.0  # messages of all clients behind one source address
+JOIN_RATE, JOIN_BURST = 20.0, 400.0  # joins from one source address
+ROOMS = 10_000  # rooms on one instance
 
 
 class Violation(Exception):
@@ -42,16 +55,21 @@ class Violation(Exception):
 class Join:
     room: str
     name: str
-    client: str  # secret of this client, so that what it sends again is recognised
-    acked: int  # the last ref it knows to be accepted
-    epoch: str  # the life of the room that `after` belongs to
-    after: str  # id of the last message it has
+    client: str  # secret of the client, which recognizes repeated messages
+    acked: int  # the last ref with an answer
+    after: str  # id of the last message received
+
+    @property
+    def id(self) -> str:
+        """The public id: stable across connections, and useless for claiming the identity of another member."""
+        return hashlib.sha256(self.client.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
     ref: int
     text: str
+    error: str = ""  # why the text is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,62 +77,77 @@ class Leave:
     pass
 
 
-def parse(data: str | bytes) -> Join | Say | Leave:
-    """The request in one WebSocket message; raises Violation."""
+def parse(data: str | bytes, name: str = "") -> Join | Say | Leave:
+    """Return the request in one WebSocket message; raise Violation. An authenticated `name` replaces the sent one."""
     try:
-        said = json.loads(data) if isinstance(data, str) else None
+        fields = json.loads(data) if isinstance(data, str) else None
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
+        fields = None
+    if not isinstance(fields, dict):
         raise Violation("send one JSON object per text message")
-    match said.get("type"):
+    match fields.get("type"):
         case "join":
-            return Join(_words(said, "room", ROOM_LENGTH), _words(said, "name", NAME_LENGTH),
-                        _word(said, "client"), _number(said, "acked"), _word(said, "epoch"), _word(said, "after"))
+            return Join(_label(fields, "room", ROOM_LENGTH), _label(fields | {"name": name} if name else fields, "name",
+                        NAME_LENGTH), _word(fields, "client", 16) or secrets.token_hex(16), _number(fields, "acked"),
+                        _word(fields, "after"))
         case "say":
-            return Say(_number(said, "ref"), _words(said, "text", TEXT_LENGTH, code=1009))
+            return _say(_number(fields, "ref"), fields.get("text"))
         case "leave":
             return Leave()
     raise Violation("type must be join, say or leave")
 
 
-def _words(said: dict[str, Any], field: str, limit: int, code: int = 1008) -> str:
-    value = said.get(field)
+def _say(ref: int, text: object) -> Say:
+    if not isinstance(text, str) or not text.strip():
+        return Say(ref, "", "text must not be empty")
+    if len(text) > TEXT_LENGTH:
+        return Say(ref, "", f"text is longer than {TEXT_LENGTH} characters")
+    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in text):
+        return Say(ref, "", "text contains control characters")
+    return Say(ref, text.strip())
+
+
+def _label(fields: dict[str, Any], field: str, limit: int) -> str:
+    """A name: one line of visible characters. Direction overrides and zero-width characters imitate other names."""
+    value = fields.get(field)
     if not isinstance(value, str) or not value.strip():
         raise Violation(f"{field} must be a text that is not empty")
+    value = unicodedata.normalize("NFC", value.strip())
     if len(value) > limit:
-        raise Violation(f"{field} is longer than {limit} characters", code)
-    if any((ord(c) < 32 and c not in "\n\t") or 0xD800 <= ord(c) < 0xE000 for c in value):
-        raise Violation(f"{field} holds characters that are no text")
-    return value.strip()
-
-
-def _word(said: dict[str, Any], field: str) -> str:
-    value = said.get(field, "")
-    if not isinstance(value, str) or len(value) > 64 or (not value.replace("-", "").isalnum() and value):
-        raise Violation(f"{field} must be letters, digits and -, at most 64")
+        raise Violation(f"{field} is longer than {limit} characters")
+    if any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for c in value):
+        raise Violation(f"{field} contains invisible or control characters")
     return value
 
 
-def _number(said: dict[str, Any], field: str) -> int:
-    value = said.get(field, 0)
+def _word(fields: dict[str, Any], field: str, least: int = 0) -> str:
+    value = fields.get(field, "")
+    allowed = isinstance(value, str) and value.isascii() and (not value or (
+        least <= len(value) <= 64 and value.replace("-", "").isalnum()))
+    if not allowed:
+        raise Violation(f"{field} must be {f'{least} to' if least else 'at most'} 64 letters, digits or hyphens")
+    return value
+
+
+def _number(fields: dict[str, Any], field: str) -> int:
+    value = fields.get(field, 0)
     if type(value) is not int or not 0 <= value < 2**53:
         raise Violation(f"{field} must be a whole number from 0")
     return value
 
 
 def dump(type: str, **fields: Any) -> bytes:
-    """One thing the chat says, as JSON."""
+    """Return one message of the chat as JSON."""
     return json.dumps({"type": type, **fields}, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def message(by: str, name: str, say: Say) -> bytes:
-    """What is stored in Redis when a member says something; members get it as it is."""
+    """Return what Redis carries when a member says something; members receive it unchanged."""
     return dump("message", text=say.text, name=name, by=by, ref=say.ref, at=round(time.time(), 3))
 
 
 def frame(payload: bytes) -> bytes:
-    """A WebSocket text frame, built once and then written to every member's connection.
+    """Return a WebSocket text frame, which is built once and then written to every member's connection.
 
     The library would build it anew for each member, which costs as much as the rest of a delivery.
     """
@@ -122,16 +155,21 @@ def frame(payload: bytes) -> bytes:
 
 
 class Rate:
-    """A bucket of BURST messages that fills with RATE messages per second."""
+    """A bucket of `burst` tokens that fills with `rate` tokens per second."""
 
-    __slots__ = ("_at", "_left")
+    __slots__ = ("_at", "_burst", "_left", "_rate")
 
-    def __init__(self, now: float) -> None:
-        self._left, self._at = BURST, now
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate, self._burst, self._left, self._at = rate, burst, burst, now
 
-    def take(self, now: float) -> None:
-        """Take one message out of the bucket; raises Violation if it is empty."""
-        self._left, self._at = min(BURST, self._left + (now - self._at) * RATE), now
+    def take(self, now: float) -> bool:
+        """Take one token; return False if there is none."""
+        self._left, self._at = min(self._burst, self._left + (now - self._at) * self._rate), now
         if self._left < 1:
-            raise Violation(f"more than {RATE:.0f} messages per second")
+            return False
         self._left -= 1
+        return True
+
+    def full(self, now: float) -> bool:
+        """Whether the bucket is as good as new."""
+        return self._left + (now - self._at) * self._rate >= self._burst

@@ -1,137 +1,151 @@
-"""A room whose messages are kept in a Redis stream: every accepted message reaches every member once, in order.
+"""A room whose messages are kept in a Redis stream: each accepted message reaches every member once, in one order.
 
-Each instance reads the stream from the last id it has seen, never from "$" (what is new), so it misses nothing while
-Redis is away. A member that comes back says the id of its last message and is given what it missed. What it sends
-again because no answer came is recognised by its number. The stream is cut by length and age; the epoch, a random
-word made with the stream, tells a member that comes back whether its id still means anything.
-Redis must keep what it accepted: appendonly yes, appendfsync always (with everysec a crash may cost a second).
+One script appends a message to the stream and publishes it, in one step. A message carries the id of the one before it.
+So an instance that was not connected for a moment notices what it missed, and reads it from the stream. In the same way
+a member that reconnects sends the id of its last message and receives what it missed. A message that a client repeats,
+because no answer arrived, is recognized by its ref.
+Redis must keep what it accepted: appendonly yes, appendfsync always (with everysec, a crash can lose one second).
 """
 
 import asyncio
-import random
-import secrets
-from collections.abc import Sequence
+from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 import protocol
 from member import Member
-from room import Room, Trouble
+from redis_nodes import Trouble
+from room import Room
 
 KEEP = 10_000  # messages of a room, about
-AGE = 24 * 3600 * 1000  # milliseconds
-HISTORY = 50  # messages for who comes for the first time
-PAGE = 500  # messages per trip to Redis
-BLOCK = 1000  # milliseconds Redis waits for news; less than the socket's timeout
+AGE = 24 * 3600 * 1000  # milliseconds until a message is deleted
+HISTORY = 50  # messages that a newcomer receives
+PAGE = 500  # messages in one trip to Redis
+START = b"0-0"  # the id before the first message of a stream
 
-# Both run as one step in Redis 6.2 and up and in Valkey, and touch the keys of one room only.
-_OPEN = """
-if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('EXISTS', KEYS[2]) == 0 then
-  redis.call('XADD', KEYS[1], '*', 'm', ARGV[2])
-  redis.call('SET', KEYS[2], ARGV[1])
-end
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-return {redis.call('GET', KEYS[2]), redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][1]}
-"""
+# One step in Redis 6.2 and newer and in Valkey. All keys belong to one room, and so to one node of a cluster.
 _SAY = """
 local last = tonumber(redis.call('GET', KEYS[2]) or ARGV[2])
 local ref = tonumber(ARGV[1])
 if ref <= last then return 'again' end
 if ref > last + 1 then return 'gap' end
-local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'm', ARGV[3])
-redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%d', tonumber(id:match('^%d+')) - ARGV[5]))
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[5])
+if ARGV[3] == '' then return 'refused' end
+local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+local before = newest and newest[1] or '0-0'
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'm', ARGV[3], 'p', before)
+redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%d', tonumber(id:match('^%d+')) - ARGV[5]))
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+redis.call(ARGV[6], ARGV[7], 'm' .. before .. ' ' .. id .. ' ' .. ARGV[3])
 return id
 """
 
 
 class RedisRoom(Room):
-    """A room on a Redis stream. `last` is the id of the last message that was delivered here."""
+    """A room on a Redis stream. `last` is the id of the last message that was delivered here, b"" if unknown."""
 
-    def __init__(self, redis: Redis, name: str, instance: str) -> None:
-        self.epoch, self.last = b"", b"0-0"
-        self._read = asyncio.Condition()
-        super().__init__(redis, name, instance)
+    ASKS = 2
+    DOWN = "Redis does not answer. Messages wait until it does."
+    UP = "Redis is back. No message is lost."
 
-    async def receive(self) -> None:
-        """Read the stream on and on from the last id; look at the epoch whenever there is no news."""
-        while self.open:
-            try:
-                await self._open()
-                self.status(True, "Redis is back. Nothing is lost.")
-                while news := await self.redis.xread({self._log: self.last}, count=PAGE, block=BLOCK):
-                    for id, fields in news[0][1]:
-                        self.deliver(protocol.frame(_message(id, fields)))
-                        self.last = id
-                    async with self._read:
-                        self._read.notify_all()
-            except Trouble:
-                self.status(False, "No word from Redis: what is said waits.")
-                await asyncio.sleep(random.uniform(0.1, 0.5))
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.log = f"{self.key}:log"
+        self.last = b""
+        self._reading = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    def send(self, pipe: Pipeline, member: Member, say: protocol.Say) -> None:
+        """A number that was accepted before is not appended again. A refused message takes its number and no more."""
+        message = b"" if say.error else protocol.message(member.id, member.name, say)
+        pipe.eval(_SAY, 2, self.log, f"{self.key}:seen:{member.client}", say.ref, member.acked, message, KEEP, AGE,
+                  "SPUBLISH" if self.node.sharded else "PUBLISH", self.channel)
+
+    def answer(self, member: Member, say: protocol.Say, answer: Any) -> None:
+        if isinstance(answer, Exception):
+            reason = f"Redis does not answer ({type(answer).__name__})"
+            return member.failed(say.ref, reason, sure=False, retry=True)
+        if answer == b"gap":
+            return member.failed(say.ref, "send the messages before it first", retry=True)
+        member.acked = max(member.acked, say.ref)
+        if say.error:
+            member.failed(say.ref, say.error)
+        else:
+            member.tell("sent", ref=say.ref)
+
+    def message(self, data: bytes) -> None:
+        before, id, text = data.split(b" ", 2)
+        if not self.last or _number(id) <= _number(self.last):
+            return  # `recover` or `_read` has it, or will have it
+        if _number(before) > _number(self.last):
+            self._task = asyncio.create_task(self._catch_up(id))
+        else:
+            self._deliver(before, id, text)
+
+    def _deliver(self, before: bytes, id: bytes, text: bytes) -> None:
+        if before != self.last:
+            self.deliver(protocol.frame(protocol.dump("gone")))
+        self.last = id
+        self.deliver(protocol.frame(_message(id, text)))
+
+    async def _catch_up(self, id: bytes) -> None:
+        try:
+            await self._read(id)
+        except Trouble:
+            pass  # the subscription is broken as well, or the next message shows the gap again
+        except Exception as error:
+            self.fail(error)
+
+    async def _read(self, end: bytes) -> None:
+        """Deliver what the stream has, from the last message that was delivered to `end`."""
+        async with self._reading:
+            page: list[Any] = [None] * PAGE
+            while len(page) == PAGE and _number(self.last) < _number(end):
+                page = await self.node.redis.xrange(self.log, b"(" + self.last, end, count=PAGE)
+                for id, fields in page:
+                    if _number(id) > _number(self.last):  # the next messages may have arrived meanwhile
+                        self._deliver(fields[b"p"], id, fields[b"m"])
+
+    def ask(self, pipe: Pipeline) -> None:
+        super().ask(pipe)
+        pipe.xrevrange(self.log, count=1)
+
+    async def recover(self, entries: dict[bytes, bytes], newest: list[tuple[bytes, Any]]) -> None:
+        id = newest[0][0] if newest else START
+        last = self.last  # newer messages may have arrived since Redis was asked for the newest one
+        if last and _number(id) < _number(last) and not await self.node.redis.xrange(self.log, last, last):
+            self.deliver(protocol.frame(protocol.dump("gone")))  # Redis came back without its data
+            self.last = b""
+        if not self.last:
+            self.last = id
+        await self._read(id)
+        await super().recover(entries)
 
     async def admit(self, member: Member, join: protocol.Join) -> None:
-        """Give the member what it missed, or the newest messages, and let it in where that ends."""
-        newest = await self._open()
-        async with self._read:  # an instance that was frozen is behind: let it read on first
-            await self._read.wait_for(lambda: _number(self.last) >= _number(newest))
-        after, last = join.after.encode(), self.last
-        same = join.epoch.encode() == self.epoch
-        kept = after and same and await self.redis.xrange(self._log, after, after)
-        member.tell("welcome", room=self.name, id=member.id, durable=True, epoch=self.epoch.decode(),
-                    gone=bool(after and not kept))
-        newcomer = [] if kept else await self.redis.xrevrange(self._log, last, count=HISTORY)
-        start = newcomer[-1][0] if newcomer else b"(" + after
-        while True:
-            page = await self.redis.xrange(self._log, start, last, count=PAGE)
+        """Give the member what it missed, or the newest messages, and let it in where they end."""
+        after, redis = join.after.encode(), self.node.redis
+        pipe = redis.pipeline(transaction=False)
+        pipe.xrange(self.log, count=1)
+        pipe.xrevrange(self.log, count=HISTORY)
+        pipe.xrange(self.log, after or START, after or START)
+        first, newest, exact = await pipe.execute()
+        if newest:
+            await self._read(newest[0][0])
+        start = first[0][1][b"p"] if first else START  # the id before the oldest message that is left
+        kept = bool(exact) or after == start
+        at = after if kept else newest[-1][1][b"p"] if newest else START
+        self.welcome(member, durable=True, after=at.decode(), gone=bool(after) and not kept)
+        while at != (last := self.last):
+            page = await redis.xrange(self.log, b"(" + at, last, count=PAGE)
             for id, fields in page:
-                await member.connection.send(_message(id, fields), text=True)
-                start = b"(" + id
-            if len(page) < PAGE and last == self.last:
-                return self.add(member)  # no await since: nothing missed, nothing twice
-            last = self.last
-
-    async def send(self, batch: Sequence[tuple[Member, protocol.Say]]) -> None:
-        """Append what was said, all in one trip. A number that was accepted before is not appended again."""
-        pipe = self.redis.pipeline(transaction=False)
-        for member, say in batch:
-            pipe.eval(_SAY, 2, self._log, f"{self.key}:seen:{member.client}", say.ref, member.acked,
-                      protocol.message(member.id, member.name, say), KEEP, AGE)
-        try:
-            answers = await pipe.execute()
-        except Trouble as error:
-            answers = [error] * len(batch)
-        for (member, say), answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Exception):
-                reason = f"Redis does not answer ({type(answer).__name__}); send it again"
-                member.tell("failed", ref=say.ref, sure=False, reason=reason)
-            elif answer == b"gap":
-                member.tell("failed", ref=say.ref, sure=True, reason="send what came before it first")
-            else:
-                member.acked = max(member.acked, say.ref)
-                member.tell("sent", ref=say.ref)
-
-    @property
-    def _log(self) -> str:
-        return f"{self.key}:log"
-
-    async def _open(self) -> bytes:
-        """Make the stream if there is none; the id of its last message. A new epoch means: the old stream is gone."""
-        opened = protocol.dump("opened", room=self.name)
-        epoch, newest = await self.redis.eval(_OPEN, 2, self._log, f"{self.key}:epoch", secrets.token_hex(8),
-                                              opened, AGE)
-        if epoch != self.epoch:
-            if self.epoch:
-                self.deliver(protocol.frame(protocol.dump("epoch", epoch=epoch.decode())))
-            if not self.epoch or _number(newest) < _number(self.last):
-                self.last = newest if not self.epoch else b"0-0"
-            self.epoch = epoch
-        return newest
+                await member.connection.send(_message(id, fields[b"m"]), text=True)
+            at = page[-1][0] if len(page) == PAGE else last
+        self.add(member)  # no await since `at` was compared: the member misses nothing and receives nothing twice
 
 
-def _message(id: bytes, fields: dict[bytes, bytes]) -> bytes:
-    """The stored message with its id put in front."""
-    return b'{"id":"%b",' % id + fields[b"m"][1:]
+def _message(id: bytes, text: bytes) -> bytes:
+    """Put the id in front of a stored message."""
+    return b'{"id":"%b",' % id + text[1:]
 
 
 def _number(id: bytes) -> tuple[int, ...]:

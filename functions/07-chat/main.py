@@ -1,56 +1,63 @@
-"""A chat whose rooms span instances: what members say travels through Redis, what they see is one page.
-
-    Redis -> RedisRoom (one per room and instance) -> Member (one per connection)
+"""A chat whose rooms span instances, with a page of its own. Messages travel through Redis.
 
 Start it: REDIS_URL=redis://localhost:6379/0 python3 main.py, then open http://localhost:9000
 """
 
 import asyncio
-import logging
 import os
 import signal
 import sys
 import time
 import uuid
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 import pages
 import protocol
+from limits import Limits, source
+from log import log, log_error
 from member import Member
+from presence import Presence
+from redis_nodes import Nodes
 from redis_room import RedisRoom
 from room import Room
 
-PORT = int(os.environ.get("FC_SERVER_PORT", "9000"))
-PING = float(os.environ.get("PING_SECONDS", "20"))  # a member that is silent for two of these is gone
+# The service sends requests to customRuntimeConfig.port of s.yaml and tells the program which port that is.
+PORT = os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or "9000"
+PING = float(os.environ.get("PING_SECONDS", "20"))  # a member that answers no ping for this long is gone
 INSTANCE = os.environ.get("FC_INSTANCE_ID") or uuid.uuid4().hex
 
 
 class Chat:
-    """All rooms of this instance."""
+    """All connections and rooms of this instance."""
 
-    def __init__(self, redis: Redis) -> None:
-        self.redis = redis
+    def __init__(self, nodes: Nodes, presence: Presence) -> None:
+        self.nodes, self.presence = nodes, presence
         self.rooms: dict[str, Room] = {}
+        self.limits = Limits()
 
     async def session(self, connection: ServerConnection) -> None:
-        """One connection, from its first message to its end."""
-        member, room = Member(connection), None
+        """Serve one connection, from its first message to its end."""
+        member, room, address = Member(connection), None, source(connection.request.headers)
         try:
             async for data in connection:
-                member.rate.take(time.monotonic())
+                now = time.monotonic()
+                within = member.rate.take(now)
+                if not within and not member.excess.take(now):
+                    raise protocol.Violation(f"more than {protocol.RATE:.0f} messages per second")
                 match protocol.parse(data):
                     case protocol.Join() as join:
+                        if not within or not self.limits.join(address, now):
+                            raise protocol.Violation("too many joins from your address; try again later", 1013)
                         room = await self.leave(member, room)
                         room = await self.enter(member, join)
-                    case protocol.Say() as say if room:
+                    case protocol.Say() as say if room and within and self.limits.message(address, now):
                         room.say(member, say)
+                    case protocol.Say(ref=ref) if room:
+                        member.failed(ref, f"more than {protocol.RATE:.0f} messages per second", retry=True)
                     case protocol.Say():
-                        raise protocol.Violation("join a room before you say something")
+                        raise protocol.Violation("join a room before you send a message")
                     case protocol.Leave():
                         room = await self.leave(member, room)
         except protocol.Violation as violation:
@@ -59,11 +66,16 @@ class Chat:
             pass
         finally:
             await self.leave(member, room)
+            log("closed", connection, code=connection.close_code, reason=connection.close_reason)
 
     async def enter(self, member: Member, join: protocol.Join) -> Room:
-        """Take a member into a room; the first one opens it on this instance."""
-        if (room := self.rooms.get(join.room)) is None:
-            room = self.rooms[join.room] = RedisRoom(self.redis, join.room, INSTANCE)
+        """Let a member into a room. The first member opens the room on this instance."""
+        room = self.rooms.get(join.room)
+        if room is None or room.failed:
+            if len(self.rooms) >= protocol.ROOMS:
+                raise protocol.Violation("too many rooms; try again later", 1013)
+            room = self.rooms[join.room] = RedisRoom(join.room, INSTANCE, self.presence)
+            await self.nodes.open(room)
         room.users += 1
         try:
             await room.join(member, join)
@@ -73,33 +85,47 @@ class Chat:
         return room
 
     async def leave(self, member: Member, room: Room | None) -> None:
-        """Take a member out of its room; the last one closes it on this instance."""
+        """Take a member out of its room. The last member closes the room on this instance."""
         if room is None:
             return
         room.users -= 1
         room.drop(member)
         if not room.users:
-            del self.rooms[room.name]
-            await room.close()
+            if self.rooms.get(room.name) is room:
+                del self.rooms[room.name]
+            await self.nodes.close(room)
 
 
 async def main() -> None:
-    """Serve until told to stop. Open connections are closed with 1001 then."""
+    """Serve until a signal; then close all connections with 1001."""
+    if not PORT.isdecimal() or not 0 < int(PORT) < 65536:
+        sys.exit(f"The port must be a number from 1 to 65535, not {PORT!r}: see FC_CUSTOM_LISTEN_PORT, FC_SERVER_PORT")
     if "REDIS_URL" not in os.environ:
-        sys.exit("REDIS_URL is not set; it looks like redis://HOST:6379/0")
+        sys.exit("REDIS_URL is not set. Example: REDIS_URL=redis://localhost:6379/0")
+    nodes = Nodes(os.environ["REDIS_URL"])
+    presence = Presence(nodes, INSTANCE)
     stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    # Redis gets two seconds and one try: a retried PUBLISH would be heard twice, and the chat must stay awake.
-    redis = Redis.from_url(os.environ["REDIS_URL"], socket_timeout=2, socket_connect_timeout=2,
-                           retry=Retry(NoBackoff(), 0), max_connections=2000, protocol=2)
-    # Frames are written past the library (member.py), so it must not compress them.
-    async with redis, serve(Chat(redis).session, "0.0.0.0", PORT, process_request=pages.page, compression=None,
-                            max_size=protocol.MESSAGE_BYTES, ping_interval=PING, ping_timeout=PING, close_timeout=2):
-        logging.info("instance %s listens on port %d", INSTANCE, PORT)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            log_error("failed", error)
+            stop.set()
+
+    background = [asyncio.create_task(nodes.run()), asyncio.create_task(presence.run())]
+    for task in background:
+        task.add_done_callback(ended)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    # member.py writes frames without the library, so the library must not compress them.
+    async with serve(Chat(nodes, presence).session, "0.0.0.0", int(PORT), process_request=pages.page, compression=None,
+                     max_size=protocol.MESSAGE_BYTES, ping_interval=PING, ping_timeout=PING, close_timeout=2):
+        log("ready", port=int(PORT), instance=INSTANCE)
         await stop.wait()
+    await presence.goodbye()
+    for task in background:
+        task.cancel()
+    await nodes.stop()
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     asyncio.run(main())

@@ -1,4 +1,4 @@
-"""The chat's own page: three files, served to whoever comes with a plain GET."""
+"""The answers to plain HTTP requests: the chat's page, in four files, and the health check."""
 
 import http
 from pathlib import Path
@@ -14,10 +14,11 @@ _POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'se
 _FILES = {f"/{file.name}": (file.read_bytes(), _TYPES[file.suffix])
           for file in (Path(__file__).parent / "static").iterdir()}
 _FILES["/"] = _FILES["/index.html"]
+_FILES["/healthz"] = (b"ok\n", "text/plain")
 
 
 def page(connection: ServerConnection, request: Request) -> Response | None:
-    """The answer to a plain GET, or None: go on with the WebSocket handshake."""
+    """Answer a plain GET. Return None for a WebSocket handshake, which continues."""
     if "Upgrade" in request.headers:
         return None
     body, kind = _FILES.get(request.path.partition("?")[0], (None, ""))

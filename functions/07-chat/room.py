@@ -1,86 +1,138 @@
-"""A room of one instance: its members, what they said and have to hear. How it travels is in redis_room.py."""
+"""A room on one instance: its members, and what they receive. redis_room.py decides how messages travel."""
 
 import asyncio
-import contextlib
-import logging
+import json
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.asyncio.client import Pipeline
 
-import presence
 import protocol
+from log import log_error
 from member import Member
+from presence import Crowd, Presence
+from redis_nodes import Node, Trouble
 
-OUTBOX = 1000  # messages that may wait for Redis
-JOIN = 5.0  # seconds a join may take
+JOIN = 5.0  # seconds that a join may take
 GATHER = 0.02  # seconds between two writes to a member; writing costs most of a busy room's CPU
-Trouble = (RedisError, OSError, TimeoutError)  # what Redis may do to us
 
 
 class Room:
-    """One room on this instance. A subclass says how messages travel: `receive`, `send` and `admit`."""
+    """One room. A subclass decides how messages travel: `send`, `answer`, `message` and `admit`."""
 
-    def __init__(self, redis: Redis, name: str, instance: str) -> None:
-        self.redis, self.name = redis, name
-        # The braces are a hash tag: in a Redis cluster all keys of one room live on one shard.
+    ASKS = 1  # answers that `recover` needs
+    DOWN, UP = "", ""  # what the members are told when Redis fails and comes back
+
+    def __init__(self, name: str, instance: str, presence: Presence) -> None:
+        self.name, self.instance, self.presence = name, instance, presence
+        self.node: Node | None = None
+        # The braces are a hash tag: in a Redis Cluster, all keys of one room are on one node.
         self.key = f"chat:{{{urllib.parse.quote(name, safe='')}}}"
-        self.users = 0  # members and those who are about to be
-        self.open = True  # the loops below look at it: redis-py may turn a cancellation into an error of its own
-        self.members: set[Member] = set()
-        self.live = asyncio.Event()  # set while what is said elsewhere arrives here
-        self.presence = presence.Presence(redis, f"{self.key}:members", instance)
+        self.channel, self.crowd_key = self.key.encode(), f"{self.key}:members"
+        self.users = 0  # members, and connections that are about to be
+        self.failed = False
+        self.live = asyncio.Event()  # set while messages of other instances arrive here
+        self.members: dict[Member, str] = {}  # member -> its field in the crowd
+        self.crowd = Crowd()
         self._frames: list[bytes] = []
-        self._written = 0.0  # when the last frames went out
-        self._outbox: list[tuple[Member, protocol.Say]] = []
-        self._said, self._changed = asyncio.Event(), asyncio.Event()
-        self._gone: list[Member] = []
-        self._task = asyncio.create_task(self._run())
+        self._written = 0.0  # when the last frames were written
 
-    async def receive(self) -> None:
-        """Deliver what is said in the room, for ever; keep `live` true to the facts."""
+    # How messages travel.
+
+    def send(self, pipe: Pipeline, member: Member, say: protocol.Say) -> None:
+        """Add the one command that accepts a message to a pipeline."""
         raise NotImplementedError
 
-    async def send(self, batch: Sequence[tuple[Member, protocol.Say]]) -> None:
-        """Pass on what members said, in one trip to Redis, and tell each how it went."""
+    def answer(self, member: Member, say: protocol.Say, answer: Any) -> None:
+        """Tell the sender what became of its message. `answer` is Redis's, or an exception."""
+        raise NotImplementedError
+
+    def message(self, data: bytes) -> None:
+        """Deliver a message that came through the subscription."""
         raise NotImplementedError
 
     async def admit(self, member: Member, join: protocol.Join) -> None:
-        """Say welcome and call `add` at a moment from which on `member` misses nothing."""
+        """Send "welcome" and call `add` at a moment from which on `member` misses nothing."""
         raise NotImplementedError
 
+    def say(self, member: Member, say: protocol.Say) -> None:
+        """Queue what a member said; the answer is "sent" or "failed"."""
+        self.node.say(self, member, say)
+
+    # Members.
+
     async def join(self, member: Member, join: protocol.Join) -> None:
-        """Take a member in. Raises Violation (1013) if Redis does not answer within JOIN seconds."""
-        member.name, member.client, member.acked = join.name, join.client or member.id, join.acked
+        """Let a member in. Raises Violation (1013) if Redis does not answer within JOIN seconds."""
+        member.id, member.name, member.client, member.acked = join.id, join.name, join.client, join.acked
         try:
             async with asyncio.timeout(JOIN):
                 await self.live.wait()
+                if self.failed:
+                    raise protocol.Violation("the room failed; try again", 1011)
+                await self.node.fence()
                 await self.admit(member, join)
         except Trouble:
             raise protocol.Violation("the room cannot be reached now; try again", 1013) from None
 
+    def welcome(self, member: Member, **fields: Any) -> None:
+        member.tell("welcome", room=self.name, id=member.id, name=member.name, instance=self.instance, **fields,
+                    rate=protocol.RATE, burst=protocol.BURST)
+
     def add(self, member: Member) -> None:
-        """From now on `member` hears what is said."""
+        """From now on `member` receives what is said."""
         self.flush()
-        self.members.add(member)
-        known = self.presence.members | {member.id: member.name}
-        member.tell("members", members=[{"id": id, "name": name} for id, name in known.items()])
-        self._changed.set()
+        field = f"{self.instance} {member.number}"
+        self._announce({field: f"{member.id} {member.name}"})
+        self.flush()  # the others hear of the newcomer; the newcomer receives the list
+        self.members[member] = field
+        member.tell("members", **self.crowd.listing(field))
 
     def drop(self, member: Member) -> None:
-        """The opposite of `join`."""
-        if member in self.members:
-            self.members.discard(member)
-            self._gone.append(member)
-            self._changed.set()
+        """The opposite of `add`."""
+        if field := self.members.pop(member, None):
+            self._announce({field: None})
 
-    def say(self, member: Member, say: protocol.Say) -> None:
-        """Queue what a member said; the answer is "sent" or "failed". Never waits: Redis may be slow."""
-        if len(self._outbox) >= OUTBOX:
-            return member.tell("failed", ref=say.ref, sure=True, reason="too much is waiting")
-        self._outbox.append((member, say))
-        self._said.set()
+    def own(self) -> dict[str, str | None]:
+        """Return the fields of this instance's members."""
+        return {field: f"{member.id} {member.name}" for member, field in self.members.items()}
+
+    def _announce(self, fields: Mapping[str, str | None]) -> None:
+        self.people(fields)
+        self.presence.announce(self, fields)
+
+    def people(self, fields: Mapping[str, str | None]) -> None:
+        """Enter changes of who is here, and tell the members."""
+        if change := self.crowd.apply(fields):
+            self.deliver(protocol.frame(protocol.dump("presence", **change)))
+
+    # What arrives.
+
+    def receive(self, data: bytes) -> None:
+        """Handle one message of the subscription: b"m" and a message, or b"p" and changes of presence."""
+        if data.startswith(b"m"):
+            self.message(data[1:])
+        elif data.startswith(b"p"):  # what others say about our own members is older than what we know
+            self.people({field: value for field, value in json.loads(data[1:]).items()
+                         if not field.startswith(f"{self.instance} ")})
+
+    def ask(self, pipe: Pipeline) -> None:
+        """Add the commands whose answers `recover` needs."""
+        pipe.hgetall(self.crowd_key)
+
+    async def recover(self, entries: dict[bytes, bytes]) -> None:
+        """Bring the room up to date after its subscription began. `entries` is the crowd as Redis has it."""
+        theirs = {field.decode(): value.decode() for field, value in entries.items()}
+        mine = self.own()
+        stale = {field for field in theirs if field.startswith(f"{self.instance} ")} - mine.keys()
+        self.people(dict.fromkeys(self.crowd.people) | theirs | dict.fromkeys(stale) | mine)
+        if changes := dict.fromkeys(stale) | {field: mine[field] for field in mine.keys() - theirs.keys()}:
+            self.presence.announce(self, changes)
+        self._status(True, self.UP)
+
+    def interrupted(self) -> None:
+        """Messages of other instances no longer arrive."""
+        self._status(False, self.DOWN)
 
     def deliver(self, frame: bytes) -> None:
         """Give a frame to every member: at once in a quiet room, gathered in a busy one."""
@@ -97,52 +149,15 @@ class Room:
             for member in self.members:
                 member.write(frames)
 
-    def status(self, live: bool, text: str) -> None:
-        """Tell the members whether what is said elsewhere arrives here, when that changes."""
+    def _status(self, live: bool, text: str) -> None:
         if live != self.live.is_set():
             (self.live.set if live else self.live.clear)()
             self.deliver(protocol.frame(protocol.dump("status", live=live, text=text)))
 
-    async def refresh(self) -> None:
-        """Write down who is here, read who is elsewhere, tell the members what has changed."""
-        leaving, self._gone = self._gone, []
-        joined, left = await self.presence.refresh(self.members, leaving)
-        if joined or left:
-            self.deliver(protocol.frame(protocol.dump(
-                "presence", joined=[{"id": id, "name": name} for id, name in joined.items()], left=left)))
-
-    async def close(self) -> None:
-        """End the room on this instance, after its last member left."""
-        self.open = False
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        with contextlib.suppress(Trouble):  # the entries expire anyway
-            await self.presence.refresh((), self._gone)
-
-    async def _run(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self.receive())
-                group.create_task(self._publish())
-                group.create_task(self._watch())
-        except Exception:
-            logging.exception("room %r failed", self.name)
-            async with asyncio.TaskGroup() as group:
-                for member in self.members:
-                    group.create_task(member.connection.close(1011, "the room failed"))
-
-    async def _publish(self) -> None:
-        while self.open:
-            await self._said.wait()
-            self._said.clear()
-            batch, self._outbox = self._outbox, []
-            await self.send(batch)
-
-    async def _watch(self) -> None:
-        while self.open:
-            self._changed.clear()
-            with contextlib.suppress(Trouble):  # receive() tells the members; in a second all is written again
-                await self.refresh()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(presence.EVERY):
-                    await self._changed.wait()
+    def fail(self, error: Exception) -> None:
+        """Give the room up after an error in this program. The next join builds a new one."""
+        log_error("room.failed", error, room=self.name)
+        self.failed = True
+        self.live.set()  # for those who wait
+        for member in self.members:
+            member.close(1011, "the room failed")

@@ -12,7 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fclocal.runtime.redis_server import RedisServer
+from redis.asyncio import Redis
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+
+from fclocal.runtime.redis_server import RedisServer, find_program
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 
@@ -20,7 +24,9 @@ _spec = importlib.util.spec_from_file_location("chat_client", FUNCTIONS / "07-ch
 assert _spec and _spec.loader
 _module = importlib.util.module_from_spec(_spec)
 sys.modules["chat_client"] = _module
+sys.path.insert(0, str(FUNCTIONS / "07-chat-durable"))  # what it imports is beside it
 _spec.loader.exec_module(_module)
+sys.path.remove(str(FUNCTIONS / "07-chat-durable"))
 Client = _module.Client
 
 
@@ -59,7 +65,7 @@ class Instance:
         assert self.process and self.process.stdout
         async for line in self.process.stdout:
             self.lines.append(line.decode())
-            if b"on port" in line:
+            if b"on port" in line or b'"event": "ready"' in line:
                 listening.set()
 
     async def kill(self, number: int = signal.SIGKILL) -> None:
@@ -91,6 +97,62 @@ async def redis_server(tmp_path: Path, path: str = os.environ["PATH"]) -> AsyncI
         await server.stop()
 
 
+class Cluster:
+    """A Redis Cluster of three servers on loopback, each with a third of the slots and its data on disk."""
+
+    def __init__(self, directory: Path, path: str = os.environ["PATH"]) -> None:
+        self.ports = [free_port() for _ in range(3)]
+        self._directory, self._program = directory, find_program({"PATH": path})
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._bus = {port: free_port() for port in self.ports}
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.ports[-1]}/0"
+
+    async def start_node(self, port: int) -> None:
+        folder = self._directory / str(port)
+        folder.mkdir(exist_ok=True)
+        self._processes[port] = await asyncio.create_subprocess_exec(
+            self._program, "--port", str(port), "--cluster-port", str(self._bus[port]), "--bind", "127.0.0.1",
+            "--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--dir", str(folder), "--appendonly", "yes",
+            "--appendfsync", "always", "--save", "", stdout=asyncio.subprocess.DEVNULL)
+        async with Redis(port=port) as client, asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(RedisError, OSError):
+                    await client.ping()
+                    return
+                await asyncio.sleep(0.02)
+
+    async def kill_node(self, port: int) -> None:
+        self._processes[port].kill()
+        await self._processes[port].wait()
+
+    async def __aenter__(self) -> "Cluster":
+        await asyncio.gather(*(self.start_node(port) for port in self.ports))
+        bounds = [0, 5461, 10923, 16384]
+        for number, port in enumerate(self.ports):
+            async with Redis(port=port) as client:
+                await client.execute_command("CLUSTER ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+                for other in self.ports[:number]:
+                    await client.execute_command("CLUSTER MEET", "127.0.0.1", other, self._bus[other])
+        async with asyncio.timeout(20):
+            for port in self.ports:
+                async with Redis(port=port) as client:
+                    while (await client.execute_command("CLUSTER INFO"))["cluster_state"] != "ok":  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for port in self.ports:
+            if self._processes[port].returncode is None:
+                await self.kill_node(port)
+
+    def port_of(self, room: str) -> int:
+        """Return the server that has a room."""
+        return self.ports[key_slot(f"chat:{{{room}}}".encode()) * 3 // 16384]
+
+
 @asynccontextmanager
 async def instances(folder: str, redis_url: str, count: int = 2, **env: str) -> AsyncIterator[list[Instance]]:
     """`count` instances of a chat function; none is left afterwards and none logged an error."""
@@ -100,6 +162,7 @@ async def instances(folder: str, redis_url: str, count: int = 2, **env: str) -> 
         yield started
     finally:
         await asyncio.gather(*(instance.kill() for instance in started))
+        print("".join(line for instance in started for line in instance.lines))  # pytest shows it after a failure
     errors = [line for instance in started for line in instance.lines if "Traceback" in line or "ERROR" in line]
     assert not errors, "".join(line for instance in started for line in instance.lines)
 

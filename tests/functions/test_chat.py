@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from chat_support import FUNCTIONS, Client, Figures, clients, instances, redis_server, talk, until
+from chat_support import FUNCTIONS, Client, Figures, Instance, clients, instances, redis_server, talk, until
 from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -43,8 +43,9 @@ def test_the_two_chats_differ_in_one_module() -> None:
     """A function folder stands alone, so files are there twice; they must not drift apart."""
     compared = filecmp.dircmp(FUNCTIONS / "07-chat", FUNCTIONS / "07-chat-durable", ignore=["__pycache__"])
     assert set(compared.diff_files) == {"README.md", "redis_room.py", "s.yaml"}
-    assert (compared.left_only, compared.right_only) == ([], ["client.py"])
+    assert (compared.left_only, compared.right_only) == ([], ["client.py", "retry.py"])
     assert not compared.subdirs["static"].diff_files and not compared.subdirs["static"].left_only
+    assert filecmp.cmp(FUNCTIONS / "07-chat-durable" / "retry.py", FUNCTIONS / "05-reconnect" / "retry.py")
 
 
 @BOTH
@@ -68,24 +69,26 @@ def test_a_room_spans_instances(folder: str, tmp_path: Path) -> None:
 
 
 @BOTH
-def test_whoever_breaks_a_limit_is_closed_with_a_reason(folder: str, tmp_path: Path) -> None:
+def test_a_client_that_breaks_the_format_is_closed_with_a_reason(folder: str, tmp_path: Path) -> None:
     entered = {"type": "join", "room": "tea", "name": "Ana"}
     wrong = [
-        ([entered, {"type": "say", "ref": 1, "text": "x" * 1001}], 1009, "text is longer than 1000 characters"),
         ([entered, {"type": "say", "ref": 1, "text": "x" * 9000}], 1009, "8192"),
         ([entered, {"type": "say", "ref": -1, "text": "x"}], 1008, "ref must be a whole number"),
-        ([entered, {"type": "say", "ref": 1, "text": 7}], 1008, "text must be a text"),
-        ([entered, {"type": "say", "ref": 1, "text": "\x00"}], 1008, "no text"),
         ([{**entered, "name": "x" * 33}], 1008, "name is longer than 32 characters"),
+        ([{**entered, "name": "Ana\u202e"}], 1008, "name contains invisible or control characters"),
+        ([{**entered, "name": "A\u200bna"}], 1008, "name contains invisible"),
+        ([{**entered, "name": "Ana\nBo"}], 1008, "name contains invisible"),
+        ([{**entered, "name": "\x1b[31mAna"}], 1008, "name contains invisible"),
         ([{**entered, "room": "x" * 41}], 1008, "room is longer than 40 characters"),
         ([{**entered, "room": "  "}], 1008, "room must be a text that is not empty"),
-        ([{**entered, "client": "*"}], 1008, "client must be letters"),
+        ([{**entered, "client": "*" * 20}], 1008, "client must be 16 to 64 letters"),
+        ([{**entered, "client": "short"}], 1008, "client must be 16 to 64 letters"),
         ([{"type": "say", "ref": 1, "text": "x"}], 1008, "join a room"),
         ([{"type": "dance"}], 1008, "type must be join, say or leave"),
         (["[" * 3000], 1008, "one JSON object"),
         (["7"], 1008, "one JSON object"),
         ([b"{}"], 1008, "one JSON object"),
-        ([entered, *({"type": "say", "ref": n, "text": "x"} for n in range(1, 200))], 1008, "messages per second"),
+        ([entered, *({"type": "say", "ref": n, "text": "x"} for n in range(1, 400))], 1008, "messages per second"),
     ]
 
     async def main() -> None:
@@ -104,6 +107,155 @@ def test_whoever_breaks_a_limit_is_closed_with_a_reason(folder: str, tmp_path: P
             await bystander.say("p0 1")
             await asyncio.wait_for(bystander.confirmed(), 10)
             assert bystander.connections == 1
+    run(main())
+
+
+@BOTH
+def test_a_bad_text_is_answered_and_the_next_one_is_accepted(folder: str, tmp_path: Path) -> None:
+    """The clients have nothing to repeat, and nothing is lost: the bad text has its answer, in its place."""
+    bad: list[tuple[Any, str]] = [("x" * 1001, "longer than 1000"), ("", "empty"), (7, "empty"),
+                                  ("a\x0bb", "control characters"), ("\ud800", "control characters")]
+
+    async def main() -> None:
+        async with redis_server(tmp_path) as redis, instances(folder, redis.url, 1) as [one]:
+            ana = await join(one.url)
+            await heard(ana, "members")
+            for ref, (text, reason) in enumerate(bad, 1):
+                await ana.send(json.dumps({"type": "say", "ref": ref, "text": text}))
+                failed = await heard(ana, "failed")
+                assert failed["ref"] == ref and reason in failed["reason"] and failed["sure"] and not failed["retry"]
+            await ana.send(json.dumps({"type": "say", "ref": len(bad) + 1, "text": "good"}))
+            assert (await heard(ana, "sent"))["ref"] == len(bad) + 1
+            await ana.close()
+    run(main())
+
+
+@BOTH
+@pytest.mark.parametrize("texts", [["x"] * 200, ["\U0001f600" * 700] * 3, ["one", "a\x0bb", "two"]],
+                         ids=["200 at once", "700 emoji", "a vertical tab"])
+def test_the_client_keeps_to_the_limits(folder: str, texts: list[str], tmp_path: Path) -> None:
+    """One session, and every text has its answer."""
+    async def main() -> None:
+        async with (redis_server(tmp_path) as redis, instances(folder, redis.url, 1) as [one],
+                    clients([one.url]) as [ana]):
+            for text in texts:
+                await ana.say(text)
+            await asyncio.wait_for(ana.confirmed(), 30)
+            good = [text for text in texts if "\x0b" not in text]
+            await until(lambda: len(ana.messages) == len(good))
+            assert [message["text"] for message in ana.messages] == good and len(ana.refused) == len(texts) - len(good)
+            assert ana.connections == 1 and not ana.unsure
+    run(main())
+
+
+@BOTH
+def test_an_identity_cannot_be_claimed(folder: str, tmp_path: Path) -> None:
+    """The public id is derived from the secret, and using it as a secret gives another id."""
+    async def main() -> None:
+        async with redis_server(tmp_path) as redis, instances(folder, redis.url) as (one, two):
+            ana = await join(one.url)
+            id = (await heard(ana, "welcome"))["id"]
+            mallory = await join(two.url, client=id.rjust(16, "0"))
+            assert (await heard(mallory, "welcome"))["id"] != id
+            for ref in (1, 2):
+                await mallory.send(json.dumps({"type": "say", "ref": ref, "text": f"mine {ref}"}))
+                await heard(mallory, "sent")
+            await ana.send(json.dumps({"type": "say", "ref": 1, "text": "hers"}))
+            while (await heard(ana, "message"))["text"] != "hers":
+                pass
+            secret = "0123456789abcdef" * 2
+            ids = []
+            for url in (one.url, two.url):
+                back = await join(url, client=secret)
+                ids.append((await heard(back, "welcome"))["id"])
+                await back.close()
+            assert ids[0] == ids[1] and ids[0] not in secret
+            await ana.close()
+            await mallory.close()
+    run(main())
+
+
+@BOTH
+def test_a_room_that_failed_is_built_anew(folder: str, tmp_path: Path) -> None:
+    """A payload that this program cannot read closes the room's members; whoever joins next is served again."""
+    async def main() -> None:
+        async with redis_server(tmp_path) as redis:
+            one = Instance(folder, redis.url)
+            await one.start()
+            try:
+                async with clients([one.url]) as [ana], Redis.from_url(redis.url) as client:
+                    await client.hset("chat:{tea}:members", "\xff no member", "\xff")  # ignored
+                    await client.publish("chat:{tea}", b"p{broken")
+                    await until(lambda: ana.connections == 2 and ana.state == "in")
+                    await ana.say("Here?")
+                    await until(lambda: [message["text"] for message in ana.messages] == ["Here?"])
+                    assert len(ana.members) == 1
+            finally:
+                await one.kill()
+            assert sum('"room.failed"' in line for line in one.lines) == 1
+    run(main())
+
+
+@BOTH
+def test_an_outage_of_redis_is_logged_once_each_way(folder: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with redis_server(tmp_path) as redis:
+            password = redis.url.split(":")[2].split("@")[0]
+            early = Instance(folder, redis.url)
+            await redis.kill()
+            await early.start()  # never saw Redis
+            await until(lambda: any('"redis.silent"' in line for line in early.lines))
+            await redis.start()
+            await until(lambda: any('"redis.answers"' in line for line in early.lines))
+            await redis.kill()
+            await until(lambda: sum('"redis.silent"' in line for line in early.lines) == 2)
+            await asyncio.sleep(1)  # several attempts
+            await redis.start()
+            await until(lambda: sum('"redis.answers"' in line for line in early.lines) == 2)
+            await early.kill()
+            told = [json.loads(line) for line in early.lines]
+            assert [line["event"] for line in told if line["event"].startswith("redis")] == [
+                "redis.silent", "redis.answers"] * 2
+            assert all("ConnectionError" in line["reason"] for line in told if line["event"] == "redis.silent")
+            assert password not in "".join(early.lines)
+    run(main())
+
+
+def test_a_join_costs_nothing_in_redis_once_it_is_over(tmp_path: Path) -> None:
+    """The stream of a room is created with its first message."""
+    async def main() -> None:
+        async with (redis_server(tmp_path) as redis, instances("07-chat-durable", redis.url, 1) as [one],
+                    Redis.from_url(redis.url) as client):
+            for number in range(20):
+                connection = await join(one.url, room=f"r{number}")
+                await heard(connection, "members")
+                await connection.close()
+            async with asyncio.timeout(10):
+                while await client.keys("chat:{*"):  # noqa: ASYNC110 - Redis does not tell
+                    await asyncio.sleep(0.05)
+    run(main())
+
+
+@BOTH
+def test_one_source_address_cannot_take_everything(folder: str, tmp_path: Path) -> None:
+    """The address that the gateway appended counts, not the ones that the client invented before it."""
+    async def main() -> None:
+        async with redis_server(tmp_path) as redis, instances(folder, redis.url, 1) as [one]:
+            async def visit(address: str) -> int | None:
+                """Join twenty rooms; the close code, None if all of them were open."""
+                async with connect(one.url, compression=None, additional_headers={"x-forwarded-for": address}) as ws:
+                    for number in range(20):
+                        await ws.send(json.dumps({"type": "join", "room": f"r{number}", "name": "x"}))
+                    joined = 0
+                    try:
+                        while joined < 20:
+                            joined += json.loads(await ws.recv())["type"] == "members"
+                    except ConnectionClosed:
+                        pass
+                    return ws.close_code
+            codes = [await visit(f"10.9.8.{number}, 8.8.4.4, 10.0.0.7") for number in range(40)]
+            assert codes[0] is None and 1013 in codes, codes
+            assert await visit("8.8.4.4, 9.9.9.9") is None  # another address has limits of its own
     run(main())
 
 
@@ -156,7 +308,7 @@ def test_without_redis_url_one_line_says_so() -> None:
 
     told = subprocess.run([sys.executable, "main.py"], cwd=FUNCTIONS / "07-chat", env={"PATH": os.environ["PATH"]},
                           capture_output=True, text=True, timeout=20)
-    assert told.returncode and told.stderr == "REDIS_URL is not set; it looks like redis://HOST:6379/0\n"
+    assert told.returncode and told.stderr == "REDIS_URL is not set. Example: REDIS_URL=redis://localhost:6379/0\n"
 
 
 @BOTH
@@ -204,29 +356,43 @@ def test_durable_history_and_resume(path: str, tmp_path: Path) -> None:
             texts = [(await heard(fresh, "message"))["text"] for _ in range(50)]
             assert texts == [f"p0 {number}" for number in range(11, 61)]  # the newest 50
             after = ana.messages[29]["id"]
-            resumed = await join(two.url, name="Ana", epoch=welcome["epoch"], after=after)
+            resumed = await join(two.url, name="Ana", after=after)
             texts = [(await heard(resumed, "message"))["text"] for _ in range(30)]
             assert texts == [f"p0 {number}" for number in range(31, 61)]
             # what is sent again is recognised; what comes too early is refused
             say = {"type": "say", "ref": 1, "text": "once"}
-            first = await join(one.url, client="secret1")
+            first = await join(one.url, client="secret-of-0123456789")
             await first.send(json.dumps(say))
             await heard(first, "sent")
-            again = await join(two.url, client="secret1", epoch=welcome["epoch"], after=ana.messages[-1]["id"])
+            again = await join(two.url, client="secret-of-0123456789", after=ana.messages[-1]["id"])
             await again.send(json.dumps(say))
             await again.send(json.dumps({**say, "ref": 3, "text": "early"}))
             await again.send(json.dumps({**say, "ref": 2, "text": "twice"}))
-            assert (await heard(again, "failed"))["ref"] == 3
+            failed = await heard(again, "failed")
+            assert failed["ref"] == 3 and failed["retry"]
             await heard(again, "sent")
             texts = [(await heard(resumed, "message"))["text"] for _ in range(2)]
             assert texts == ["once", "twice"]
             # the history is gone: said, not hidden
             async with Redis.from_url(redis.url) as client:
                 await client.flushall()
-            assert (await heard(resumed, "epoch"))["epoch"] != welcome["epoch"]
-            late = await join(one.url, epoch=welcome["epoch"], after=after)
+            await fresh.send(json.dumps({"type": "say", "ref": 1, "text": "anew"}))
+            await heard(resumed, "gone")
+            assert (await heard(resumed, "message"))["text"] == "anew"
+            late = await join(one.url, after=after)
             assert (await heard(late, "welcome"))["gone"]
-            for connection in (fresh, resumed, first, again, late):
+            # whoever was in the room before its first message misses nothing, however much it is
+            early = await join(one.url, room="empty")
+            start = (await heard(early, "welcome"))["after"]
+            await early.close()
+            async with clients([two.url], "empty") as [bo]:
+                for number in range(1, 61):
+                    await bo.say(f"p0 {number}")
+                await asyncio.wait_for(bo.confirmed(), 20)
+            early = await join(one.url, room="empty", after=start)
+            assert not (await heard(early, "welcome"))["gone"]
+            assert [(await heard(early, "message"))["text"] for _ in range(60)] == [f"p0 {n}" for n in range(1, 61)]
+            for connection in (fresh, resumed, first, again, late, early):
                 await connection.close()
     run(main())
 
@@ -241,7 +407,7 @@ def test_a_trimmed_history_is_told(tmp_path: Path) -> None:
             await until(lambda: len(ana.messages) == 10)
             await client.xtrim("chat:{tea}:log", maxlen=5, approximate=False)
             for message, gone in ((ana.messages[2], True), (ana.messages[7], False)):
-                back = await join(one.url, epoch=ana._epoch, after=message["id"])
+                back = await join(one.url, after=message["id"])
                 assert (await heard(back, "welcome"))["gone"] is gone
                 assert (await heard(back, "message"))["text"] == ("p0 6" if gone else "p0 9")
                 await back.close()
@@ -255,7 +421,7 @@ def test_who_is_not_back_yet_after_an_outage_is_counted_as_missed(tmp_path: Path
         async with (redis_server(tmp_path) as redis, instances("07-chat", redis.url) as (one, two),
                     clients([one.url]) as [ana], Redis.from_url(redis.url) as client):
             bo = await join(two.url, name="Bo")
-            while len(await client.zrange("chat:{tea}:members", 0, -1)) < 2:  # noqa: ASYNC110 - Redis does not tell
+            while await client.hlen("chat:{tea}:members") < 2:  # noqa: ASYNC110 - Redis does not tell
                 await asyncio.sleep(0.01)
             back = asyncio.Event()
             ana.on_event = lambda event: event["type"] == "status" and event["live"] and back.set()
@@ -321,7 +487,7 @@ def test_nothing_grows(folder: str, tmp_path: Path) -> None:
 
             async with Redis.from_url(redis.url) as client:
                 async def settled() -> tuple[int, int]:
-                    while await client.pubsub_channels():  # noqa: ASYNC110 - Redis does not tell
+                    while await client.pubsub_channels() != [b"chat"]:  # noqa: ASYNC110 - Redis does not tell
                         await asyncio.sleep(0.05)
                     return len(process.net_connections()), process.num_fds()
 
