@@ -1,10 +1,12 @@
-"""show(): a part of a real file with its line numbers."""
+"""show(): a part of a real file, with its line numbers."""
 
 import ast
 import re
 from pathlib import Path
 
 from workshop.errors import UserError
+from workshop.views.code_listing import listing
+from workshop.views.html import present
 from workshop.workspace import root
 
 
@@ -65,22 +67,28 @@ def _block(lines: list[str], region: str, yaml: bool) -> tuple[int, int] | None:
     return start + 1, end + 1
 
 
-def shown(path: str, region: str | None = None, project: Path | None = None) -> str:
-    """The text that `show` prints. Raises UserError for a file or region that is not there."""
+def excerpt(path: str, region: str | None = None, project: Path | None = None) -> tuple[list[str], int]:
+    """Return the lines of a region of a file and the number of the first. Raises UserError if it is not there."""
     file = (project or root()) / path
     if not file.is_file():
         raise UserError(f"There is no file {path}.")
     text = file.read_text(encoding="utf-8")
     first, last = lines_of(text, region, file.suffix) if region else (1, len(text.splitlines()))
-    lines = text.splitlines()[first - 1: last]
-    width = len(str(last))
-    return "\n".join([f"{path}, lines {first} to {last}", *(f"{n:>{width}}  {line}".rstrip()
-                                                           for n, line in enumerate(lines, first))])
+    return text.splitlines()[first - 1: last], first
+
+
+def shown(path: str, region: str | None = None, project: Path | None = None) -> str:
+    """Return the text form that `show` prints. Raises UserError for a file or region that is not there."""
+    lines, first = excerpt(path, region, project)
+    last = first + len(lines) - 1
+    return "\n".join([f"{path}, lines {first} to {last}", *(f"{number:>{len(str(last))}}  {line}".rstrip()
+                                                           for number, line in enumerate(lines, first))])
 
 
 def show(path: str, region: str | None = None) -> None:
-    """Print a part of a real file of the project with line numbers; `region` as in `lines_of`, None for all of it."""
+    """Show a part of a real file of the project; `region` as in `lines_of`, None for all of it."""
     try:
-        print(shown(path, region))
-    except UserError as trouble:
-        print(trouble.message, trouble.cure)
+        lines, first = excerpt(path, region)
+        present(shown(path, region), listing(path, lines, first))
+    except UserError as error:
+        print(error.message, error.cure)

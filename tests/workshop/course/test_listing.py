@@ -1,11 +1,14 @@
 """show(): regions of real files."""
 
+import re
+from html import unescape
 from pathlib import Path
 
 import pytest
 
-from workshop.course.listing import lines_of, shown
+from workshop.course.listing import excerpt, lines_of, shown
 from workshop.errors import UserError
+from workshop.views.code_listing import listing
 
 PYTHON = '''import os
 
@@ -69,3 +72,15 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     for path, region in (("other.py", None), ("main.py", "nobody")):
         with pytest.raises(UserError):
             shown(path, region, tmp_path)
+
+
+def test_the_listing_is_highlighted_and_can_be_copied(tmp_path: Path) -> None:
+    source = 'async def f(a):\n    """Say <b>."""\n    return a < 1\n'
+    (tmp_path / "main.py").write_text(source)
+    lines, first = excerpt("main.py", "f", tmp_path)
+    html = listing("main.py", lines, first)
+    assert 'href="../main.py"' in html and "lines 1 to 3" in html
+    assert html.count('class="ln"') == 3 and '<span class="nf">f</span>' in html
+    assert "<b>." not in html.replace("&lt;b&gt;", "")
+    copied = re.search(r'data-code="([^"]*)"', html)
+    assert copied and unescape(copied[1]) == source.rstrip("\n")
