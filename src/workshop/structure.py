@@ -21,19 +21,16 @@ FLOORS = {
 
 
 def floors(project: Path) -> str:
-    """Return a Mermaid flowchart of the floors; an arrow's number is how many modules import along it."""
-    arrows: defaultdict[tuple[str, str], int] = defaultdict(int)
-    modules: defaultdict[str, int] = defaultdict(int)
+    """Return a Mermaid flowchart of the floors; an arrow means that a module imports from the other floor."""
+    arrows: set[tuple[str, str]] = set()
     for path in (project / "src" / "fclocal").rglob("*.py"):
         parts = path.relative_to(project / "src" / "fclocal").parts
         if parts[0] not in FLOORS or "preload" in parts:
             continue
-        modules[parts[0]] += path.stem != "__init__"
-        for used in {name.split(".")[1] for name in _imports(path) if name.startswith("fclocal.")}:
-            if used in FLOORS and used != parts[0]:
-                arrows[parts[0], used] += 1
-    lines = [f'    {name}["<b>{name}</b>, {modules[name]} modules<br/>{about}"]' for name, about in FLOORS.items()]
-    lines += [f"    {user} -->|{count}| {used}" for (user, used), count in sorted(arrows.items())]
+        used = {name.split(".")[1] for name in _imports(path) if name.startswith("fclocal.")}
+        arrows |= {(parts[0], floor) for floor in used if floor in FLOORS and floor != parts[0]}
+    lines = [f'    {name}["<b>{name}</b><br/>{about}"]' for name, about in FLOORS.items()]
+    lines += [f"    {user} --> {used}" for user, used in sorted(arrows)]
     return "\n".join(["```mermaid", "flowchart TD", *lines, "```"])
 
 
