@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from Tea.exceptions import TeaException
 
-from fclocal.core.clock import SystemClock
+from fclocal.core.clock import Clock, SystemClock
 from fclocal.core.lifecycle import State
 from fclocal.core.model import Certificate, Revision
 from fclocal.core.request import Entry
@@ -31,6 +31,7 @@ from fclocal.edge.control import management_app
 from fclocal.runtime.journal import Journal
 from fclocal.runtime.pool import Instance
 from fclocal.runtime.registry import Registry
+from fclocal.runtime.sessions import Sessions
 from fclocal.runtime.store import Store
 
 
@@ -73,6 +74,8 @@ class FakeEngine:
         self.invoked: list[tuple[str, str, bytes, Mapping[str, str]]] = []
         self.answer: tuple[int, Mapping[str, str], bytes] | Exception = (200, {}, b"")
         self.called = threading.Event()
+        self.sessions = Sessions()
+        self.clock: Clock = SystemClock()
 
     def add(self, revision: Revision, created: float, state: State = State.ACTIVE) -> str:
         instance_id = f"c-{secrets.token_hex(16)}"

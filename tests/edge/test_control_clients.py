@@ -77,6 +77,7 @@ def test_the_client_of_node(api: Management) -> None:
     assert seen["created"] == {"functionName": "echo", "timeout": 600}
     assert seen["url"] == "https://localhost:9443" and seen["listed"] == ["echo"] and seen["updated"] == 7
     assert seen["version"] == "1" and seen["weights"] == {} and seen["domain"] == "*.example.com"
+    assert seen["session"] == [60, 90, "Active", ["s-1"], 204] and seen["regions"] == ["cn-hangzhou"]
     assert seen["missing"] == {"code": "FunctionNotFound", "status": 404}
     assert seen["unsigned"] == {"code": "SignatureNotMatch", "status": 403}
     assert seen["notImplemented"] == {"code": "NotImplemented", "status": 501}

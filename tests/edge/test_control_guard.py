@@ -173,11 +173,10 @@ def test_operations_that_are_missing_are_named(api: Management) -> None:
     tag = fc.Tag(key="k", value="v")
     for call_, name in (
         (lambda: sdk.list_layers(fc.ListLayersRequest()), "ListLayers"),
-        (lambda: sdk.describe_regions(fc.DescribeRegionsRequest()), "DescribeRegions"),
         (lambda: sdk.put_async_invoke_config("echo", fc.PutAsyncInvokeConfigRequest(
             body=fc.PutAsyncInvokeConfigInput())), "PutAsyncInvokeConfig"),
         (lambda: sdk.stop_async_task("echo", "t", fc.StopAsyncTaskRequest()), "StopAsyncTask"),
-        (lambda: sdk.delete_session("echo", "s", fc.DeleteSessionRequest()), "DeleteSession"),
+        (lambda: sdk.pause_session("echo", "s", fc.PauseSessionRequest()), "PauseSession"),
         (lambda: sdk.get_function_code("echo", fc.GetFunctionCodeRequest()), "GetFunctionCode"),
         (lambda: sdk.put_provision_config("echo", fc.PutProvisionConfigRequest(
             body=fc.PutProvisionConfigInput(target=1))), "PutProvisionConfig"),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from fclocal.core import jwt_auth
 from fclocal.core.errors import FcError
-from fclocal.core.model import AffinityConfig, FunctionConfig
+from fclocal.core.model import LATEST, AffinityConfig, FunctionConfig
 from fclocal.core.request import RequestHead
 
 COOKIE = "x-fc-cookie-session-id"
@@ -24,13 +24,21 @@ _ID = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session that is bound to an instance. Times in seconds since 1970; `open` counts its running requests."""
+    """A session of a function. Times in seconds since 1970; `open` counts its running requests.
+
+    `instance_id` is "" until the first request of a session that CreateSession made. `ttl` and `idle_timeout` are its
+    own limits in seconds, None for those of the function.
+    """
 
     session_id: str
     instance_id: str
     created: float
     used: float
     open: int = 0
+    qualifier: str = LATEST
+    ttl: int | None = None
+    idle_timeout: int | None = None
+    modified: float | None = None
 
 
 Table = tuple[Session, ...]
@@ -61,7 +69,7 @@ def choose(head: RequestHead, config: FunctionConfig, table: Table, now: float, 
         given = [value for name, value in jwt_auth.cookies(head) if name == COOKIE]
         bound = _find(table, given[0], rules, now) if len(given) == 1 else None
         if bound is not None:
-            return Choice(bound.session_id, bound.instance_id, None)
+            return Choice(bound.session_id, bound.instance_id or None, None)
         age = rules.session_ttl_in_seconds
         return Choice(new_id, None, (b"set-cookie", f"{COOKIE}={new_id}; Max-Age={age}".encode()))
     name = (rules.affinity_header_field_name or "").lower().encode()
@@ -71,7 +79,7 @@ def choose(head: RequestHead, config: FunctionConfig, table: Table, now: float, 
                                                 " letters, digits, _ and -, and does not begin with -")
     session_id = values[0].decode() if values else new_id
     bound = _find(table, session_id, rules, now)
-    return Choice(session_id, bound.instance_id if bound else None, (name, session_id.encode()))
+    return Choice(session_id, (bound.instance_id or None) if bound else None, (name, session_id.encode()))
 
 
 def check(config: FunctionConfig) -> None:
@@ -91,16 +99,47 @@ def check(config: FunctionConfig) -> None:
 def full(table: Table, config: FunctionConfig, now: float) -> frozenset[str]:
     """Ids of the instances that take no further session."""
     rules = config.session_affinity_config or AffinityConfig()
-    count = Counter(session.instance_id for session in table if _alive(session, rules, now))
+    count = Counter(session.instance_id for session in table if session.instance_id and _alive(session, rules, now))
     return frozenset(name for name, sessions in count.items() if sessions >= rules.session_concurrency_per_instance)
 
 
-def bind(table: Table, session_id: str, instance_id: str, now: float) -> Table:
-    """The table once a request of `session_id` has its place on `instance_id`."""
+def bind(table: Table, session_id: str, instance_id: str, now: float, qualifier: str = LATEST) -> Table:
+    """Return the table once a request of `session_id` has its place on `instance_id`."""
     known = next((session for session in table if session.session_id == session_id), None)
-    if known is None or known.instance_id != instance_id:
-        known = Session(session_id, instance_id, now, now)
-    return (*_without(table, session_id), replace(known, used=now, open=known.open + 1))
+    if known is None or known.instance_id not in ("", instance_id):
+        known = Session(session_id, instance_id, now, now, qualifier=qualifier)
+    bound = replace(known, instance_id=instance_id, used=now, open=known.open + 1)
+    return (*_without(table, session_id), bound)
+
+
+def create(table: Table, session: Session, config: FunctionConfig) -> Table:
+    """Return the table with a session that CreateSession makes. Raises FcError SessionAlreadyExists."""
+    rules = config.session_affinity_config or AffinityConfig()
+    if _find(table, session.session_id, rules, session.created) is not None:
+        raise FcError("SessionAlreadyExists", name=session.session_id)
+    return (*_without(table, session.session_id), session)
+
+
+def check_created(config: FunctionConfig, session_id: str | None) -> None:
+    """Raise FcError InvalidArgument unless CreateSession can make a session with this id (None: a new id)."""
+    if config.session_affinity == "NONE":
+        raise _wrong("sessionAffinity", "the function has none, so it has no sessions")
+    if session_id and config.session_affinity != "HEADER_FIELD":
+        raise _wrong("sessionId", "can be chosen with HEADER_FIELD only")
+    if session_id and not _ID.fullmatch(session_id.encode()):
+        raise _wrong("sessionId", "a session id has 1 to 64 letters, digits, _ and -, and does not begin with -")
+
+
+def change(table: Table, session_id: str, ttl: int | None, idle_timeout: int | None, now: float) -> Table:
+    """Return the table after UpdateSession; None keeps a limit."""
+    return tuple(replace(session, modified=now, ttl=session.ttl if ttl is None else ttl,
+                         idle_timeout=session.idle_timeout if idle_timeout is None else idle_timeout)
+                 if session.session_id == session_id else session for session in table)
+
+
+def delete(table: Table, session_id: str) -> Table:
+    """Return the table without a session; the next request with its id begins a new one."""
+    return _without(table, session_id)
 
 
 def release(table: Table, session_id: str, now: float) -> Table:
@@ -112,7 +151,14 @@ def release(table: Table, session_id: str, now: float) -> Table:
 def prune(table: Table, config: FunctionConfig, instances: Iterable[str], now: float) -> Table:
     """The table without sessions that are over or whose instance is gone."""
     rules, there = config.session_affinity_config or AffinityConfig(), frozenset(instances)
-    return tuple(session for session in table if session.instance_id in there and _alive(session, rules, now))
+    return tuple(session for session in table
+                 if (not session.instance_id or session.instance_id in there) and _alive(session, rules, now))
+
+
+def limits(session: Session, rules: AffinityConfig) -> tuple[int, int]:
+    """Return the longest life and the longest idle time of a session in seconds: its own, or the function's."""
+    return (rules.session_ttl_in_seconds if session.ttl is None else session.ttl,
+            rules.session_idle_timeout_in_seconds if session.idle_timeout is None else session.idle_timeout)
 
 
 def _find(table: Table, session_id: str, rules: AffinityConfig, now: float) -> Session | None:
@@ -122,9 +168,10 @@ def _find(table: Table, session_id: str, rules: AffinityConfig, now: float) -> S
 
 def _alive(session: Session, rules: AffinityConfig, now: float) -> bool:
     """Whether a session still binds: within its lifetime, and busy or not idle for too long."""
-    if now - session.created >= rules.session_ttl_in_seconds:
+    ttl, idle_timeout = limits(session, rules)
+    if now - session.created >= ttl:
         return False
-    return session.open > 0 or now - session.used < rules.session_idle_timeout_in_seconds
+    return session.open > 0 or now - session.used < idle_timeout
 
 
 def _without(table: Table, session_id: str) -> Table:

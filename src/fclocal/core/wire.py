@@ -15,17 +15,20 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from fclocal.core.affinity import Session, limits
 from fclocal.core.bounded import parse_integer, parse_json
 from fclocal.core.errors import FcError
 from fclocal.core.identifiers import ACCOUNT_ID, REGION
 from fclocal.core.model import (
     LATEST,
+    AffinityConfig,
     Alias,
     Certificate,
     CustomDomain,
     DomainAuth,
     DomainName,
     Function,
+    FunctionConfig,
     HttpTriggerConfig,
     LongName,
     Revision,
@@ -47,6 +50,8 @@ NOT_EMULATED = frozenset({
     "gpuConfig", "idleTimeout", "instanceIsolationMode", "juiceFsConfig", "layers", "logConfig", "microSandboxConfig",
     "nasConfig", "ossMountConfig", "polarFsConfig", "resourceGroupId", "role", "tags", "tracingConfig", "vpcConfig",
     "ossBucketName", "ossObjectName", "checksum", "sseEndpointPath", "command",
+    # sessions
+    "allowInternetAccess", "disableSessionIdReuse", "enableAutoPause", "enableAutoResume", "network", "snapshotId",
     # triggers and domains
     "invocationRole", "sourceArn", "corsConfig", "tlsConfig", "wafConfig", "isE2B", "rewriteConfig",
     # scaling
@@ -146,6 +151,19 @@ class DisableInput(Shape):
 
     reason: str = ""
     abort_ongoing_request: bool = False
+
+
+class SessionUpdate(Shape):
+    """UpdateSessionInput: what is None stays unchanged."""
+
+    session_ttl_in_seconds: int | None = Field(None, ge=1, le=21600, alias="sessionTTLInSeconds")
+    session_idle_timeout_in_seconds: int | None = Field(None, ge=0, le=21600)
+
+
+class SessionInput(SessionUpdate):
+    """CreateSessionInput."""
+
+    session_id: str | None = None
 
 
 def parse(shape: type[S], given: object) -> S:
@@ -340,6 +358,24 @@ def domain_view(domain: CustomDomain) -> dict[str, Any]:
 def concurrency_view(function: Function) -> dict[str, Any]:
     """A ConcurrencyConfig of the API."""
     return {"functionArn": arn(function.name), "reservedConcurrency": function.reserved_concurrency}
+
+
+def session_view(config: FunctionConfig, session: Session) -> dict[str, Any]:
+    """Return a Session of the API. `config` is that of the function."""
+    ttl, idle_timeout = limits(session, config.session_affinity_config or AffinityConfig())
+    modified = session.created if session.modified is None else session.modified
+    return {
+        "sessionId": session.session_id,
+        "functionName": config.function_name,
+        "qualifier": session.qualifier,
+        "containerId": session.instance_id,
+        "sessionAffinityType": config.session_affinity,
+        "sessionStatus": "Active",
+        "sessionTTLInSeconds": ttl,
+        "sessionIdleTimeoutInSeconds": idle_timeout,
+        "createdTime": time_text(session.created),
+        "lastModifiedTime": time_text(modified),
+    }
 
 
 def scaling_view(function: Function, qualifier: str, current: int) -> dict[str, Any]:

@@ -27,7 +27,9 @@ from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.edge.management.call import Call, Operation
 from fclocal.edge.management.deployment import Deployment
-from fclocal.edge.management.running import Instances, Invoke, Running
+from fclocal.edge.management.running import Invoke, Running
+from fclocal.edge.management.sessions import SessionOperations
+from fclocal.runtime.engine import Engine
 from fclocal.runtime.registry import Registry
 from fclocal.runtime.store import Store
 
@@ -116,12 +118,14 @@ class Guarded:
         await self._app(scope, again, send)
 
 
-def management_app(registry: Registry, engine: Instances, *, invoke: Invoke, local: Sequence[BaseRoute], clock: Clock,
+def management_app(registry: Registry, engine: Engine, *, invoke: Invoke, local: Sequence[BaseRoute], clock: Clock,
                    store: Store) -> Starlette:
     """The application that serves the management API, and the routes of `local` under /local, signed alike."""
     guard = Guard({store.access_key_id: store.access_key_secret}, clock)
     by_path: dict[str, dict[str, Operation]] = {}
-    for operation in (*Deployment(registry).table(), *Running(registry, engine, invoke).table()):
+    tables = (Deployment(registry).table(), Running(registry, engine, invoke).table(),
+              SessionOperations(registry, engine).table())
+    for operation in (operation for table in tables for operation in table):
         by_path.setdefault(operation.path, {})[operation.method] = operation
     routes = [Route(PREFIX + path, _Endpoint(operations, guard)) for path, operations in by_path.items()]
     app = Starlette(

@@ -55,7 +55,7 @@ class Engine:
         self.clock = clock
         self.options = options
         self._starter = starter
-        self._sessions = Sessions()
+        self.sessions = Sessions()
         self._pools: dict[tuple[str, str, int], Pool] = {}
         self._starts_left = float(options.scale_burst), clock.now()
         self._sweeper: Timer | None = None
@@ -130,12 +130,12 @@ class Engine:
                 raise rule.error()
             await self.clock.sleep(rule.delay)
         pool = self._pool(admitted.revision)
-        choice = self._sessions.choose(admitted.head, config, pool.instances, request.at)
+        choice = self.sessions.choose(admitted.head, config, pool.instances, request.at)
         if choice is None:
             return await pool.place(lease)
         lease.session_id = choice.session_id
         lease.response_headers = () if choice.header is None else (choice.header,)
-        return await pool.place(lease, bound_to=choice.instance_id, avoid=self._sessions.full(config, request.at))
+        return await pool.place(lease, bound_to=choice.instance_id, avoid=self.sessions.full(config, request.at))
 
     def _begin(self, lease: Lease, admitted: Admission, cold: bool) -> None:
         """Start the limits of a request that has its place, and record it."""
@@ -143,7 +143,7 @@ class Engine:
         lease.begin()
         if lease.session_id is not None:
             config = admitted.revision.config
-            self._sessions.bind(config, lease.session_id, instance.instance_id, lease.began)
+            self.sessions.bind(config, lease.session_id, instance.instance_id, lease.began, admitted.qualifier)
         self.journal.append(
             "request.begin",
             function=instance.name,
@@ -168,7 +168,7 @@ class Engine:
         """Give back the place of a lease that has ended, and record the end (called by the lease)."""
         instance, now = lease.instance, self.clock.now()
         if lease.session_id is not None:
-            self._sessions.release(instance.revision.config, lease.session_id, now)
+            self.sessions.release(instance.revision.config, lease.session_id, now)
         text = f"FC Invoke End RequestId: {lease.request_id}"
         if reason := ending.log_text(why, lease.timeout):
             text += f", Error: {reason} (duration: {(now - lease.began) * 1000:.0f}ms)"

@@ -28,13 +28,35 @@ class Sessions:
         """Instances that take no further session."""
         return affinity.full(self._table(config), config, now)
 
-    def bind(self, config: FunctionConfig, session_id: str, instance_id: str, now: float) -> None:
-        """A request of the session has its place on the instance."""
-        self._tables[config.function_name] = affinity.bind(self._table(config), session_id, instance_id, now)
+    def bind(self, config: FunctionConfig, session_id: str, instance_id: str, now: float, qualifier: str) -> None:
+        """Record that a request of the session has its place on the instance."""
+        table = affinity.bind(self._table(config), session_id, instance_id, now, qualifier)
+        self._tables[config.function_name] = table
 
     def release(self, config: FunctionConfig, session_id: str, now: float) -> None:
         """A request of the session has ended."""
         self._tables[config.function_name] = affinity.release(self._table(config), session_id, now)
+
+    # The session API
+
+    def list(self, config: FunctionConfig, instances: Iterable[str], now: float) -> affinity.Table:
+        """Return the sessions of a function that are alive, the oldest first."""
+        table = affinity.prune(self._table(config), config, instances, now)
+        self._tables[config.function_name] = table
+        return tuple(sorted(table, key=lambda session: session.created))
+
+    def create(self, config: FunctionConfig, session: affinity.Session) -> None:
+        """Add a session that no request has bound yet. Raises FcError."""
+        self._tables[config.function_name] = affinity.create(self._table(config), session, config)
+
+    def update(self, config: FunctionConfig, session_id: str, ttl: int | None, idle_timeout: int | None,
+               now: float) -> None:
+        """Change the limits of a session; None keeps one."""
+        self._tables[config.function_name] = affinity.change(self._table(config), session_id, ttl, idle_timeout, now)
+
+    def delete(self, config: FunctionConfig, session_id: str) -> None:
+        """End a session; its running requests go on."""
+        self._tables[config.function_name] = affinity.delete(self._table(config), session_id)
 
     def _table(self, config: FunctionConfig) -> affinity.Table:
         return self._tables.get(config.function_name, ())

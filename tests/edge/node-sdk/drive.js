@@ -51,6 +51,22 @@ async function main() {
   await client.createCustomDomain(new fc.CreateCustomDomainRequest({
     body: new fc.CreateCustomDomainInput({ domainName: "*.example.com", protocol: "HTTP" }) }));
   seen.domain = (await client.getCustomDomain("*.example.com")).body.domainName;
+  await client.createFunction(new fc.CreateFunctionRequest({ body: new fc.CreateFunctionInput({
+    functionName: "sessions", runtime: "custom.debian12", code: new fc.InputCodeLocation({ zipFile: given.zip }),
+    sessionAffinity: "HEADER_FIELD", sessionAffinityConfig: JSON.stringify({ affinityHeaderFieldName: "x-session" }),
+  }) }));
+  const session = (await client.createSession("sessions", new fc.CreateSessionRequest({
+    body: new fc.CreateSessionInput({ sessionId: "s-1", sessionTTLInSeconds: 60 }) }))).body;
+  const extended = await client.updateSession("sessions", "s-1", new fc.UpdateSessionRequest({
+    body: new fc.UpdateSessionInput({ sessionTTLInSeconds: 90 }) }));
+  const one = await client.getSession("sessions", "s-1", new fc.GetSessionRequest({}));
+  const sessions = await client.listSessions("sessions", new fc.ListSessionsRequest({ sessionStatus: "Active" }));
+  const ended = await client.deleteSession("sessions", "s-1", new fc.DeleteSessionRequest({}));
+  seen.session = [session.sessionTTLInSeconds, extended.body.sessionTTLInSeconds, one.body.sessionStatus,
+    sessions.body.sessions.map((s) => s.sessionId), ended.statusCode];
+  seen.regions = (await client.describeRegions(new fc.DescribeRegionsRequest({}))).body.regions.region.map(
+    (r) => r.regionId);
+  await client.deleteFunction("sessions");
   seen.missing = await refusal(client.getFunction("no", new fc.GetFunctionRequest({})));
   seen.unsigned = await refusal(stranger.getFunction("echo", new fc.GetFunctionRequest({})));
   seen.notImplemented = await refusal(client.listLayers(new fc.ListLayersRequest({})));

@@ -19,7 +19,7 @@ class Deployment:
         self._registry = registry
 
     def table(self) -> tuple[Operation, ...]:
-        """Where each operation is found."""
+        """Return the operations with their methods and paths."""
         trigger, version = FUNCTION + "/triggers/{name}", FUNCTION + "/versions/{name}"
         alias, domain = FUNCTION + "/aliases/{name}", "/custom-domains/{name}"
         return (

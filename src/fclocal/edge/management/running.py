@@ -1,7 +1,7 @@
-"""What runs: the operations on concurrency, minimum instances, instances and invocations."""
+"""The operations on what runs: concurrency, minimum instances, instances and invocations."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.responses import Response
 
@@ -10,17 +10,11 @@ from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.model import LATEST, Function
 from fclocal.edge.management.call import FUNCTION, PAGE, Call, Operation, array, milliseconds, op, page
+from fclocal.runtime.engine import Engine
 from fclocal.runtime.pool import Instance
 from fclocal.runtime.registry import Registry
 
 MAX_EVENT = 32 * 2**20  # bytes of an invocation
-
-
-class Instances(Protocol):
-    """What the API needs of runtime.engine.Engine."""
-
-    def instances(self, function: str | None = None) -> list[Instance]: ...
-    def abort(self, function: str, why: Ending) -> int: ...
 
 
 Invoke = Callable[[str, str, bytes, Mapping[str, str]], Awaitable[tuple[int, Mapping[str, str], bytes]]]
@@ -28,15 +22,15 @@ Invoke = Callable[[str, str, bytes, Mapping[str, str]], Awaitable[tuple[int, Map
 
 
 class Running:
-    """The operations that ask for instances, show them or use them."""
+    """The operations that change, show or use the instances of a function."""
 
-    def __init__(self, registry: Registry, engine: Instances, invoke: Invoke) -> None:
+    def __init__(self, registry: Registry, engine: Engine, invoke: Invoke) -> None:
         self._registry = registry
         self._engine = engine
         self._invoke = invoke
 
     def table(self) -> tuple[Operation, ...]:
-        """Where each operation is found."""
+        """Return the operations with their methods and paths."""
         return (
             op("PUT", FUNCTION + "/concurrency", self._put_concurrency),
             op("GET", FUNCTION + "/concurrency", self._get_concurrency),
