@@ -99,7 +99,7 @@ class Server:
                 api = _Api(self._app(), listener)
                 await api.start()
                 stack.push_async_callback(api.stop)
-                self.journal.append("platform.started", version=VERSION, pid=os.getpid())
+                self.started = self.journal.append("platform.started", version=VERSION, pid=os.getpid()).seq
                 self._publish()
                 stack.callback((self.state / "platform.json").unlink, missing_ok=True)
                 self.attached(0)
@@ -161,6 +161,7 @@ class Server:
             "state": str(self.state),
             "keep": self.keep,
             "journal": self.journal.last(),
+            "started": self.started,
             "options": asdict(self.options),
             "functions": [
                 {

@@ -34,6 +34,7 @@ class Console:
         self.fc = fc
         self.form = TriggerForm(fc)
         self.observer = Observer(fc, self._seen)
+        self._printed = Observer(fc)
         self._news = threading.Event()
         self._closed = False
         self._triggers_changed = False
@@ -57,10 +58,9 @@ class Console:
 
     def __str__(self) -> str:
         name = self.form.function
-        seen = Observer(self.fc)
-        seen.read()
-        parts = {"Trigger": self.form.text(), "Test": self.probe.text(), "Timeline": seen.timeline(name).text,
-                 "Logs": seen.logs(name, 20), "Bill": self._bill_text()}
+        self._printed.read()
+        parts = {"Trigger": self.form.text(), "Test": self.probe.text(), "Timeline": self._printed.timeline(name).text,
+                 "Logs": self._printed.logs(name, 20), "Bill": self._bill_text()}
         return "\n".join(f"--- {title}: {name}\n{text.rstrip()}" for title, text in parts.items())
 
     __repr__ = __str__

@@ -237,13 +237,13 @@ class Observer:
         self.fc = fc
         self.records: list[Record] = []
         self._changed = changed
-        starts = list(fc.events(kinds="platform.started"))
-        self._after = starts[-1].seq if starts else 0
+        self._after = int(fc.status()["started"])
         self._closed = threading.Event()
 
     def read(self) -> None:
-        """All records until now."""
-        self.records = list(self.fc.events(self._after))[-KEPT_RECORDS:]
+        """Add the records that came since the last call."""
+        records, self._after = self.fc.changes(self._after)
+        self.records = [*self.records, *records][-KEPT_RECORDS:]
 
     def follow(self) -> None:
         """Follow in a thread of its own until close() or the platform's end."""
