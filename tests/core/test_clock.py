@@ -37,7 +37,9 @@ def test_a_fake_timer_may_set_another_that_is_due_too() -> None:
 def test_a_cancelled_timer_does_not_fire() -> None:
     clock, fired = FakeClock(), list[int]()
     timer = clock.call_later(1, fired.append, 1)
+    assert clock.pending == 1
     timer.cancel()
+    assert clock.pending == 0
     clock.advance(2)
     assert not fired
 

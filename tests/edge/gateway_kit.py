@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ import uvloop
 
 from fclocal.core import identifiers
 from fclocal.core.admission import Admission
-from fclocal.core.clock import Clock, SystemClock
+from fclocal.core.clock import FakeClock
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.model import Code, Function, FunctionConfig, Revision
@@ -63,7 +64,7 @@ class FakeEngine:
     no_lease: FcError | None = None  # raised by lease
     hold: asyncio.Event | None = None  # lease waits for it
     recorder: Any = None
-    clock: Clock = field(default_factory=SystemClock)
+    clock: FakeClock = field(default_factory=FakeClock)
     leases: list[FakeLease] = field(default_factory=list)
     ends: list[dict[str, Any]] = field(default_factory=list)
     admitted: list[IncomingRequest] = field(default_factory=list)
@@ -138,7 +139,7 @@ def platform(tmp_path: Path) -> Iterator["Platform"]:
 
 
 class Platform:
-    """A gateway in a thread."""
+    """A gateway in a thread, whose time stands still until a test advances it."""
 
     def __init__(self, state: Path) -> None:
         self.engine = FakeEngine()
@@ -157,6 +158,22 @@ class Platform:
         done = threading.Event()
         self.loop.call_soon_threadsafe(lambda: (what(*args), done.set()))
         assert done.wait(LIMIT)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass for the gateway; nothing else does."""
+        self.call(self.engine.clock.advance, seconds)
+
+    def wait_for_timers(self, count: int) -> None:
+        """Until at least `count` limits are running."""
+        self.wait_until(lambda: self.engine.clock.pending >= count)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Until `condition` holds, asked in the gateway's thread."""
+        end = time.monotonic() + LIMIT
+        answers: list[bool] = [False]
+        while not answers[-1]:
+            assert time.monotonic() < end, "it did not come true in time"
+            self.call(lambda: answers.append(condition()))
 
     def close(self) -> None:
         async def settle() -> None:
@@ -287,3 +304,16 @@ def answering(response: bytes, seen: list[bytes] | None = None) -> Callable[[soc
         sock.sendall(response)
 
     return handle
+
+
+def flood_until_blocked(sock: socket.socket, blocked: threading.Event) -> None:
+    """Send without an end; `blocked` is set when the other side has taken nothing for half a second."""
+    sock.settimeout(0.5)
+    try:
+        while True:
+            sock.sendall(bytes(1 << 16))
+    except TimeoutError:
+        blocked.set()
+    sock.settimeout(LIMIT)
+    while True:
+        sock.sendall(bytes(1 << 16))

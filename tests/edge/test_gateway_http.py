@@ -9,9 +9,8 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from gateway_kit import Answer, FcError, Platform, answering, instance, platform, read_head
+from gateway_kit import Answer, FcError, Platform, answering, flood_until_blocked, instance, platform, read_head
 
-from fclocal.core import limits
 from fclocal.core.request import Entry
 from fclocal.edge import exchange
 
@@ -433,18 +432,22 @@ def test_a_function_may_answer_before_it_has_read_the_body(platform: Platform) -
     assert (answer.status, answer.body) == (413, b"no")
 
 
-def test_a_client_that_takes_nothing_of_an_answer_is_cut(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "STALL_SECONDS", 0.3)
+def test_a_client_that_takes_nothing_of_an_answer_is_cut(platform: Platform) -> None:
+    blocked = threading.Event()
 
     def flood(sock: socket.socket) -> None:
         read_head(sock)
         sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        while True:
-            sock.sendall(bytes(1 << 16))
+        flood_until_blocked(sock, blocked)
 
     with instance(flood) as platform.engine.port, platform.connect() as sock:
         sock.sendall(GET + CLOSE)
         read_head(sock)
+        assert blocked.wait(10)
+        platform.wait_for_timers(1)
+        platform.advance(59)
+        assert not platform.engine.ends
+        platform.advance(1)
         assert platform.engine.end()["why"] == "client"
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 import websockets
-from gateway_kit import LIMIT, Answer, Platform, answering, instance, platform, read_head
+from gateway_kit import LIMIT, Answer, Platform, answering, flood_until_blocked, instance, platform, read_head
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from fclocal.core import limits
+from fclocal.edge.websocket import WebSocketSession
 from fclocal.runtime import tunnel
 
 __all__ = ["platform"]
@@ -340,13 +340,14 @@ def test_a_function_that_ends_right_after_its_101(platform: Platform, reset: boo
             platform.engine.end(number)
 
 
-def test_a_client_that_does_not_go_after_the_function_has_gone(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tunnel, "LINGER_SECONDS", 0.3)
+def test_a_client_that_does_not_leave_after_the_function_has_left(platform: Platform) -> None:
     with instance(answering(SWITCHED)) as platform.engine.port, platform.connect() as sock:
         sock.sendall(UPGRADE)
-        read_head(sock)
+        assert read_head(sock).endswith(b"\r\n\r\n") and sock.recv(1) == b""
+        platform.wait_for_timers(1)
+        platform.advance(9.9)
+        assert not platform.engine.ends
+        platform.advance(0.1)
         assert platform.engine.end()["why"] == "function"
 
 
@@ -461,60 +462,37 @@ def test_a_function_that_stops_reading_blocks_the_client(platform: Platform) -> 
 
 
 @pytest.mark.parity("gateway.stalled-client")
-def test_a_client_that_takes_nothing_for_long_is_cut(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert limits.STALL_SECONDS == 60
-    monkeypatch.setattr(tunnel, "STALL_SECONDS", 0.5)
-
-    def flood(sock: socket.socket) -> None:
-        read_head(sock)
-        sock.sendall(SWITCHED)
-        while True:
-            sock.sendall(bytes(1 << 16))
-
-    with instance(flood) as platform.engine.port, platform.connect() as sock:
-        sock.sendall(UPGRADE)
-        read_head(sock)
-        end = platform.engine.end()
-    assert end["why"] == "client"
-
-
-@pytest.mark.parametrize("reset", [False, True])
-def test_a_client_that_stops_reading_and_leaves_does_not_keep_its_place(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch, reset: bool
+@pytest.mark.parametrize(("leaves", "seconds"), [("", 60), ("half-close", 10), ("reset", 0)])
+def test_a_client_that_takes_nothing_is_cut_after_a_minute_and_ten_seconds_after_it_left(
+    platform: Platform, leaves: str, seconds: float
 ) -> None:
-    """After the client's end counts the time for leaving (10 s), not the time for stalled readers (60 s)."""
-    assert (limits.LINGER_SECONDS, limits.STALL_SECONDS) == (10, 60)
-    monkeypatch.setattr(tunnel, "LINGER_SECONDS", 0.3)
     blocked = threading.Event()
 
     def flood(sock: socket.socket) -> None:
         read_head(sock)
         sock.sendall(SWITCHED)
-        sock.settimeout(0.5)
-        try:
-            while True:
-                sock.sendall(bytes(1 << 16))
-        except TimeoutError:
-            blocked.set()
-        sock.settimeout(LIMIT)
-        while True:
-            sock.sendall(bytes(1 << 16))
+        flood_until_blocked(sock, blocked)
 
     with instance(flood) as platform.engine.port, platform.connect() as sock:
         sock.sendall(UPGRADE)
         read_head(sock)
         assert blocked.wait(LIMIT)
-        if reset:
+        platform.wait_for_timers(1)
+        if leaves == "reset":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sock.close()
-        else:
+        elif leaves:
             sock.shutdown(socket.SHUT_WR)
+            platform.wait_until(lambda: tunnel_of(platform).first is not None)
+        if seconds:
+            platform.advance(seconds - 0.1)
+            assert not platform.engine.ends
+            platform.advance(0.1)
         assert platform.engine.end()["why"] == "client"
 
 
-def test_a_slow_reader_is_not_cut(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes a little now and then: that is progress."""
-    monkeypatch.setattr(tunnel, "STALL_SECONDS", 1.0)
+def test_a_slow_reader_is_not_cut(platform: Platform) -> None:
+    """It takes a little in each minute: that is progress."""
     total = 24 << 20
 
     def flood(sock: socket.socket) -> None:
@@ -525,12 +503,23 @@ def test_a_slow_reader_is_not_cut(platform: Platform, monkeypatch: pytest.Monkey
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         sock.sendall(UPGRADE)
         received = len(read_head(sock).partition(b"\r\n\r\n")[2])
-        began = time.monotonic()
         while received < total:
-            received += len(sock.recv(1 << 17))
-            if time.monotonic() - began < 1.5:
-                time.sleep(0.03)
+            stalled = tunnel_of(platform)
+            timer, taken = stalled._timer, 0
+            while taken < 8 << 20 and received < total:  # more than the buffers of gateway and kernel hold
+                data = sock.recv(1 << 17)
+                assert data
+                taken, received = taken + len(data), received + len(data)
+            platform.wait_until(lambda tunnel=stalled, timer=timer: tunnel._timer is not timer)
+            platform.advance(59)
     assert received == total
+
+
+def tunnel_of(platform: Platform) -> tunnel.Tunnel:
+    """The tunnel of the only WebSocket."""
+    session = platform.engine.leases[0]._holder
+    assert isinstance(session, WebSocketSession)
+    return session._tunnel
 
 
 # Taps

@@ -18,6 +18,7 @@ import psutil
 import pytest
 import uvloop
 
+from fclocal.core.clock import SystemClock
 from fclocal.core.errors import FcError
 from fclocal.core.model import Code, FunctionConfig, Revision
 from fclocal.runtime.process import Launcher
@@ -38,7 +39,7 @@ class Bench:
 
     def __init__(self, state: Path, start_limit: float) -> None:
         self.state = state
-        self.launcher = Launcher(state, start_limit=start_limit)
+        self.launcher = Launcher(state, SystemClock(), start_limit=start_limit)
         self.lines: list[tuple[str, str]] = []
         self.dropped: list[int] = []
         self.exits: list[int] = []
@@ -516,12 +517,13 @@ def test_when_the_guardian_dies_the_platform_goes_on(run, tmp_path):
 PLATFORM = """
 import asyncio, io, sys, uuid, zipfile
 from pathlib import Path
+from fclocal.core.clock import SystemClock
 from fclocal.core.model import Code, FunctionConfig, Revision
 from fclocal.runtime.process import Launcher
 
 async def main(state):
     code = state / "code.zip"
-    launcher = Launcher(state)
+    launcher = Launcher(state, SystemClock())
     for n in range(2):
         process = await launcher.start(
             instance_id=f"c-{uuid.uuid4().hex}", code_zip=code, qualifier="LATEST",

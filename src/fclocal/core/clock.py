@@ -90,6 +90,11 @@ class FakeClock:
         finally:
             timer.cancel()
 
+    @property
+    def pending(self) -> int:
+        """The number of timers that are set: a test waits until the code under test has set its own."""
+        return sum(timer.active for timer in self._timers)
+
     def advance(self, seconds: float) -> None:
         """Let `seconds` (>= 0) pass: the timers due until then are called, in order, each at its time.
 
@@ -120,6 +125,10 @@ class _FakeTimer:
 
     def __lt__(self, other: "_FakeTimer") -> bool:
         return (self.due, self._order) < (other.due, other._order)
+
+    @property
+    def active(self) -> bool:
+        return self._callback is not None
 
     def cancel(self) -> None:
         self._callback = None

@@ -15,7 +15,7 @@ from fclocal.core.model import LATEST, CustomRuntime, Revision
 
 CODE = "/code"  # where the service puts the code
 EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})
-Listener = tuple[str, int]
+Address = tuple[str, int]
 """Host and port of a socket that listens."""
 
 _CODE_PATH = re.compile(r"(?<![\w./~-])/code(?=$|[/\s'\":;,)])")
@@ -104,7 +104,7 @@ def _quoted(path: str) -> str:
     return path.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def reachable(listeners: Collection[Listener], port: int) -> bool:
+def reachable(listeners: Collection[Address], port: int) -> bool:
     """Whether one of `listeners` is what the service asks for: 0.0.0.0 or *, and the instance's port."""
     return any(host in EVERYWHERE and number == port for host, number in listeners)
 
@@ -127,7 +127,7 @@ def not_found(runtime: CustomRuntime) -> FcError:
 
 
 def not_started(
-    runtime: CustomRuntime, *, limit: float, own: int, seen: Mapping[Listener, bool], logs: Iterable[str]
+    runtime: CustomRuntime, *, limit: float, own: int, seen: Mapping[Address, bool], logs: Iterable[str]
 ) -> FcError:
     """The error of a start command that runs but does not serve on its port.
 

@@ -25,7 +25,7 @@ from typing import Any, TextIO
 import uvicorn
 import uvloop
 
-from fclocal.core.clock import SystemClock
+from fclocal.core.clock import SystemClock, Timer
 from fclocal.core.errors import FcError
 from fclocal.core.options import Options, parse
 from fclocal.edge.control import management_app
@@ -58,7 +58,7 @@ class Server:
         self.clock = SystemClock()
         self.closing = asyncio.Event()
         self._owners = 0
-        self._ownerless: asyncio.TimerHandle | None = None
+        self._ownerless: Timer | None = None
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until a signal or a call of `stop`; `ready` is called once every part answers."""
@@ -70,7 +70,7 @@ class Server:
             stack.callback(self.journal.close)
             self.store = Store(self.state / "state.sqlite")
             stack.callback(self.store.close)
-            launcher = Launcher(self.state, start_limit=self.options.start_limit, adopts=True)
+            launcher = Launcher(self.state, self.clock, start_limit=self.options.start_limit, adopts=True)
             stack.push_async_callback(launcher.close)
             await launcher.open()
             self.redis = redis = RedisServer(self.state)
@@ -145,7 +145,7 @@ class Server:
             self._ownerless.cancel()
             self._ownerless = None
         if not self._owners and not self.keep:
-            self._ownerless = asyncio.get_running_loop().call_later(OWNERLESS, self.closing.set)
+            self._ownerless = self.clock.call_later(OWNERLESS, self.closing.set)
 
     def stay(self) -> None:
         """Run until `stop` is called, with or without attached clients."""

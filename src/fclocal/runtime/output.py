@@ -1,13 +1,15 @@
-"""What a function prints: two pipes become lines, and a flood becomes a number.
+"""The output of an instance: two pipes become lines, and a flood becomes a number.
 
-Lines beyond the budget of a second are counted, not kept, and the pipe is then read slowly, so that a function
-that floods its log is held up itself instead of the platform.
+Lines beyond the budget of a second are counted, not kept. The pipe is then read slowly, so that a function that floods
+its log slows down itself and not the platform.
 """
 
 import asyncio
 import os
 from collections import deque
 from collections.abc import Callable
+
+from fclocal.core.clock import Clock, Timer
 
 LINE_LIMIT = 32 * 1024  # bytes of one log entry; longer lines are split
 LINES_PER_SECOND = 2000
@@ -21,10 +23,14 @@ _TAIL = 20  # lines kept for the message of a failed start
 class Output:
     """stdout and stderr of one instance. `open`, hand `child_ends` to the process, `started`; `finish` in any case.
 
-    `on_line(stream, text)` gets each line, `on_dropped(count)` at most once a second how many were not kept.
+    `on_line(stream, text)` is called with each line, `on_dropped(count)` at most once a second with the number of lines
+    that were not kept.
     """
 
-    def __init__(self, on_line: Callable[[str, str], None], on_dropped: Callable[[int], None]) -> None:
+    def __init__(
+        self, clock: Clock, on_line: Callable[[str, str], None], on_dropped: Callable[[int], None]
+    ) -> None:
+        self._clock = clock
         self._on_line = on_line
         self._on_dropped = on_dropped
         self._loop = asyncio.get_running_loop()
@@ -32,7 +38,7 @@ class Output:
         self.child_ends: list[int] = []
         self.tail: deque[str] = deque(maxlen=_TAIL)
         self._lines, self._bytes, self._dropped = LINES_PER_SECOND, BYTES_PER_SECOND, 0
-        self._window: asyncio.TimerHandle | None = None
+        self._window: Timer | None = None
 
     def open(self) -> None:
         """Make the pipes. Raises OSError when descriptors run out."""
@@ -43,13 +49,13 @@ class Output:
             self.child_ends.append(theirs)
 
     def started(self) -> None:
-        """The process has its ends: close our copies of them and listen."""
+        """Close our copies of the process's ends, and read from the pipes."""
         self._close_child_ends()
         for descriptor in self._pipes:
             self._loop.add_reader(descriptor, self._readable, descriptor)
 
     def finish(self) -> None:
-        """The process is gone: take what is still in the pipes, report, close."""
+        """Read what is left in the pipes of a process that has ended, and close them."""
         self._close_child_ends()
         for descriptor in list(self._pipes):
             for _ in range(_DRAIN_READS):
@@ -67,14 +73,14 @@ class Output:
     def _readable(self, descriptor: int) -> None:
         if self._read(descriptor) and self._dropped:
             self._loop.remove_reader(descriptor)
-            self._loop.call_later(_PAUSE, self._resume, descriptor)
+            self._clock.call_later(_PAUSE, self._resume, descriptor)
 
     def _resume(self, descriptor: int) -> None:
         if descriptor in self._pipes:
             self._loop.add_reader(descriptor, self._readable, descriptor)
 
     def _read(self, descriptor: int) -> bool:
-        """Take what one read gives; False if there is nothing more for now or for ever."""
+        """Read once; return False if the pipe is empty or closed."""
         pipe = self._pipes.get(descriptor)
         if pipe is None:
             return False
@@ -98,7 +104,7 @@ class Output:
 
     def _emit(self, stream: str, line: bytes) -> None:
         if self._window is None:
-            self._window = self._loop.call_later(1.0, self._new_window)
+            self._window = self._clock.call_later(1.0, self._new_window)
         if self._lines <= 0 or self._bytes <= 0:
             self._dropped += 1
             return
@@ -116,7 +122,7 @@ class Output:
 
 
 class _Pipe:
-    """One stream, cut into lines; `rest` is a line that has no end yet."""
+    """One stream, split into lines; `rest` is a line that has no end yet."""
 
     def __init__(self, stream: str) -> None:
         self.stream = stream

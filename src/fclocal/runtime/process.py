@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from fclocal.core import startup
+from fclocal.core.clock import Clock, timeout
 from fclocal.core.errors import FcError
 from fclocal.core.model import CustomRuntime, Revision
 from fclocal.runtime import guardian, package
@@ -89,7 +90,9 @@ class Process:
         if grace > 0 and not self.exited.done():
             self._signal(signal.SIGTERM)
             self._signal(signal.SIGCONT)
-            await asyncio.wait([self.exited], timeout=grace)
+            with contextlib.suppress(TimeoutError):
+                async with timeout(self._launcher.clock, grace):
+                    await asyncio.shield(self.exited)
         self.kill()
         return await asyncio.shield(self.exited)
 
@@ -128,7 +131,7 @@ class Process:
 
         Raises FcError FunctionNotStarted.
         """
-        await healthy(self)
+        await healthy(self, self._launcher.clock)
 
     def ended(self, code: int) -> None:
         """The guardian says that the main process ended with `code`."""
@@ -152,7 +155,8 @@ class Launcher:
     guardians are killed then.
     """
 
-    def __init__(self, state: Path, *, start_limit: float = START_LIMIT, adopts: bool = False) -> None:
+    def __init__(self, state: Path, clock: Clock, *, start_limit: float = START_LIMIT, adopts: bool = False) -> None:
+        self.clock = clock
         self._root = state.resolve() / "instances"
         self._adopts = adopts
         self._sweep: asyncio.Task[None] | None = None
@@ -198,7 +202,7 @@ class Launcher:
             raise
         try:
             try:
-                await Readiness(process, self._start_limit).wait()
+                await Readiness(process, self._start_limit, self.clock).wait()
             finally:
                 process.close_pipe()
             if revision.config.instance_lifecycle_config.initializer is None:
@@ -254,7 +258,7 @@ class Launcher:
     ) -> Process:
         home = self._root / instance_id
         runtime = revision.config.custom_runtime_config
-        output = Output(on_line, on_dropped)
+        output = Output(self.clock, on_line, on_dropped)
         process = Process(self, instance_id, home, runtime, output, on_exit)
         try:
             with _exhausted():
@@ -290,7 +294,7 @@ class Launcher:
         """An instance is over: its port and folder are free."""
         self._processes.pop(instance_id, None)
         self._ports.discard(process.port)
-        self._removals[process.home] = task = asyncio.create_task(_remove(process.home))
+        self._removals[process.home] = task = asyncio.create_task(_remove(process.home, self.clock))
         task.add_done_callback(lambda _: self._removals.pop(process.home, None))
 
     def _ended(self, message: dict[str, Any] | None) -> None:
@@ -341,7 +345,7 @@ def _claim(root: Path) -> int:
     return lock
 
 
-async def _remove(home: Path) -> None:
+async def _remove(home: Path, clock: Clock) -> None:
     """Remove an instance's folder; what is in the way (no descriptor free, a last write) goes away by itself.
 
     What is left after all tries is swept when the next platform starts.
@@ -353,7 +357,7 @@ async def _remove(home: Path) -> None:
     for pause in _REMOVAL_PAUSES:
         if await asyncio.to_thread(remove):
             return
-        await asyncio.sleep(pause)
+        await clock.sleep(pause)
 
 
 @contextlib.contextmanager
