@@ -16,10 +16,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 REQUEST_ID = "1-6566f0a1-12d63510-fecf237c590c"
-FOLDERS = ["01-echo", "01-echo-node", "02-trigger", "03-wss", "04-keepalive", "05-reconnect", "05-reconnect-socketio",
-           "06-billing", "07-sessions", "09-live"]
+FOLDERS = ["01-echo", "01-echo-fastapi", "01-echo-node", "02-trigger", "03-wss", "04-keepalive", "05-reconnect",
+           "05-reconnect-socketio", "06-billing", "07-sessions", "09-live"]
+WITH_REDIS = ["07-push"]  # its connections need a Redis: test_push.py
 SOCKETIO = "05-reconnect-socketio"
-GOODBYE = {SOCKETIO: 1012}  # uvicorn's own code, "service restart"
+GOODBYE = {SOCKETIO: 1012, "01-echo-fastapi": 1012}  # uvicorn's own code, "service restart"
 SLOW = 30.0
 
 
@@ -53,10 +54,11 @@ class Process:
         return self._process.returncode, output
 
     def wait_until_ready(self) -> None:
+        """Wait until the program answers: it listens a moment before it can handle a signal."""
         deadline = time.monotonic() + SLOW
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=SLOW).close()
+                self.get("/healthz")
                 return
             except ConnectionRefusedError:
                 assert self._process.poll() is None, self.finish()
@@ -122,7 +124,7 @@ def close_code(ws: ClientConnection) -> int:
         return closed.rcvd.code if closed.rcvd else 1006
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("folder", FOLDERS + WITH_REDIS)
 @pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])
 def test_a_wrong_port_is_one_clear_line(folder: str, port: str) -> None:
     process = Process(folder, FC_CUSTOM_LISTEN_PORT="", FC_SERVER_PORT=port)
@@ -144,21 +146,21 @@ def test_an_instance_that_ends_says_goodbye(folder: str, process: Process) -> No
     assert code in (0, -signal.SIGTERM) and "Traceback" not in output, output
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("folder", FOLDERS + WITH_REDIS)
 def test_ctrl_c_prints_no_traceback(folder: str, process: Process) -> None:
     process.send_signal(signal.SIGINT)
     code, output = process.finish()
     assert code in (0, 130, -signal.SIGINT) and "Traceback" not in output, output
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("folder", FOLDERS + WITH_REDIS)
 def test_it_answers_the_health_check(folder: str, process: Process) -> None:
     status, headers, closed = process.get("/healthz")
     assert status == 200
     assert (headers.get("connection", "keep-alive").lower() == "close") is closed
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("folder", FOLDERS + WITH_REDIS)
 def test_every_http_answer_says_whether_the_connection_stays(folder: str, process: Process) -> None:
     for path in ("/", "/none"):
         _, headers, closed = process.get(path)
