@@ -117,7 +117,7 @@ def with_packages(folder: str | Path) -> Path:
     source = root() / folder
     copy = state(root()) / "live" / source.name
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", ".venv"))
     for name in _closure(_requirements(source), importlib.metadata.distribution, {}):
         found = importlib.metadata.distribution(name)
         for file in found.files or ():
@@ -149,11 +149,23 @@ def _runtime(it: Candidate) -> Point:
 
 
 def _packages(it: Candidate) -> Point:
+    """The packages of Python and of Node.js: a folder can have both, such as a server in Python with a page."""
+    points = [_python_packages(it)] if (it.folder / "requirements.txt").is_file() else []
     if (it.code / "package.json").is_file():
-        wanted = json.loads((it.code / "package.json").read_text("utf-8")).get("dependencies", {})
-        missing = [name for name in wanted if not (it.code / "node_modules" / name).is_dir()]
-        return Point("packages", "FIX", f"not in the folder: {', '.join(missing)}. Run: npm ci") if missing else Point(
-            "packages", "OK", f"{len(wanted)} in node_modules")
+        points.append(_node_packages(it))
+    word = "FIX" if any(point.word == "FIX" for point in points) else "OK"
+    return Point("packages", word, " ".join(point.said for point in points if point.word == word) or "none needed")
+
+
+def _node_packages(it: Candidate) -> Point:
+    wanted = json.loads((it.code / "package.json").read_text("utf-8")).get("dependencies", {})
+    missing = [name for name in wanted if not (it.code / "node_modules" / name).is_dir()]
+    if missing:
+        return Point("packages", "FIX", f"not in the folder: {', '.join(missing)}. Run: npm ci")
+    return Point("packages", "OK", f"In node_modules: {', '.join(wanted)}.")
+
+
+def _python_packages(it: Candidate) -> Point:
     have = {canonicalize_name(one.name): one for one in importlib.metadata.distributions(path=[str(it.code)])}
     missing = []
 
@@ -168,7 +180,7 @@ def _packages(it: Candidate) -> Point:
     foreign = [name for name in names if not _suits(have[canonicalize_name(name)])]
     if foreign:
         return Point("packages", "FIX", f"built for another machine: {', '.join(foreign)}. {INSTALL}")
-    return Point("packages", "OK", f"in the folder: {', '.join(sorted(names)) or 'none needed'}")
+    return Point("packages", "OK", f"In the folder: {', '.join(sorted(names)) or 'none needed'}.")
 
 
 def _package(it: Candidate) -> Point:
@@ -227,7 +239,8 @@ def _domain(it: Candidate) -> Point:
         return Point("domain", "DECIDE", "none: the default URL is meant for tests, and browsers download its pages.")
     name, protocol = it.resource.domains[0]["domainName"], it.resource.domains[0].get("protocol", "HTTP")
     if name.endswith(".devsapp.net"):
-        return Point("domain", "FIX", "auto is a temporary name for tests; write one of yours that leads here.")
+        return Point("domain", "DECIDE", "auto is a temporary name for tests, without TLS; write one of yours that "
+                                         "leads here.")
     certified = "certConfig" in it.resource.domains[0] or it.names("certConfig")
     if "HTTPS" not in protocol or not certified:
         return Point("domain", "FIX", f"{name}: wss wants protocol HTTPS and a certificate (certConfig).")

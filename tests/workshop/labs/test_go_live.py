@@ -82,7 +82,7 @@ def test_what_is_decided_is_ticked(folder: Path) -> None:
      "OK REDIS_URL"),
     ("domain", "      logConfig: auto\n", DOMAIN, "OK horn.example.com"),
     ("domain", "      logConfig: auto\n", DOMAIN.replace(", certConfig: {certName: horn}", ""), "FIX horn.example.com"),
-    ("domain", "      logConfig: auto\n", "      customDomain: {domainName: auto, protocol: HTTP}\n", "FIX auto is"),
+    ("domain", "      logConfig: auto\n", "      customDomain: {domainName: auto, protocol: HTTP}\n", "DECIDE auto is"),
     ("s.yaml", "timeout: 600", "timeout: 90000", "FIX s.yaml line 13"),
 ])
 def test_each_point_has_its_reason(folder: Path, topic: str, old: str, new: str, said: str) -> None:
@@ -99,14 +99,23 @@ def test_packages_are_judged_for_the_python_of_the_service(folder: Path) -> None
     distribution(folder, "async_timeout", tag="cp314-cp314-macosx_11_0_arm64")
     assert word(go_live_checklist(folder), "packages")[1].startswith("built for another machine: async-timeout.")
     (folder / "async_timeout-1.0.dist-info" / "WHEEL").write_text("Tag: cp311-cp311-manylinux_2_28_x86_64\n")
-    assert word(go_live_checklist(folder), "packages") == ("OK", "in the folder: async-timeout, horn-tones")
+    assert word(go_live_checklist(folder), "packages") == ("OK", "In the folder: async-timeout, horn-tones.")
 
 
 def test_node_packages(folder: Path) -> None:
     (folder / "package.json").write_text('{"dependencies": {"ws": "8"}}')
     assert word(go_live_checklist(folder), "packages") == ("FIX", "not in the folder: ws. Run: npm ci")
     (folder / "node_modules" / "ws").mkdir(parents=True)
-    assert word(go_live_checklist(folder), "packages")[0] == "OK"
+    assert word(go_live_checklist(folder), "packages") == ("OK", "In node_modules: ws.")
+
+
+def test_the_python_packages_are_judged_beside_the_node_packages(folder: Path) -> None:
+    (folder / "package.json").write_text('{"dependencies": {"ws": "8"}}')
+    (folder / "node_modules" / "ws").mkdir(parents=True)
+    (folder / "requirements.txt").write_text("horn-tones\n")
+    assert word(go_live_checklist(folder), "packages")[0] == "FIX"
+    distribution(folder, "horn_tones")
+    assert word(go_live_checklist(folder), "packages") == ("OK", "In the folder: horn-tones. In node_modules: ws.")
 
 
 def test_keys_stay_at_home(folder: Path) -> None:
