@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
@@ -157,3 +158,57 @@ def test_run_all_then_a_trigger_a_message_and_the_timeline(lab: str, page: Page)
     tab("Bill")
     expect(frames.filter(has_text=re.compile("CU"))).to_be_visible()
     shot(page, "lab-6-bill", console)
+
+
+VIEWS = [
+    "from websockets import connect\n"
+    "from workshop import check, lesson, parity, predict, progress, recap, sequence, show, timeline, to_wss\n"
+    "fc = lesson(1)",
+    'app = fc.deploy("functions/01-echo")\n'
+    "with sequence(fc, app) as happened:\n"
+    "    async with connect(to_wss(app.url)) as ws:\n"
+    '        await ws.send("hello")\n'
+    "        await ws.recv()\n"
+    "happened",
+    'timeline(fc.events(), function="echo")',
+    'check("1.1")',
+    'predict("1.a")',
+    'show("functions/01-echo/main.py", "echo")',
+    "progress()",
+    "recap(1)",
+    "parity(1)",
+]
+
+
+@pytest.mark.timeout(240)
+def test_views_follow_the_theme_of_jupyterlab_and_not_of_the_system(lab: str, kit: Path, page: Page) -> None:
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in VIEWS])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    nbformat.write(book, kit / "notebooks" / "views.ipynb")
+    page.set_viewport_size({"width": 1280, "height": 2600})
+    run_all(page, lab, "views.ipynb")
+    expect(page.get_by_text("On the real platform", exact=True)).to_be_visible(timeout=60_000)
+    assert page.locator('.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"]').count() == 0
+    papers = {"Light": "rgb(255, 255, 255)", "Dark": "rgb(17, 20, 23)"}
+    for theme, paper in papers.items():
+        page.get_by_role("menuitem", name="Settings", exact=True).click()
+        page.locator(".lm-Menu-itemLabel").get_by_text("Theme", exact=True).click()
+        page.locator(".lm-Menu-itemLabel").get_by_text(f"JupyterLab {theme}", exact=True).click()
+        expect(page.locator("body")).to_have_attribute("data-jp-theme-name", f"JupyterLab {theme}")
+        for system in ("light", "dark"):
+            page.emulate_media(color_scheme=system)  # type: ignore[arg-type]
+            for picture in page.locator("svg.wp").all():
+                fill = picture.locator("> rect").first.evaluate("one => getComputedStyle(one).fill")
+                assert fill == paper, (theme, system)
+            card = page.locator(".wv .card").first.evaluate("one => getComputedStyle(one).backgroundColor")
+            assert card == paper, (theme, system)
+            shot(page, f"lab-views-{theme.lower()}-system-{system}")
+    answer = page.get_by_text(re.compile("^Your choice is right|You chose"))
+    expect(answer).to_have_count(0)  # running all cells reveals nothing
+    page.get_by_role("button", name="b", exact=True).click()
+    expect(page.get_by_role("button", name="c", exact=True)).to_be_disabled()
+    page.get_by_role("button", name="Show the answer").click()
+    expect(answer).to_be_visible()
+    page.get_by_role("button", name="Hint", exact=True).click()
+    expect(page.get_by_text("Hint 1 of")).to_be_visible()
+    shot(page, "lab-views-answered")

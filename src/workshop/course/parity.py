@@ -8,7 +8,7 @@ from typing import Any
 
 from workshop.checking.verdict import WIDTH
 from workshop.course.catalog import find_lesson
-from workshop.views.html import block, present
+from workshop.views.html import block, present, prose
 
 SHOWN = 3  # rows that a lesson shows; the others are folded
 
@@ -38,5 +38,5 @@ def _words(row: dict[str, Any]) -> str:
 
 
 def _html(rows: list[dict[str, Any]]) -> str:
-    items = "".join(f"<dt>{escape(row['status'])}</dt><dd>{escape(_words(row))}</dd>" for row in rows)
+    items = "".join(f"<dt>{escape(row['status'])}</dt><dd>{prose(_words(row))}</dd>" for row in rows)
     return f"<dl>{items}</dl>"

@@ -12,6 +12,8 @@ from workshop.views.html import badge, file_link, present
 from workshop.views.progress_strip import Box, strip, text
 from workshop.workspace import Progress, root, state
 
+SHOWN = 5  # open tasks that progress() shows; the others are folded
+
 
 def boxes() -> list[Box]:
     """Return the lessons with the verdicts of their tasks."""
@@ -38,7 +40,9 @@ def progress() -> None:
                         f"{file_link(shown(exercise, exercise.edit[0]), task.title)} <span class='dim'>"
                         f"{facts['tries']} tries, {facts['hints']} hints</span></dd>")
     lines.append(following or "All tasks passed.")
-    below = f"<dl>{''.join(rows)}</dl><p>{escape(lines[-1])}</p>"
+    more = f"<details><summary>{len(rows) - SHOWN} more</summary><dl>{''.join(rows[SHOWN:])}</dl></details>"
+    below = (f"<dl>{''.join(rows[:SHOWN])}</dl>" + (more if len(rows) > SHOWN else "")
+             + f"<div>{escape(lines[-1])}</div>")
     present("\n".join(lines), strip(boxes(), None, below))
 
 

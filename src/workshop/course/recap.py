@@ -7,7 +7,7 @@ from workshop.checking.catalog import exercises, find
 from workshop.checking.judge import shown
 from workshop.checking.verdict import WIDTH
 from workshop.course.catalog import Lesson, find_lesson, lessons, tasks_of
-from workshop.views.html import badge, block, file_link, present
+from workshop.views.html import badge, block, file_link, present, prose
 from workshop.workspace import Progress, root, state
 
 
@@ -47,7 +47,7 @@ def objectives(lesson: Lesson, verdicts: dict[str, str]) -> dict[str, bool]:
 
 def _html(this: Lesson, proved: dict[str, bool], open_tasks: dict[str, str], following: Lesson | None) -> str:
     ticks = "".join(f'<dt style="color:var(--{"good" if done else "dim"})">{"✓" if done else "○"}</dt>'
-                    f"<dd>{escape(objective)}</dd>" for objective, done in proved.items())
+                    f"<dd>{prose(objective)}</dd>" for objective, done in proved.items())
     rows = "".join(f"<dt>{task} {badge(word)}</dt><dd>{_where(task)}</dd>" for task, word in open_tasks.items())
     still = f"<b>Open</b><dl>{rows}</dl>" if rows else ""
     link = (f'Next: <a href="{escape(following.notebook)}">{following.number}. {escape(following.title)}</a>'

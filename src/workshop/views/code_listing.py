@@ -25,13 +25,13 @@ def listing(path: str, lines: list[str], first: int) -> str:
         lexer = TextLexer(stripnl=False)
     coloured = highlight(code, lexer, HtmlFormatter(nowrap=True)).removesuffix("\n").split("\n")
     rows = "\n".join(f'<span class="ln" data-n="{number}"></span>{line}' for number, line in enumerate(coloured, first))
-    rules = "".join(f".wv .{kind}{{color:var(--{colour})}}" for colour, kinds in KINDS.items()
+    rules = "".join(f".wv.wv .{kind}{{color:var(--{colour})}}" for colour, kinds in KINDS.items()
                     for kind in kinds.split())
     width = len(str(first + len(lines) - 1))
     head = (f'<div style="display:flex;gap:12px;align-items:baseline;margin-bottom:4px">{file_link(path)}'
             f'<span class="dim">lines {first} to {first + len(lines) - 1}</span>'
             f'<button type="button" style="margin-left:auto" onclick="{escape(COPY)}">Copy</button></div>')
-    return block(f"<style>{rules}.wv .ln::before{{content:attr(data-n);display:inline-block;width:{width}ch;"
+    return block(f"<style>{rules}.wv.wv .ln::before{{content:attr(data-n);display:inline-block;width:{width}ch;"
                  "margin-right:2ch;text-align:right;color:var(--dim)}</style>"
                  f'<div class="card listing">{head}<pre tabindex="0" data-code="{escape(code)}">{rows}</pre></div>',
                  f"{path}, lines {first} to {first + len(lines) - 1}")

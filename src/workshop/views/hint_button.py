@@ -1,12 +1,11 @@
 """A button below a verdict that shows the next hint."""
 
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
 import ipywidgets as w
 
-from workshop.views.html import block
+from workshop.views.html import block, prose
 
 
 def hint_button(next_hint: Callable[[], str]) -> Any:
@@ -18,7 +17,7 @@ def hint_button(next_hint: Callable[[], str]) -> Any:
     def clicked(_: object) -> None:
         if (text := next_hint()) not in shown:
             shown.append(text)
-        area.value = block("".join(f"<p>{escape(one)}</p>" for one in shown), "Hints")
+        area.value = block("".join(f"<p>{prose(one)}</p>" for one in shown), "Hints")
 
     button.on_click(clicked)
     return w.VBox([button, area])

@@ -1,5 +1,6 @@
 """HTML under the views that are not pictures: cards, strips and listings, in the colours of `views.drawing`."""
 
+import re
 from html import escape
 from typing import Any
 
@@ -14,26 +15,35 @@ VERDICT = {"PASS": ("good", "good-soft"), "NOT YET": ("ping", "ping-soft"), "NOT
 def style() -> str:
     """Return the style sheet of all views: one CSS variable per colour, and the classes that they share."""
     colours = "".join(f"--{name}:light-dark({light},{dark});" for name, (light, dark) in PALETTE.items())
+    # The class twice: JupyterLab has rules of its own for dl, dt and pre, and these must win.
     return (f"<style>.wv{{{colours}color:var(--ink);font:14px/1.5 {FONT};max-width:860px;margin:6px 0}}"
-            ".wv a{color:var(--data)}.wv .dim{color:var(--dim)}.wv details{margin:6px 0}"
-            ".wv summary{cursor:pointer;color:var(--dim)}"
-            f".wv code,.wv pre{{font:13px/1.45 {CODE};color:var(--ink);background:none;margin:0}}"
-            ".wv pre{overflow-x:auto;white-space:pre}"
-            ".wv .card{border:1px solid var(--grid);border-left:5px solid var(--edge);border-radius:6px;"
+            ".wv.wv a{color:var(--data)}.wv.wv .dim{color:var(--dim)}.wv.wv details{margin:6px 0}"
+            ".wv.wv summary{cursor:pointer;color:var(--dim)}"
+            f".wv.wv code,.wv.wv pre{{font:13px/1.45 {CODE};color:var(--ink);background:none;margin:0;padding:0}}"
+            ".wv.wv pre{overflow-x:auto;white-space:pre}"
+            ".wv.wv .card{border:1px solid var(--grid);border-left:5px solid var(--edge);border-radius:6px;"
             "padding:8px 12px;background:var(--paper)}"
-            ".wv .badge{display:inline-block;border-radius:4px;padding:0 8px;font-weight:650;border:1px solid}"
-            ".wv dl{display:grid;grid-template-columns:max-content 1fr;gap:1px 12px;margin:6px 0}"
-            ".wv dt{color:var(--dim)}.wv dd{margin:0;overflow-wrap:anywhere}"
-            ".wv .strip{display:flex;gap:6px;flex-wrap:wrap}"
-            ".wv .box{border:1px solid var(--grid);border-radius:6px;padding:2px 8px;min-width:58px;text-align:center;"
-            "text-decoration:none;color:var(--ink);background:var(--paper)}.wv .here{border:2px solid var(--data)}"
-            ".wv .dots{display:block;letter-spacing:2px;line-height:1;min-height:1em}</style>")
+            ".wv.wv .badge{display:inline-block;border-radius:4px;padding:0 8px;font-weight:650;border:1px solid;"
+            "white-space:nowrap}"
+            ".wv.wv dl{display:grid;grid-template-columns:max-content 1fr;gap:1px 12px;margin:6px 0}"
+            ".wv.wv dt{color:var(--dim);float:none;width:auto;margin:0;font-weight:400;white-space:nowrap}"
+            ".wv.wv dd{margin:0;overflow-wrap:anywhere}"
+            ".wv.wv .strip{display:flex;gap:5px;flex-wrap:wrap}"
+            ".wv.wv .box{border:1px solid var(--grid);border-radius:6px;padding:2px 6px;min-width:50px;"
+            "text-align:center;text-decoration:none;color:var(--ink);background:var(--paper)}"
+            ".wv.wv .here{border:2px solid var(--data)}"
+            ".wv.wv .dots{display:block;letter-spacing:2px;line-height:1;min-height:1em}</style>")
 
 
 def block(body: str, label: str = "") -> str:
     """Return one view: its style sheet and its body; `label` names it for a reader who does not see it."""
     named = f' role="group" aria-label="{escape(label)}"' if label else ""
     return f'{style()}<div class="wv"{named}>{body}</div>'
+
+
+def prose(text: str) -> str:
+    """Escape a sentence; what stands in `backticks` is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def badge(word: str) -> str:

@@ -5,7 +5,7 @@ from html import escape
 
 import ipywidgets as w
 
-from workshop.views.html import block
+from workshop.views.html import block, prose
 
 
 class PredictButtons:
@@ -59,6 +59,6 @@ class PredictButtons:
 def reasons(question: str, chosen: str, answer: str, why: str, why_not: Mapping[str, str]) -> str:
     """Return the answer with the reason for each choice as HTML."""
     verdict = "your choice is right." if chosen == answer else f"you chose {chosen}; the answer is {answer}."
-    rows = "".join(f"<dt>{'✓' if letter == answer else '✗'} {escape(letter)}</dt><dd>{escape(reason)}</dd>"
+    rows = "".join(f"<dt>{'✓' if letter == answer else '✗'} {escape(letter)}</dt><dd>{prose(reason)}</dd>"
                    for letter, reason in sorted({**why_not, answer: why}.items()))
     return block(f"<b>{escape(question)}</b> {escape(verdict[0].upper() + verdict[1:])}<dl>{rows}</dl>")

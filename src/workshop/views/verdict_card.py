@@ -4,7 +4,7 @@ import re
 from html import escape
 
 from workshop.checking.verdict import Verdict
-from workshop.views.html import VERDICT, badge, block, file_link
+from workshop.views.html import VERDICT, badge, block, file_link, prose
 
 WANTED, SAW = ("I wanted", "Expected"), ("I saw", "Received")
 FILE = re.compile(r"\b((?:exercises|solutions|functions)/[\w./-]*\w)(,? line \d+)?")
@@ -18,7 +18,7 @@ def card(verdict: Verdict) -> str:
     frames = "" if verdict.word in ("PASS", "NOT STARTED") else (
         f"<details><summary>Details: the frames of the check</summary><pre>{escape(verdict.details())}</pre></details>")
     return block(f'{before}<div class="card" style="border-left-color:var(--{colour})">{badge(verdict.word)} '
-                 f"<b>{escape(verdict.task)}</b> {escape(verdict.headline)}<dl>{rows}</dl>{frames}</div>",
+                 f"<b>{escape(verdict.task)}</b> {prose(verdict.headline)}<dl>{rows}</dl>{frames}</div>",
                  f"Verdict of task {verdict.task}: {verdict.word}")
 
 
@@ -37,6 +37,6 @@ def _linked(text: str) -> str:
     """Escape a line, with a link on each file of the project that it names."""
     found, at = "", 0
     for match in FILE.finditer(text):
-        found += escape(text[at:match.start()]) + file_link(match[1], match[0])
+        found += prose(text[at:match.start()]) + file_link(match[1], match[0])
         at = match.end()
-    return found + escape(text[at:])
+    return found + prose(text[at:])
