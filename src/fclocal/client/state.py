@@ -1,19 +1,20 @@
 """Where a platform keeps its state, and how to speak to the one that runs there."""
 
+import contextlib
 import fcntl
-import http.client
 import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
-import requests
+import httpx
 
 from fclocal.core import acs3
 from fclocal.core.errors import FcError
@@ -32,6 +33,23 @@ def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
     return here / ".fclocal"
 
 
+class Closeable(Protocol):
+    """What can be closed."""
+
+    def close(self) -> None: ...
+
+
+@cache
+def _client() -> httpx.Client:
+    """Return the one HTTP client of this process.
+
+    trust_env: a proxy would be asked to reach this machine's loopback. verify: only http is called, and reading the
+    certificate authorities takes 20 ms. Streams stay open, so the number of connections has no limit.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx.Client(trust_env=False, verify=False, limits=limits)
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A platform that runs: its process, and where and with which key its API is called."""
@@ -43,18 +61,18 @@ class Running:
     access_key_secret: str
 
     def call(self, method: str, path: str, query: Mapping[str, str] | None = None, body: object = None) -> Any:
-        """Call the /local API; answer its JSON, None if it sends none. Raises FcError with the platform's error."""
-        answer = self._send(method, path, query or {}, body, stream=False)
+        """Call the /local API; return its JSON, None if it sends none. Raises FcError with the platform's error."""
+        answer = self._send(method, path, query or {}, body)
         return answer.json() if answer.content else None
 
     def lines(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """Yield the JSON Lines of a /local stream, as they come, until the platform ends it."""
-        with self._send("GET", path, query, None, stream=True) as answer:
+        with contextlib.closing(self._send("GET", path, query, None, stream=True)) as answer:
             try:
                 for line in answer.iter_lines():
                     if line:
                         yield json.loads(line)
-            except requests.exceptions.ChunkedEncodingError:
+            except httpx.TransportError:
                 if running(self.state) is None:
                     return  # the platform is gone: so are its events
                 raise FcError("RemoteError", remote="InternalServerError",
@@ -62,40 +80,30 @@ class Running:
 
     def changes(self, cursor: int, query: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
         """Return the journal's records after number `cursor` and the cursor to go on from."""
-        answer = self._send("GET", "/events", {**query, "after": str(cursor)}, None, stream=False)
+        answer = self._send("GET", "/events", {**query, "after": str(cursor)}, None)
         found = [json.loads(line) for line in answer.iter_lines() if line]
         return found, max([int(answer.headers["x-fclocal-cursor"]), *(record["seq"] for record in found[-1:])])
 
-    def hold(self) -> http.client.HTTPConnection:
-        """Hold a connection open that tells the platform: somebody is using you. Close it to leave."""
-        connection = http.client.HTTPConnection(self.endpoint, timeout=10)
-        path = "/local/attach"
-        try:
-            connection.request("GET", path, headers=self._headers("GET", path, {}, b""))
-            connection.getresponse()
-        except OSError as error:
-            raise FcError("PlatformNotRunning", state=self.state) from error
-        return connection
+    def hold(self) -> Closeable:
+        """Hold a stream open, which makes this process an owner of the platform. Close it to leave."""
+        return self._send("GET", "/attach", {}, None, stream=True)
 
     def _send(
-        self, method: str, path: str, query: Mapping[str, str], body: object, *, stream: bool
-    ) -> requests.Response:
+        self, method: str, path: str, query: Mapping[str, str], body: object, *, stream: bool = False
+    ) -> httpx.Response:
         path = f"/local{path}"
         data = b"" if body is None else json.dumps(body).encode()
         url = f"http://{self.endpoint}{path}" + (f"?{urlencode(query)}" if query else "")
-        with requests.Session() as session:
-            session.trust_env = False  # a proxy would be asked to reach this machine's loopback
-            try:
-                answer = session.request(
-                    method,
-                    url,
-                    data=data or None,
-                    headers=self._headers(method, path, query, data),
-                    stream=stream,
-                    timeout=(5, None if stream else 60),
-                )
-            except requests.exceptions.RequestException:
-                raise FcError("PlatformNotRunning", state=self.state) from None
+        client = _client()
+        timeout = httpx.Timeout(5, read=None if stream else 60)
+        request = client.build_request(method, url, content=data or None, timeout=timeout,
+                                       headers=self._headers(method, path, query, data))
+        try:
+            answer = client.send(request, stream=stream)
+            if answer.status_code >= 400:
+                answer.read()
+        except httpx.TransportError:
+            raise FcError("PlatformNotRunning", state=self.state) from None
         if answer.status_code >= 400:
             raise remote_error(answer.json())
         return answer

@@ -1,8 +1,8 @@
 """Calls that the platform itself makes to an instance: lifecycle hooks and InvokeFunction.
 
 Initializer is `POST /initialize`, PreStop is `GET /pre-stop`, an event call is `POST /invoke`, each with the common
-x-fc-* headers (lifecycle hooks of custom runtimes; "Web functions"). aiohttp comes with the official SDK; it is
-imported on first use because most functions have no hook.
+x-fc-* headers (lifecycle hooks of custom runtimes; "Web functions"). httpx is imported on first use because most
+functions have no hook.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ async def call(hook: Hook, port: int, revision: Revision, *, request_id: str, li
     )
     try:
         async with clock.timeout(time, limit):
-            answer = await _send(hook.method, hook.path, port, given, b"")
+            answer = await send(hook.method, hook.path, port, given)
     except TimeoutError:
         raise FcError("InitializationError", reason=f"{hook.path} did not answer in {limit:g} seconds") from None
     except FcError as error:
@@ -61,18 +61,18 @@ async def invoke(port: int, admission: Admission, event: bytes) -> Answer:
         qualifier=admission.qualifier,
         control_path="/invoke",
     )
-    return await _send("POST", "/invoke", port, (*given, (b"content-type", b"application/octet-stream")), event)
+    return await send("POST", "/invoke", port, (*given, (b"content-type", b"application/octet-stream")), event)
 
 
-async def _send(method: str, path: str, port: int, given: headers.Headers, body: bytes) -> Answer:
-    import aiohttp
+async def send(method: str, path: str, port: int, given: headers.Headers = (), body: bytes = b"") -> Answer:
+    """Send one request to the server on `port` of this machine. Raises FcError BadResponse without an HTTP answer."""
+    import httpx
 
-    named = {name.decode(): value.decode("latin-1") for name, value in given}
+    # Each call has its own limit outside; nothing is read from the environment (proxies).
     try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
-            session.request(method, f"http://127.0.0.1:{port}{path}", headers=named, data=body or None) as response,
-        ):
-            return Answer(response.status, tuple(response.headers.items()), await response.read())
-    except aiohttp.ClientError as error:
-        raise FcError("BadResponse", reason=str(error)) from None
+        async with httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client:
+            response = await client.request(method, f"http://127.0.0.1:{port}{path}", headers=list(given),
+                                            content=body or None)
+            return Answer(response.status_code, tuple(response.headers.multi_items()), response.content)
+    except httpx.HTTPError as error:
+        raise FcError("BadResponse", reason=str(error) or type(error).__name__) from None

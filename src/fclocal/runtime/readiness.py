@@ -16,8 +16,10 @@ import psutil
 
 from fclocal.core import startup
 from fclocal.core.clock import Clock, timeout
+from fclocal.core.errors import FcError
 from fclocal.core.model import HealthCheck
 from fclocal.core.startup import Address
+from fclocal.runtime import hooks
 
 if TYPE_CHECKING:
     from fclocal.runtime.process import Process
@@ -125,17 +127,9 @@ async def probe(port: int, check: HealthCheck, clock: Clock) -> str:
     """Send one GET of the health check; return "" after an answer of 200 to 399 in time, else what was wrong."""
     try:
         async with timeout(clock, check.timeout_seconds):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            try:
-                writer.write(f"GET {check.http_get_url} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-                             "Connection: close\r\n\r\n".encode())
-                status = (await reader.readline()).split()
-            finally:
-                writer.close()
+            answer = await hooks.send("GET", check.http_get_url, port)
     except TimeoutError:
         return f"took more than {check.timeout_seconds} s"
-    except OSError as error:
-        return f"failed: {error.strerror}"
-    if len(status) < 2 or not status[1].isdigit():
-        return "got no HTTP answer"
-    return "" if 200 <= int(status[1]) < 400 else f"answered {int(status[1])}"
+    except FcError as error:
+        return f"failed: {error.facts['reason']}"
+    return "" if 200 <= answer.status < 400 else f"answered {answer.status}"
