@@ -25,6 +25,8 @@ async def chat(member: ServerConnection, room: str, name: str) -> None:
             broadcast(rooms[room], f"{name}: {text}")  # on message
     finally:
         rooms[room].discard(member)  # on leave
+        if not rooms[room]:
+            del rooms[room]
 # endregion
 
 

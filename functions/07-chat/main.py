@@ -4,6 +4,7 @@ Start it: REDIS_URL=redis://localhost:6379/0 python3 main.py, then open http://l
 """
 
 import asyncio
+import http
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ import uuid
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 import pages
 import protocol
@@ -27,6 +29,9 @@ from room import Room
 PORT = os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or "9000"
 PING = float(os.environ.get("PING_SECONDS", "20"))  # a member that answers no ping for this long is gone
 INSTANCE = os.environ.get("FC_INSTANCE_ID") or uuid.uuid4().hex
+# Authentication by the trigger: the header in which it passes the name of a verified token, as in claimPassBy.
+NAME_HEADER = os.environ.get("NAME_HEADER", "")
+ORIGINS = os.environ.get("ORIGINS", "").split()  # pages that may connect; empty: all
 
 
 class Chat:
@@ -39,14 +44,18 @@ class Chat:
 
     async def session(self, connection: ServerConnection) -> None:
         """Serve one connection, from its first message to its end."""
-        member, room, address = Member(connection), None, source(connection.request.headers)
+        member, room, headers = Member(connection), None, connection.request.headers
+        name, address = headers.get(NAME_HEADER, "") if NAME_HEADER else "", source(headers)
+        log("open", connection)
         try:
+            if NAME_HEADER and not name:
+                raise protocol.Violation("the token has no name")
             async for data in connection:
                 now = time.monotonic()
                 within = member.rate.take(now)
                 if not within and not member.excess.take(now):
                     raise protocol.Violation(f"more than {protocol.RATE:.0f} messages per second")
-                match protocol.parse(data):
+                match protocol.parse(data, name):
                     case protocol.Join() as join:
                         if not within or not self.limits.join(address, now):
                             raise protocol.Violation("too many joins from your address; try again later", 1013)
@@ -67,6 +76,18 @@ class Chat:
         finally:
             await self.leave(member, room)
             log("closed", connection, code=connection.close_code, reason=connection.close_reason)
+
+    async def handshake(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer plain HTTP requests; None continues with the WebSocket handshake.
+
+        The service calls /pre-stop before it ends an instance. The header tells its call from a visitor's.
+        """
+        if request.path == "/pre-stop" and request.headers.get("x-fc-control-path") == "/pre-stop":
+            members = [other for other in connection.server.connections if other is not connection]
+            await asyncio.gather(*(member.close(1001, "the instance ends") for member in members))
+            await self.presence.goodbye()
+            return connection.respond(http.HTTPStatus.OK, "ok\n")
+        return pages.page(connection, request)
 
     async def enter(self, member: Member, join: protocol.Join) -> Room:
         """Let a member into a room. The first member opens the room on this instance."""
@@ -117,8 +138,10 @@ async def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     # member.py writes frames without the library, so the library must not compress them.
-    async with serve(Chat(nodes, presence).session, "0.0.0.0", int(PORT), process_request=pages.page, compression=None,
-                     max_size=protocol.MESSAGE_BYTES, ping_interval=PING, ping_timeout=PING, close_timeout=2):
+    chat = Chat(nodes, presence)
+    async with serve(chat.session, "0.0.0.0", int(PORT), process_request=chat.handshake, origins=ORIGINS or None,
+                     max_size=protocol.MESSAGE_BYTES, compression=None, ping_interval=PING, ping_timeout=PING,
+                     close_timeout=2):
         log("ready", port=int(PORT), instance=INSTANCE)
         await stop.wait()
     await presence.goodbye()
