@@ -145,9 +145,9 @@ async def main() -> None:
         log("ready", port=int(PORT), instance=INSTANCE)
         await stop.wait()
     await presence.goodbye()
+    await nodes.stop()
     for task in background:
         task.cancel()
-    await nodes.stop()
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ class Presence:
 
     async def _announce(self) -> None:
         await self._known.wait()  # otherwise the others would take this instance for a dead one
-        while True:
+        while not self._nodes.closed:
             await self._changed.wait()
             self._changed.clear()
             await self._flush()
@@ -151,7 +151,7 @@ class Presence:
     async def _beat(self) -> None:
         clock = asyncio.get_running_loop().time
         await self._nodes.known.wait()
-        while True:
+        while not self._nodes.closed:
             # An instance that appears in a room later than this may be younger than the answer below.
             seen = set[str]().union(*(room.crowd.instances for room in self._nodes.rooms))
             calm = clock() - self._trouble >= EXPIRE  # after an outage, the others need time to renew their entries

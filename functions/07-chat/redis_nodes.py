@@ -61,6 +61,7 @@ class Node:
         # Without sharded channels a cluster forwards messages, and PUBLISH counts the subscribers of one node only.
         self.counts = sharded or not cluster
         self.rooms: dict[bytes, Room] = {}
+        self._open = True  # the loops below check it: asyncio.wait_for of Python 3.11 can lose a cancellation
         self._reported: bool | None = None
         self._subscriber: Connection | None = None  # a connection in the subscribed state
         self._numbers = itertools.count()
@@ -71,9 +72,10 @@ class Node:
         self._tasks = [asyncio.create_task(self._subscription()), asyncio.create_task(self._send())]
 
     async def stop(self) -> None:
+        self._open = False
         for task in (*self._tasks, *self._recoveries):
             task.cancel()
-        await asyncio.wait([*self._tasks, *self._recoveries])
+        await asyncio.wait([*self._tasks, *self._recoveries], timeout=2)
         await self.redis.aclose()
 
     async def open(self, room: "Room") -> None:
@@ -125,7 +127,7 @@ class Node:
 
     async def _subscription(self) -> None:
         """Keep one subscription; make a new one whenever it breaks or falls silent."""
-        while True:
+        while self._open:
             subscriber = self.redis.connection_pool.make_connection()
             try:
                 await subscriber.connect()
@@ -153,7 +155,7 @@ class Node:
 
     async def _listen(self, subscriber: Connection) -> None:
         asked = False
-        while True:
+        while self._open:
             match await subscriber.read_response(timeout=SILENCE):
                 case [b"message" | b"smessage", channel, data]:
                     if room := self.rooms.get(channel):
@@ -182,7 +184,7 @@ class Node:
 
     async def _recovery(self, rooms: list["Room"], everything: bool) -> None:
         waiting = [*self._fences.values()] if everything else []  # their PING went down with the old subscription
-        while True:
+        while self._open:
             try:
                 await self.fence()
                 for start in range(0, len(rooms), PAGE):
@@ -214,7 +216,7 @@ class Node:
 
     async def _send(self) -> None:
         """Send what is queued, all in one trip."""
-        while True:
+        while self._open:
             await self._queued.wait()
             self._queued.clear()
             batch, self._outbox = self._outbox, []
@@ -254,12 +256,13 @@ class Nodes:
         self._slots: list[str] = []  # address by slot; empty without a cluster
         self._moved = asyncio.Event()
         self.known = asyncio.Event()
+        self.closed = False
         self.rooms: set[Room] = set()
 
     async def run(self) -> None:
         """Ask which nodes there are: at the start, and in a cluster whenever something has failed."""
         seed, unknown = client(self._url), True
-        while True:
+        while not self.closed:
             self._moved.clear()
             for redis in [*(node.redis for node in self._nodes.values()), seed]:
                 try:
@@ -277,6 +280,7 @@ class Nodes:
             await asyncio.sleep(0.3)
 
     async def stop(self) -> None:
+        self.closed = True
         await asyncio.gather(*(node.stop() for node in self._nodes.values()))
 
     def of(self, key: str) -> Node:
