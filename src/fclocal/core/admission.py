@@ -90,4 +90,7 @@ def admit(
     if (revision := snapshot(function, trigger.qualifier, request.canary_roll)) is None:
         code = "VersionNotFound" if trigger.qualifier.isdecimal() else "AliasNotFound"
         raise FcError(code, name=trigger.qualifier, function=function.name)
+    if function.reserved_concurrency == 0:
+        reason = "reservedConcurrency of the function is 0: all calls are blocked"
+        raise FcError("ResourceExhausted", reason=reason)
     return Admission(request, trigger.qualifier, revision, passed)

@@ -1,7 +1,7 @@
 """Given the instances: lease one, start one, wait for one, or reject.
 
-The rules are those of "configure the concurrency of a single instance": fill the instances that run before
-starting another; start another only when all are full; past the limit answer 429 ResourceExhausted.
+The rules are those of "configure the concurrency of a single instance": use the free capacity of running instances
+before starting another; start another only when all are full; beyond the limit answer 429 ResourceExhausted.
 """
 
 from collections.abc import Collection
@@ -14,19 +14,12 @@ _OPEN = (State.ACTIVE, State.IDLE, State.FROZEN)
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """What dispatch needs to know of one instance. `load`: requests on it; `started`: seconds since 1970."""
+    """One instance as dispatch sees it. `load`: requests on it; `started`: seconds since 1970."""
 
     instance_id: str
     state: State
     load: int
     started: float
-
-
-@dataclass(frozen=True, slots=True)
-class Take:
-    """Give the request to this instance."""
-
-    instance_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +29,31 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """An instance that is already starting will have room."""
+    """Wait for an instance that is already starting and will have capacity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """No room and no instance may be started; `reason` is the message of the 429."""
+    """Reject the request: all instances are full and no other may be started. `reason` is the message of the 429."""
 
     reason: str
 
 
-Decision = Take | Start | Wait | Reject
+def take(seats: Collection[Seat], concurrency: int) -> str | None:
+    """Return the instance that serves one more request, None if all are full. `concurrency`: requests per instance.
+
+    The fullest one is used first, so that the others can drain and be released; of equals the oldest.
+    """
+    best: Seat | None = None
+    for seat in seats:
+        if seat.state in _OPEN and seat.load < concurrency and (
+            best is None or (seat.load, -seat.started) > (best.load, -best.started)
+        ):
+            best = seat
+    return None if best is None else best.instance_id
 
 
-def decide(
+def extend(
     seats: Collection[Seat],
     *,
     concurrency: int,
@@ -59,20 +63,14 @@ def decide(
     in_region: int,
     quota: int,
     startable: int,
-) -> Decision:
-    """Where one more request of a revision goes.
+) -> Start | Wait | Reject:
+    """Decide about one more request of a revision whose running instances are all full.
 
-    seats: the revision's instances. concurrency: requests one instance takes. waiting: requests that already
-    wait for starting instances. running: instances of the function, all revisions. reserved: the function's
-    reservedConcurrency (most instances; 0 blocks all calls). in_region, quota: instances of all functions,
-    and the most there may be. startable: instances that the scale-out speed lets start now.
+    seats: the revision's instances. concurrency: requests per instance. waiting: requests that already wait for
+    starting instances. running: instances of the function, all revisions. reserved: the function's
+    reservedConcurrency (most instances). in_region, quota: instances of all functions, and their limit.
+    startable: instances that the scale-out speed allows to start now.
     """
-    if reserved == 0:
-        return Reject("reservedConcurrency of the function is 0: all calls are blocked")
-    room = [seat for seat in seats if seat.state in _OPEN and seat.load < concurrency]
-    if room:
-        # The fullest first, so that the others can drain and be released; of equals the oldest.
-        return Take(max(room, key=lambda seat: (seat.load, -seat.started)).instance_id)
     starting = sum(seat.state is State.STARTING for seat in seats)
     if starting * concurrency > waiting:
         return Wait()
@@ -86,14 +84,14 @@ def decide(
 
 
 def startable(left: float, elapsed: float, *, burst: int, per_minute: float) -> float:
-    """How many instances may be started, `elapsed` seconds after `left` were: a bucket of `burst` that refills."""
+    """Return how many instances may be started, `elapsed` seconds after `left` could: a bucket that refills."""
     return min(float(burst), left + elapsed * per_minute / 60)
 
 
 def surplus(seats: Collection[Seat], *, now: float, idle_since: dict[str, float], keep: int, idle: float) -> list[str]:
-    """Instances to release: without a request for `idle` seconds, beyond the `keep` that must stay.
+    """Return the instances to release: without a request for `idle` seconds, beyond the `keep` that must stay.
 
-    `idle_since` says since when an instance has had no request. The longest idle go first.
+    `idle_since`: the time of an instance's last request. The longest idle come first.
     """
     free = [seat for seat in seats if seat.state in (State.IDLE, State.FROZEN)]
     alive = sum(seat.state in (*_OPEN, State.STARTING) for seat in seats)
@@ -106,5 +104,5 @@ def surplus(seats: Collection[Seat], *, now: float, idle_since: dict[str, float]
 
 
 def backoff(failures: int) -> float:
-    """Seconds during which a start that failed `failures` times in a row is not tried again."""
+    """Return the seconds during which a start that failed `failures` times in a row is not tried again."""
     return min(10.0, 0.5 * 2.0 ** (failures - 1)) if failures else 0.0

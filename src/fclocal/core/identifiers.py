@@ -12,7 +12,7 @@ REGION = "cn-hangzhou"
 
 
 def request_id(now: float, random: bytes) -> str:
-    """The id of a request that came at `now` (seconds since 1970); `random` gives at least 10 bytes."""
+    """Return the id of a request that arrived at `now` (seconds since 1970); `random` holds at least 10 bytes."""
     digits = random.hex()
     return f"1-{int(now):08x}-{digits[:8]}-{digits[8:20]}"
 

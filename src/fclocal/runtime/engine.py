@@ -55,6 +55,7 @@ class Engine:
         self.clock = clock
         self.options = options
         self._starter = starter
+        self._keys = {catalogue.access_key_id: catalogue.access_key_secret}
         self.sessions = Sessions()
         self._pools: dict[tuple[str, str, int], Pool] = {}
         self._starts_left = float(options.scale_burst), clock.now()
@@ -66,7 +67,7 @@ class Engine:
     def receive(self, entry: Entry, head: RequestHead, protocol: RequestProtocol, client: str) -> IncomingRequest:
         """Give a request that has just arrived its id, its times and its canary roll."""
         wall = self.clock.wall()
-        request_id = identifiers.request_id(wall, os.urandom(10))
+        request_id = identifiers.request_id(wall, random.randbytes(10))  # not a secret: no system call
         return IncomingRequest(
             entry, head, protocol, client, request_id, at=self.clock.now(), wall=wall, canary_roll=random.random()
         )
@@ -77,8 +78,7 @@ class Engine:
         try:
             trigger = admission.resolve(request, catalogue.functions, catalogue.domains, self.options.propagation)
             function = trigger.function
-            keys = {catalogue.access_key_id: catalogue.access_key_secret}
-            return admission.admit(request, trigger, catalogue.functions, keys)
+            return admission.admit(request, trigger, catalogue.functions, self._keys)
         except FcError as error:
             self.reject(request, error, function)
             raise

@@ -122,10 +122,15 @@ class Pool:
                     raise FcError("ResourceExhausted", reason=f"instance {bound_to} of the session is full")
                 self._grant(bound, lease)
                 return False
+        concurrency = self.revision.config.concurrency
+        seats = [i.seat() for i in self.instances.values() if i.instance_id not in avoid]
+        if (instance_id := dispatch.take(seats, concurrency)) is not None:
+            self._grant(self.instances[instance_id], lease)
+            return False
         census = self._census()
-        decision = dispatch.decide(
-            [i.seat() for i in self.instances.values() if i.instance_id not in avoid],
-            concurrency=self.revision.config.concurrency,
+        decision = dispatch.extend(
+            seats,
+            concurrency=concurrency,
             waiting=len(self._waiting),
             running=census.of_function,
             reserved=census.reserved,
@@ -134,9 +139,6 @@ class Pool:
             startable=census.startable,
         )
         match decision:
-            case dispatch.Take(instance_id):
-                self._grant(self.instances[instance_id], lease)
-                return False
             case dispatch.Reject(reason):
                 raise FcError("ResourceExhausted", reason=reason)
             case dispatch.Start():
