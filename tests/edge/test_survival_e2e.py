@@ -20,6 +20,9 @@ FLOOD = '''
 import asyncio, os
 from websockets.asyncio.server import serve
 
+def health(connection, request):
+    return connection.respond(200, "ok") if request.path == "/healthz" else None
+
 async def handler(ws):
     size = int(await ws.recv())
     block = b"x" * 65536
@@ -28,7 +31,7 @@ async def handler(ws):
     await ws.send("done")
 
 async def main():
-    async with serve(handler, "0.0.0.0", int(os.environ["FC_SERVER_PORT"]), compression=None):
+    async with serve(handler, "0.0.0.0", int(os.environ["FC_SERVER_PORT"]), process_request=health, compression=None):
         await asyncio.get_running_loop().create_future()
 
 asyncio.run(main())
