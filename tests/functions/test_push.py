@@ -54,8 +54,8 @@ def server(tmp_path: Path) -> Iterator[Redis]:
 
 
 @contextlib.contextmanager
-def instance(server: Redis, **env: str) -> Iterator[Process]:
-    process = Process("07-push", REDIS_URL=server.url, **{"PUBLISH_TOKEN": TOKEN} | env)
+def instance(server: Redis, port: int = 0, **env: str) -> Iterator[Process]:
+    process = Process("07-push", port, REDIS_URL=server.url, **{"PUBLISH_TOKEN": TOKEN} | env)
     try:
         process.wait_until_ready()
         yield process

@@ -25,13 +25,13 @@ SLOW = 30.0
 
 
 class Process:
-    """A folder's program, started by the command of its s.yaml on a free port."""
+    """A folder's program, started by the command of its s.yaml on `port`, or on a free port."""
 
-    def __init__(self, folder: str, **env: str) -> None:
+    def __init__(self, folder: str, port: int = 0, **env: str) -> None:
         self._folder = folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+            self.port = port or probe.getsockname()[1]
         document = YAML(typ="safe").load(FUNCTIONS / folder / "s.yaml")
         runtime = next(iter(document["resources"].values()))["props"]["customRuntimeConfig"]
         program, *arguments = [*runtime["command"], *runtime.get("args", [])]
