@@ -1,5 +1,6 @@
 """What the instances of a function say to Redis: the commands that publish, subscribe and read streams."""
 
+import secrets
 import threading
 from contextlib import suppress
 from typing import Any
@@ -11,6 +12,7 @@ from fclocal import Platform
 from workshop.views.sequence_model import RedisCommand
 
 COMMANDS = {"PUBLISH", "XADD", "SUBSCRIBE", "UNSUBSCRIBE", "XREAD", "XREADGROUP"}
+CATCH_UP = 3.0  # seconds that close() waits for commands that were sent before it
 
 
 class RedisMonitor:
@@ -20,14 +22,19 @@ class RedisMonitor:
         self.commands: list[RedisCommand] = []
         self._fc, self._function = fc, function
         self._instances: dict[str, str] = {}  # address of a connection -> instance id
-        self._client = redis.Redis.from_url(fc.redis())
+        self._url = fc.redis()
+        self._mark, self._caught_up = secrets.token_hex(8), threading.Event()
+        self._client = redis.Redis.from_url(self._url)
         self._monitor = self._client.monitor()  # type: ignore[no-untyped-call]
         self._monitor.__enter__()
         self._closed = False
         threading.Thread(target=self._follow, name="workshop-redis-monitor", daemon=True).start()
 
     def close(self) -> None:
-        """Stop following."""
+        """Stop following, after the commands that were sent until now."""
+        with suppress(redis.RedisError), redis.Redis.from_url(self._url, socket_timeout=CATCH_UP) as client:
+            client.echo(self._mark)
+            self._caught_up.wait(CATCH_UP)
         self._closed = True
         self._client.close()
         with suppress(OSError, redis.RedisError, AttributeError):
@@ -42,6 +49,8 @@ class RedisMonitor:
                 address = f"{seen['client_address']}:{seen['client_port']}"
                 if name in ("EVAL", "EVALSHA", "FCALL"):
                     evaluating = self._instance(address)  # what its script does is reported as client "lua"
+                elif words[-1] == self._mark:
+                    self._caught_up.set()
                 elif name in COMMANDS:
                     sender = evaluating if seen["client_type"] == "lua" else self._instance(address)
                     self.commands += _commands(float(seen["time"]), sender, name, words[1:])
