@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="workshop", description=__doc__)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, text: str, run: object, *, tasks: str | None = None) -> argparse.ArgumentParser:
+    def add(name: str, text: str, run: object, *, tasks: str | int | None = None) -> argparse.ArgumentParser:
         command = subparsers.add_parser(name, help=text, description=text)
         command.set_defaults(run=run)
         if tasks:

@@ -6,6 +6,7 @@
 import ast
 import re
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 from fclocal.core import lifecycle
@@ -54,12 +55,16 @@ def states() -> str:
     return "\n".join(["```mermaid", "stateDiagram-v2", *lines, "    stopped --> [*]", "```"])
 
 
+def _between(picture: str, marks: re.Match[str]) -> str:
+    return f"{marks[1]}{picture}{marks[2]}"
+
+
 def readme(project: Path) -> str:
     """Return the text of the README with both pictures as the code has them now."""
     text = (project / README).read_text("utf-8")
     for name, picture in (("floors", floors(project)), ("states", states())):
         marked = rf"(<!-- {name}, written by workshop build -->\n).*?(\n<!-- end -->)"
-        text, count = re.subn(marked, lambda match, picture=picture: match[1] + picture + match[2], text, flags=re.S)
+        text, count = re.subn(marked, partial(_between, picture), text, flags=re.S)
         if count != 1:
             raise ValueError(f"{README} needs one place for {name}, and has {count}")
     return text

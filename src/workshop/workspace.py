@@ -7,12 +7,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     import fcntl
 except ImportError:  # Windows without WSL: one kernel at a time
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
+
+
+if TYPE_CHECKING:
+    from fclocal import Platform
 
 
 def root() -> Path:
@@ -31,7 +35,7 @@ def wrong_kernel(missing: ModuleNotFoundError) -> str:
             "in a JupyterLab that was started with: python3 start.py")
 
 
-def platform() -> Any:
+def platform() -> "Platform":
     """Return fclocal of this project, started if it does not run. Raises FcError."""
     import fclocal
 

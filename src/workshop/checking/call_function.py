@@ -6,6 +6,7 @@ import inspect
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -14,6 +15,7 @@ def main() -> None:
     file, name, calls = json.load(sys.stdin)
     sys.path.insert(0, str(Path(file).parent))
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
+    assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     function = getattr(module, name, None)
@@ -22,7 +24,7 @@ def main() -> None:
     print("\n===\n" + json.dumps([outcome(function, arguments) for arguments in calls]))
 
 
-def outcome(function, arguments) -> dict[str, object]:
+def outcome(function: Callable[..., object], arguments: list[object]) -> dict[str, object]:
     """The value that the call gives (awaited if need be), or its error with the traceback."""
     try:
         value = function(*arguments)

@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from fclocal.core.errors import FcError
 from workshop.checking import generation
@@ -19,6 +19,9 @@ from workshop.errors import UserError
 from workshop.views.html import in_notebook, present, present_widget
 from workshop.views.verdict_card import card
 from workshop.workspace import Progress, platform, root, state
+
+if TYPE_CHECKING:
+    from fclocal import Platform
 
 P = ParamSpec("P")
 TRIES = 3  # failed checks after which more help is offered
@@ -47,11 +50,11 @@ def check(*tasks: str | float, url: str = "") -> None:
         if found.word != "PASS" and in_notebook():
             from workshop.views.hint_button import hint_button
 
-            present_widget("", "", hint_button(lambda task_id=task.id: next_hint(task_id)))
+            present_widget("", "", hint_button(partial(next_hint, task.id)))
 
 
 def verdict(exercise: Exercise, task: Task, *, project: Path | None = None, url: str = "",
-            fc: Callable[[], Any] = platform) -> Verdict:
+            fc: Callable[[], "Platform"] = platform) -> Verdict:
     """Judge one task, note it in the progress file and keep its frames for details(). Raises UserError, FcError."""
     project = project or root()
     folder = project / "exercises" / exercise.slug

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from fclocal import Platform
 from fclocal.core.errors import FcError
 from workshop.checking import marks
 from workshop.checking.catalog import Exercise, Task
@@ -46,7 +46,8 @@ def script(folder: Path) -> Script:
     return Script(steps, tuple(getattr(module, "MISTAKES", ())))
 
 
-async def judge(exercise: Exercise, task: Task, folder: Path, platform: Callable[[], Any], url: str = "") -> Verdict:
+async def judge(exercise: Exercise, task: Task, folder: Path, platform: Callable[[], Platform],
+                url: str = "") -> Verdict:
     """Judge one task of the learner's `folder` (or of the function at `url`). Never raises for what the learner did.
 
     `platform` gives fclocal's client; it is asked only when a step will run. Raises UserError if the folder is missing.

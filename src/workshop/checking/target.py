@@ -12,11 +12,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import websockets
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.typing import Subprotocol
 
+from fclocal import App, Platform
 from workshop.checking.client import Client, Recording, Response, Unexpected, Wire, ask, preview, reason
 
 StepBody = Callable[["Target"], Awaitable[None]]
@@ -94,11 +96,11 @@ class Target:
     """
 
     folder: Path
-    platform: Callable[[], Any]
+    platform: Callable[[], Platform]
     remote: str = ""
     props: Mapping[str, Any] = field(default_factory=dict)
     wire: list[Wire] = field(default_factory=list)
-    apps: dict[str, Any] = field(default_factory=dict)
+    apps: dict[str, App] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)  # what is to be told before the verdict
     heard: Callable[[Wire], None] = lambda line: None  # told of each line of the transcript as it is written
     output: list[str] = field(default_factory=list)  # what the learner's scripts wrote to stderr, for tracebacks
@@ -109,7 +111,7 @@ class Target:
         self._since: int | None = None  # the journal's last record before the check
 
     @cached_property
-    def fc(self) -> Any:
+    def fc(self) -> Platform:
         """fclocal's client: target.fc.fault(...), target.fc.instances(...). Only in steps with `local=True`."""
         return self.platform()
 
@@ -126,7 +128,7 @@ class Target:
         self.heard(line)
         return line
 
-    async def deploy(self, folder: str = ".", **props: Any) -> Any:
+    async def deploy(self, folder: str = ".", **props: Any) -> App:
         """Deploy a folder of the exercise (once per check; again when `props` are given, e.g. timeout=2).
 
         `props` override s.yaml. Returns fclocal's app: .name, .url, .urls. Raises FcError as `fc.deploy` does.
@@ -162,7 +164,8 @@ class Target:
         self.record(name, "fn", "(open)", f"GET {path}")
         try:
             connection = await websockets.connect(
-                address, additional_headers=headers, subprotocols=subprotocols, ping_interval=None,
+                address, additional_headers=headers, ping_interval=None,
+                subprotocols=cast(Sequence[Subprotocol] | None, subprotocols),
                 open_timeout=patience, proxy=True if self.remote else None, create_connection=Recording)
         except InvalidStatus as refused:
             said = Response(refused.response.status_code, {}, bytes(refused.response.body or b""))
@@ -172,7 +175,7 @@ class Target:
             raise Unexpected(f"{name} got no answer to the handshake within {patience:g} s") from None
         except (OSError, InvalidHandshake, InvalidURI, ConnectionClosed, EOFError) as error:
             raise Unexpected(f"{name} could not connect: {type(error).__name__} {error}".strip()) from None
-        client = Client(name, connection, self.record)
+        client = Client(name, cast(Recording, connection), self.record)
         self._stack.push_async_exit(client)
         self.record("fn", name, "(101)", connection.subprotocol or "")
         return client
@@ -245,7 +248,7 @@ class Target:
         return "\n".join(lines)
 
     def _log_records(self, function: str) -> list[Any]:
-        return list(self.fc.events(self._since, function=function, kinds="log"))
+        return list(self.fc.events(self._since or 0, function=function, kinds="log"))
 
 
 def _clock(at: float) -> str:

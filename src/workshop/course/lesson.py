@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fclocal.core.errors import FcError
 from workshop.course.catalog import find_lesson
@@ -14,8 +14,11 @@ from workshop.views.html import present
 from workshop.views.progress_strip import strip, text
 from workshop.workspace import Progress, platform, root, state, wrong_kernel
 
+if TYPE_CHECKING:
+    from fclocal import Platform
 
-def lesson(number: int) -> Any:
+
+def lesson(number: int) -> "Platform | None":
     """Begin a lesson: start fclocal or attach to it, and return it (None when that failed, with the cure printed).
 
     Where it works, nest_asyncio is applied, so that a script with `asyncio.run` runs unchanged in a cell.

@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
+from fclocal import Platform
 from fclocal.client import deploy
 from fclocal.core.errors import FcError
 from fclocal.core.manifest import Resource
@@ -76,7 +77,7 @@ class Candidate:
     resource: Resource
     left_out: tuple[str, ...]
     region: str
-    fc: Any
+    fc: Platform | None
 
     @property
     def code(self) -> Path:
@@ -91,7 +92,7 @@ class Candidate:
         return any(text.startswith((f"{field} ", f"customDomain.{field} ")) for text in self.left_out)
 
 
-def go_live_checklist(folder: str | Path, fc: Any = None, *, decided: Collection[str] = ()) -> Checklist:
+def go_live_checklist(folder: str | Path, fc: Platform | None = None, *, decided: Collection[str] = ()) -> Checklist:
     """Judge the folder of a function. `decided`: topics whose DECIDE you have answered; `fc`: where it was tried.
 
     Raises nothing for what is wrong with the folder: that is a point of the list.

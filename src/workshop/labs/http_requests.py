@@ -54,7 +54,7 @@ async def try_echo(url: str, message: str | bytes = "hello", **options: Any) -> 
     print(textwrap.fill(first, WIDTH, subsequent_indent=" " * 5), *rest, sep="\n     ")
 
 
-def _parsed(body: bytes) -> Any:
+def _parsed(body: bytes | bytearray) -> Any:
     try:
         return json.loads(body)
     except ValueError:

@@ -13,7 +13,6 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
@@ -138,11 +137,11 @@ async def reconnect_storm(clients: int = 200) -> Storm:
 def pause(failures: int, draw: float, jitter: bool) -> float:
     """Seconds that a client waits after its connection was cut (failures 0) or its attempt refused."""
     if jitter:
-        return draw * SPREAD * 2 ** failures
-    return FIRST * 2 ** (failures - 1) if failures else 0.0
+        return draw * SPREAD * 2.0 ** failures
+    return FIRST * 2.0 ** (failures - 1) if failures else 0.0
 
 
-async def _wave(fc: Any, app: App, clients: int, jitter: bool) -> Wave:
+async def _wave(fc: Platform, app: App, clients: int, jitter: bool) -> Wave:
     # Plain ws: the certificate of this platform is not one that this process trusts.
     url = to_wss(app.url).replace("wss", "ws", 1)
     draw, tries = random.Random(1), list[tuple[float, int]]()

@@ -4,10 +4,10 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from websockets.asyncio.client import connect
 
+from fclocal import Platform
 from fclocal.core.metering import meter
 from workshop.labs.cost_model import START, Plan, journal
 from workshop.labs.urls import to_wss
@@ -73,7 +73,7 @@ def modelled(visits: Sequence[tuple[float, float]], concurrency: int) -> tuple[f
     return sum(span.ms for span in usage.spans) / 1000, usage.instances
 
 
-async def replay_traffic(fc: Any, folder: str, *, visits: int = 9, seconds: float = 0.3,
+async def replay_traffic(fc: Platform, folder: str, *, visits: int = 9, seconds: float = 0.3,
                  concurrencies: Sequence[int] = (1, 3, 9)) -> Replay:
     """Send the same visits to the function of `folder` (it takes ?seconds=N) for each concurrency, and meter them.
 
@@ -88,7 +88,7 @@ async def replay_traffic(fc: Any, folder: str, *, visits: int = 9, seconds: floa
     return Replay(tuple(points), visits, line)
 
 
-async def _measured(fc: Any, folder: str, visits: Sequence[tuple[float, float]], concurrency: int,
+async def _measured(fc: Platform, folder: str, visits: Sequence[tuple[float, float]], concurrency: int,
                     instances: int) -> float:
     app = await asyncio.to_thread(lambda: fc.deploy(folder, instanceConcurrency=concurrency))
 

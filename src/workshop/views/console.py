@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets as w
 
+from fclocal import App, Platform
 from fclocal.core.errors import FcError
 from fclocal.core.records import Record
 from workshop.labs.urls import to_wss
@@ -19,7 +20,7 @@ WIDE, FIELD = {"width": "99%"}, {"width": "420px"}
 LABEL = {"description_width": "170px"}
 
 
-def console(fc: Any, app: Any = None) -> "Console":
+def console(fc: Platform, app: App | None = None) -> "Console":
     """The platform's console: tabs Trigger, Test, Timeline, Logs, Bill. `print(console(fc))` gives it as text.
 
     `app`, as returned by fc.deploy, is the function to begin with; default: the first one that is deployed.
@@ -30,7 +31,7 @@ def console(fc: Any, app: Any = None) -> "Console":
 class Console:
     """The view. Its threads end with close(), with the platform, or with the kernel."""
 
-    def __init__(self, fc: Any, app: Any = None) -> None:
+    def __init__(self, fc: Platform, app: App | None = None) -> None:
         self.fc = fc
         self.form = TriggerForm(fc)
         self.observer = Observer(fc, self._seen)

@@ -9,12 +9,13 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from alibabacloud_fc20230330 import models
-from Tea.exceptions import TeaException
+from Tea.exceptions import TeaException  # type: ignore[import-untyped]
 from websockets.exceptions import ConnectionClosed
 
+from fclocal import Platform
 from fclocal.core.errors import FcError
 from fclocal.core.records import Record
 from workshop.checking.client import Client, Unexpected, Wire
@@ -33,7 +34,7 @@ KEPT_RECORDS = 5_000
 class TriggerForm:
     """The service's form "Create Trigger". Each action returns one sentence, also when it is refused."""
 
-    fc: Any
+    fc: Platform
     function: str = ""
     name: str = "http-trigger"
     qualifier: str = "LATEST"
@@ -201,7 +202,7 @@ class Probe:
 
     async def _connect(self) -> None:
         pairs = (line.partition(":") for line in self.headers.splitlines() if ":" in line)
-        target = Target(Path(), lambda: None, heard=self._tell)
+        target = Target(Path(), _no_platform, heard=self._tell)
         server, path = re.findall(r"^(\w+://[^/?]*|[^/?]*)(.*)", self.url)[0]
         try:
             self._client = await target.connect(
@@ -230,10 +231,14 @@ class Probe:
         self.changed()
 
 
+def _no_platform() -> NoReturn:
+    raise RuntimeError("the probe connects to a URL and deploys nothing")
+
+
 class Observer:
     """Follows the journal from the platform's start on; `changed` is called, in a thread, with each new record."""
 
-    def __init__(self, fc: Any, changed: Callable[[Record], None] = lambda record: None) -> None:
+    def __init__(self, fc: Platform, changed: Callable[[Record], None] = lambda record: None) -> None:
         self.fc = fc
         self.records: list[Record] = []
         self._changed = changed

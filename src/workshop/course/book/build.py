@@ -95,7 +95,7 @@ async def _execute(source: Path, lesson: Lesson) -> None:
     began = time.monotonic()
     path = source / "notebooks" / lesson.notebook
     state = source.parent / "state" / path.stem
-    book = nbformat.read(path, as_version=4)
+    book = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     client = NotebookClient(book, timeout=CELL_LIMIT, kernel_name="python3",
                             extra_arguments=["--IPKernelApp.log_level=40"],  # no warning of the kernel's local port
                             resources={"metadata": {"path": str(path.parent)}})
@@ -112,7 +112,7 @@ async def _execute(source: Path, lesson: Lesson) -> None:
             cell.source = _without_folder_links(path, cell.source)
     for output in (output for cell in book.cells for output in cell.get("outputs", [])):
         output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)  # shown as its text
-    nbformat.write(book, path)
+    nbformat.write(book, path)  # type: ignore[no-untyped-call]
     print(f"      {path.stem} {time.monotonic() - began:.0f} s", flush=True)
 
 
