@@ -1,4 +1,4 @@
-"""Where a platform keeps its state, and how to speak to the one that runs there."""
+"""The state directory of a platform, and calls to the platform that runs there."""
 
 import contextlib
 import fcntl
@@ -23,7 +23,7 @@ _MARKS = (".fclocal", "start.py", ".git")
 
 
 def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
-    """The state directory: `given`, else FCLOCAL_STATE, else .fclocal of the project around the present folder."""
+    """Return the state directory: `given`, else FCLOCAL_STATE, else .fclocal of the project around this folder."""
     if given or os.environ.get("FCLOCAL_STATE"):
         return Path(given or os.environ["FCLOCAL_STATE"]).expanduser().absolute()
     here = Path.cwd()
@@ -52,7 +52,7 @@ def _client() -> httpx.Client:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A platform that runs: its process, and where and with which key its API is called."""
+    """A running platform: its process, and the address and the keys of its API."""
 
     state: Path
     pid: int
@@ -85,7 +85,7 @@ class Running:
         return found, max([int(answer.headers["x-fclocal-cursor"]), *(record["seq"] for record in found[-1:])])
 
     def hold(self) -> Closeable:
-        """Hold a stream open, which makes this process an owner of the platform. Close it to leave."""
+        """Open the stream that attaches this client to the platform. Closing it detaches the client."""
         return self._send("GET", "/attach", {}, None, stream=True)
 
     def _send(
@@ -131,7 +131,7 @@ class Running:
 
 
 def remote_error(body: Mapping[str, Any]) -> FcError:
-    """The error that the platform answered with, as one of ours."""
+    """Return the error of the platform's response as an FcError."""
     return FcError("RemoteError", remote=body.get("Code", "?"), reason=body.get("Message", "?"))
 
 

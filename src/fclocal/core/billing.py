@@ -2,8 +2,8 @@
 
     bill(meter(records, "echo")).text()
 
-A bill is a pure function of usage, prices and the moment: computed again, or from a replay, it is the same. An
-amount that the service does not document is a guess, and stands on a line of its own that says so.
+A bill is a pure function of usage, prices and the moment, so a second computation or a replay gives the same bill.
+An amount that the service does not document is a guess, and stands on a line of its own that says so.
 """
 
 import math
@@ -176,7 +176,7 @@ def _earlier(usages: Sequence[Usage]) -> Earlier:
 
 
 def _priced(usages: Sequence[Usage], prices: Tariff) -> tuple[int, Decimal, Decimal | None, int]:
-    """Return (CU, their price, the amount added for the minimum, function-hours). Tiers start anew each month."""
+    """Return (CU, their price, the amount added for the minimum, function-hours). Tiers start again each month."""
     total, cost, raised, month, used = 0, Decimal(0), Decimal(0), None, Decimal(0)
     ordered = sorted((number, usage.function, hour) for usage in usages for number, hour in usage.hours.items())
     for number, _, hour in ordered:

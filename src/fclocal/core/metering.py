@@ -1,7 +1,7 @@
 """From journal to usage: what is billed, before any price.
 
 The rules (page "HTTP trigger for WebSocket" and Pay-as-you-go of 2025-12-13): a connection is one long request. An
-instance is billed from the first request in to the last request out, whatever overlaps counts once; with
+instance is billed from the first request in to the last request out, and overlapping time counts once; with
 instanceConcurrency 1 nothing can overlap, so the same rule bills from open to close. Each such span is rounded up
 to 1 ms. Requests that never reached the function cost nothing, nor do those the platform ended with 429, 500 or 503.
 
@@ -77,7 +77,7 @@ class Span:
 
 @dataclass(slots=True)
 class Earlier:
-    """The sums of the spans that are no longer listed one by one. `begin_us` is None while there are none."""
+    """The sums of the spans that are no longer listed one by one. `begin_us` is None if there is no such span."""
 
     begin_us: int | None = None
     spans: int = 0

@@ -1,6 +1,6 @@
-"""What a CU costs: the rows of prices.toml, and the arithmetic over them.
+"""The price of a CU: the rows of prices.toml and their arithmetic.
 
-Amounts are `Decimal`, so that a bill is the same however it is added up.
+Amounts are `Decimal`, so that the order of additions does not change a bill.
 """
 
 import tomllib
@@ -15,7 +15,7 @@ Currency = Literal["CNY", "USD"]
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """CUs of one month up to `up_to` (None: all the rest) cost `price` each."""
+    """The `price` of each CU of one month up to `up_to` (None: of all further CUs)."""
 
     up_to: int | None
     price: Decimal
@@ -25,8 +25,8 @@ class Tier:
 class Tariff:
     """The prices of one currency on one day.
 
-    `discount` is the factor that `tiers` already contain (1: none). `minimum` is the least a function costs
-    per hour of use, None where no amount is documented. `source` and `dated`: the page, and its date.
+    `discount` is the factor that `tiers` already contain (1: none). `minimum` is the lowest price of a
+    function per hour of use, None where no amount is documented. `source` and `dated`: the page, and its date.
     """
 
     currency: Currency
@@ -39,7 +39,7 @@ class Tariff:
     check: str
 
     def cost(self, cu: Decimal, used: Decimal = Decimal(0)) -> Decimal:
-        """The price of `cu` more CUs in a month that has `used` CUs behind it."""
+        """Return the price of `cu` more CUs in a month in which `used` CUs were used before."""
         total = Decimal(0)
         for tier in self.tiers:
             room = cu if tier.up_to is None else min(cu, max(Decimal(0), tier.up_to - used))
@@ -54,7 +54,7 @@ def _table() -> dict[str, Any]:
 
 
 def tariff(currency: Currency, at: float) -> Tariff:
-    """The prices in `currency` that hold at `at` (seconds since 1970). Raises ValueError for another currency."""
+    """Return the prices in `currency` at the time `at` (seconds since 1970). Raises ValueError for another currency."""
     table = _table()
     rows = [row for row in table["tier"] if row["currency"] == currency]
     if not rows:

@@ -72,12 +72,12 @@ class Local:
         return Response(status_code=204)
 
     async def _keep(self, request: Request) -> Response:
-        """From now on the platform stays until it is told to stop, attached clients or not."""
+        """Keep the platform running until it is told to stop, with or without attached clients."""
         self.keep()
         return Response(status_code=204)
 
     async def _attach(self, request: Request) -> Response:
-        """A stream that says nothing: as long as a client holds it open, the platform has an owner."""
+        """Open a stream without content: the platform counts the client as attached while it is open."""
 
         async def hold() -> AsyncIterator[bytes]:
             self.attached(+1)

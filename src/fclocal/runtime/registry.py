@@ -1,7 +1,7 @@
-"""What the management API means: each change checked, kept, written into the journal, and told to the watchers.
+"""The changes that the management API makes: each one is checked, stored, journaled, and reported to the watchers.
 
-Changes happen one after the other, so none works on a state that another has replaced meanwhile. What fails
-leaves everything as it was.
+Changes run one after the other, so no change works on a state that another one has replaced. A change that fails
+leaves the state unchanged.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class Ports(Protocol):
 
 
 class Registry:
-    """All that is deployed. Call from one event loop only."""
+    """Everything that is deployed. Call it from one event loop only."""
 
     def __init__(self, store: Store, journal: Journal, clock: Clock, ports: Ports) -> None:
         self._store = store
@@ -50,17 +50,17 @@ class Registry:
         self._watchers: list[Callable[[str], None]] = []
 
     def watch(self, callback: Callable[[str], None]) -> None:
-        """Have `callback(function name)` called after every change of a function."""
+        """Call `callback(function name)` after every change of a function."""
         self._watchers.append(callback)
 
     async def restore(self) -> None:
-        """Open the port of every trigger and custom domain again, the one it had if that is free.
+        """Open the port of every trigger and custom domain again, the same one if it is free.
 
-        Who finds its port taken chooses after all others have theirs, so that nobody else has to move.
+        An entry whose port is in use gets a new one after all others have theirs, so that no other has to move.
         """
         moved: list[Entry] = []
-        stored = [(Entry("trigger", name, trigger), found.port)
-                  for name, function in self._store.functions.items() for trigger, found in function.triggers.items()]
+        stored = [(Entry("trigger", name, trigger), config.port)
+                  for name, function in self._store.functions.items() for trigger, config in function.triggers.items()]
         stored += [(Entry("domain", "", name), domain.port) for name, domain in self._store.domains.items()]
         for entry, port in stored:
             if await self._ports.open(entry, port) != port:
@@ -79,18 +79,18 @@ class Registry:
     # Functions
 
     def function(self, name: str) -> Function:
-        """The function `name`. Raises FcError FunctionNotFound."""
+        """Return the function `name`. Raises FcError FunctionNotFound."""
         if (function := self._store.functions.get(name)) is None:
             raise FcError("FunctionNotFound", name=name)
         return function
 
     @property
     def functions(self) -> Mapping[str, Function]:
-        """All functions by name."""
+        """The functions by name."""
         return self._store.functions
 
     def revision(self, name: str, qualifier: str) -> Revision:
-        """What `qualifier` (LATEST, a version, or an alias for its own version) means, for showing it.
+        """Return the revision that `qualifier` (LATEST, a version, or an alias: its main version) stands for.
 
         Raises FcError FunctionNotFound, VersionNotFound or AliasNotFound.
         """
@@ -109,13 +109,13 @@ class Registry:
             function = Function(function_id=str(uuid.uuid4()), latest=latest, created=now, modified=now)
             return self._keep(function, "function.created", generation=1)
 
-    async def update_function(self, name: str, given: Mapping[str, Any], package: bytes | None) -> Function:
-        """Put the fields of `given` (as on the wire) over the configuration, and the zip over the code."""
+    async def update_function(self, name: str, fields: Mapping[str, Any], package: bytes | None) -> Function:
+        """Replace the configuration's fields by those of `fields` (as on the wire), and the code by the zip."""
         async with self._changing:
             old = self.function(name)
-            if given.get("functionName", name) != name:
+            if fields.get("functionName", name) != name:
                 raise FcError("InvalidArgument", reason="functionName: cannot be changed")
-            config = wire.parse(FunctionConfig, changed(old.latest.config, given))
+            config = wire.parse(FunctionConfig, changed(old.latest.config, fields))
             affinity.check(config)
             code = old.latest.code if package is None else await asyncio.to_thread(self._store.put_code, package)
             now = self._clock.now()
@@ -129,12 +129,12 @@ class Registry:
             if self.function(name).triggers:
                 raise FcError("FunctionNotEmpty", name=name)
             self._store.remove(name)
-            self._told(name, "function.deleted")
+            self._report(name, "function.deleted")
 
     # Versions and aliases
 
     async def publish(self, name: str, description: str) -> Revision:
-        """Freeze LATEST as the next version. Numbers are never used again."""
+        """Publish LATEST as the next version. A number is never used twice."""
         async with self._edit(name) as function:
             number = function.last_version + 1
             version = function.latest.model_copy(update={
@@ -153,28 +153,28 @@ class Registry:
             self._keep(function.model_copy(update={"versions": _without(function.versions, version_id)}),
                        "version.deleted", version=version_id)
 
-    async def create_alias(self, name: str, given: wire.AliasInput) -> Alias:
+    async def create_alias(self, name: str, fields: wire.AliasInput) -> Alias:
         """Create an alias of one version, with an optional canary."""
         async with self._edit(name) as function:
-            if given.alias_name in function.aliases:
-                raise FcError("AliasAlreadyExists", name=given.alias_name)
+            if fields.alias_name in function.aliases:
+                raise FcError("AliasAlreadyExists", name=fields.alias_name)
             now = self._clock.now()
-            return self._keep_alias(function, Alias(**dict(given), created=now, modified=now))
+            return self._keep_alias(function, Alias(**dict(fields), created=now, modified=now))
 
-    async def update_alias(self, name: str, alias: str, given: wire.AliasUpdate) -> Alias:
-        """Point an alias elsewhere, or change its canary."""
+    async def update_alias(self, name: str, alias: str, fields: wire.AliasUpdate) -> Alias:
+        """Point an alias to another version, or change its canary."""
         async with self._edit(name) as function:
             old = self.alias(name, alias)
-            return self._keep_alias(function, old.model_copy(update={**_set(given), "modified": self._clock.now()}))
+            return self._keep_alias(function, old.model_copy(update={**_set(fields), "modified": self._clock.now()}))
 
     def alias(self, name: str, alias: str) -> Alias:
-        """The alias of that name. Raises FcError FunctionNotFound or AliasNotFound."""
-        if (found := self.function(name).aliases.get(alias)) is None:
+        """Return the alias of that name. Raises FcError FunctionNotFound or AliasNotFound."""
+        if (stored := self.function(name).aliases.get(alias)) is None:
             raise FcError("AliasNotFound", name=alias, function=name)
-        return found
+        return stored
 
     async def delete_alias(self, name: str, alias: str) -> None:
-        """Delete an alias that no trigger uses; a minimum of instances set for it goes with it."""
+        """Delete an alias that no trigger uses, with its minimum of instances."""
         async with self._edit(name) as function:
             self.alias(name, alias)
             rules.check_unused(function, alias)
@@ -186,27 +186,28 @@ class Registry:
     # Triggers
 
     def trigger(self, name: str, trigger: str) -> Trigger:
-        """The trigger of that name. Raises FcError FunctionNotFound or TriggerNotFound."""
-        if (found := self.function(name).triggers.get(trigger)) is None:
+        """Return the trigger of that name. Raises FcError FunctionNotFound or TriggerNotFound."""
+        if (stored := self.function(name).triggers.get(trigger)) is None:
             raise FcError("TriggerNotFound", name=trigger)
-        return found
+        return stored
 
-    async def create_trigger(self, name: str, given: wire.TriggerInput) -> Trigger:
+    async def create_trigger(self, name: str, fields: wire.TriggerInput) -> Trigger:
         """Create an HTTP trigger and open its port. One per version or alias."""
         async with self._edit(name) as function:
-            if given.trigger_name in function.triggers:
-                raise FcError("TriggerAlreadyExists", reason=f"trigger '{given.trigger_name}' already exists")
+            if fields.trigger_name in function.triggers:
+                raise FcError("TriggerAlreadyExists", reason=f"trigger '{fields.trigger_name}' already exists")
             now = self._clock.now()
-            new = Trigger(trigger_name=given.trigger_name, trigger_id=str(uuid.uuid4()), qualifier=given.qualifier,
-                          description=given.description, config=given.trigger_config, port=0, created=now, modified=now)
+            new = Trigger(trigger_name=fields.trigger_name, trigger_id=str(uuid.uuid4()), qualifier=fields.qualifier,
+                          description=fields.description, config=fields.trigger_config, port=0, created=now,
+                          modified=now)
             rules.check_trigger(function, new)
-            async with self._opened(Entry("trigger", name, given.trigger_name)) as port:
+            async with self._opened(Entry("trigger", name, fields.trigger_name)) as port:
                 return self._keep_trigger(function, new.model_copy(update={"port": port}))
 
-    async def update_trigger(self, name: str, trigger: str, given: wire.TriggerUpdate) -> Trigger:
+    async def update_trigger(self, name: str, trigger: str, fields: wire.TriggerUpdate) -> Trigger:
         """Change qualifier, configuration or description; the URL stays."""
         async with self._edit(name) as function:
-            update = _set(given) | {"modified": self._clock.now()}
+            update = _set(fields) | {"modified": self._clock.now()}
             if "trigger_config" in update:
                 update["config"] = update.pop("trigger_config")
             new = self.trigger(name, trigger).model_copy(update=update)
@@ -224,20 +225,20 @@ class Registry:
     # Custom domains
 
     def domain(self, name: str) -> CustomDomain:
-        """The custom domain of that name. Raises FcError DomainNameNotFound."""
-        if (found := self._store.domains.get(name)) is None:
+        """Return the custom domain of that name. Raises FcError DomainNameNotFound."""
+        if (stored := self._store.domains.get(name)) is None:
             raise FcError("DomainNameNotFound", name=name)
-        return found
+        return stored
 
     @property
     def domains(self) -> Mapping[str, CustomDomain]:
-        """All custom domains by name."""
+        """The custom domains by name."""
         return self._store.domains
 
-    async def create_domain(self, given: wire.DomainInput) -> CustomDomain:
+    async def create_domain(self, fields: wire.DomainInput) -> CustomDomain:
         """Create a custom domain and open its port."""
         now = self._clock.now()
-        new = CustomDomain(**dict(given), port=0, created=now, modified=now)
+        new = CustomDomain(**dict(fields), port=0, created=now, modified=now)
         async with self._changing:
             if new.domain_name in self._store.domains:
                 raise FcError("DomainNameAlreadyExists", name=new.domain_name)
@@ -247,10 +248,10 @@ class Registry:
                 self._ports.certify(entry, new.cert_config)
                 return self._keep_domain(new.model_copy(update={"port": port}))
 
-    async def update_domain(self, name: str, given: wire.DomainUpdate) -> CustomDomain:
+    async def update_domain(self, name: str, fields: wire.DomainUpdate) -> CustomDomain:
         """Change protocol, routes, authentication or certificate; the URL stays."""
         async with self._changing:
-            new = self.domain(name).model_copy(update={**_set(given), "modified": self._clock.now()})
+            new = self.domain(name).model_copy(update={**_set(fields), "modified": self._clock.now()})
             rules.check_domain(new, self._store.functions)
             self._ports.certify(Entry("domain", "", name), new.cert_config)
             return self._keep_domain(new)
@@ -266,7 +267,7 @@ class Registry:
     # Concurrency, scaling, on and off
 
     async def reserve(self, name: str, concurrency: int | None) -> Function:
-        """Cap the instances of a function (0 blocks it), or lift the cap (None)."""
+        """Limit the instances of a function (0 blocks it), or remove the limit (None)."""
         async with self._edit(name) as function:
             return self._keep(function.model_copy(update={"reserved_concurrency": concurrency}))
 
@@ -285,17 +286,17 @@ class Registry:
             return self._keep(function.model_copy(update={"min_instances": least}))
 
     async def disable(self, name: str, reason: str) -> Function:
-        """Refuse all invocations of a function from now on."""
+        """Reject all invocations of a function from now on."""
         async with self._edit(name) as function:
             disabled = Invocation(reason=reason, since=self._clock.now())
             return self._keep(function.model_copy(update={"disabled": disabled}), "invocation.disabled", reason=reason)
 
     async def enable(self, name: str) -> Function:
-        """Take invocations of a function again."""
+        """Accept invocations of a function again."""
         async with self._edit(name) as function:
             return self._keep(function.model_copy(update={"disabled": None}), "invocation.enabled")
 
-    # How a change is kept
+    # How a change is stored
 
     @asynccontextmanager
     async def _edit(self, name: str) -> AsyncIterator[Function]:
@@ -304,7 +305,7 @@ class Registry:
 
     @asynccontextmanager
     async def _opened(self, entry: Entry) -> AsyncIterator[int]:
-        """A port for a new `entry`, closed again if what follows fails."""
+        """Open a port for a new `entry`; close it again if the block fails."""
         port = await self._ports.open(entry, None)
         try:
             yield port
@@ -314,10 +315,10 @@ class Registry:
 
     def _keep(self, function: Function, kind: str | None = None, **facts: Any) -> Function:
         self._store.save(function)
-        self._told(function.name, kind, **facts)
+        self._report(function.name, kind, **facts)
         return function
 
-    def _told(self, name: str, kind: str | None, **facts: Any) -> None:
+    def _report(self, name: str, kind: str | None, **facts: Any) -> None:
         if kind is not None:
             self._journal.append(kind, function=name, **facts)
         self._store.sweep(self._clock.now())
@@ -342,9 +343,9 @@ class Registry:
         return domain
 
 
-def _set(given: Shape) -> dict[str, Any]:
-    """The fields of an update that were given."""
-    return {name: value for name, value in given if value is not None}
+def _set(fields: Shape) -> dict[str, Any]:
+    """Return the fields of an update that the request sets."""
+    return {name: value for name, value in fields if value is not None}
 
 
 def _without(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:

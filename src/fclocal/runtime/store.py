@@ -1,8 +1,8 @@
-"""What is deployed, kept in SQLite: functions with all that hangs on them, custom domains, code packages.
+"""The deployed functions with their triggers, versions and aliases, custom domains and code, stored in SQLite.
 
-Everything is also held in memory, so a read is a look-up in a dict. A change is one transaction and is in memory
-only once that has been committed; a killed process loses nothing that was answered. Call from one thread only,
-except `put_code`.
+Everything is also in memory, so a read is a look-up in a dict. A change is one transaction and reaches memory only
+after its commit; a killed process loses nothing that it acknowledged. Call it from one thread only, except
+`put_code`.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ start takes at most 120 s."""
 
 
 class Store:
-    """The state of one platform. `path` is the database; code and credentials lie beside it.
+    """The state of one platform. `path` is the database; code and credentials are beside it.
 
     Raises FcError StateDamaged if the database is damaged or of a newer fclocal, StateNotWritten from any change.
     """
@@ -54,43 +54,43 @@ class Store:
         self.functions: Mapping[str, Function] = MappingProxyType(self._functions)
         self.domains: Mapping[str, CustomDomain] = MappingProxyType(self._domains)
         self.access_key_id, self.access_key_secret = _credentials(path.parent / "credentials.json")
-        for left in self._code.iterdir():  # drafts of a killed process, packages of functions deleted last time
-            if left.suffix != ".zip" or left.stem not in self._checksums():
-                left.unlink()
+        for file in self._code.iterdir():  # drafts of a killed process, packages of functions deleted last time
+            if file.suffix != ".zip" or file.stem not in self._checksums():
+                file.unlink()
 
     def _rows(self) -> dict[str, list[tuple[str, str]]]:
         self._db.execute("PRAGMA journal_mode=WAL")
         # In WAL mode a killed process loses nothing committed; only a power cut could. That is enough here.
         self._db.execute("PRAGMA synchronous=NORMAL")
-        if (found := self._db.execute("PRAGMA user_version").fetchone()[0]) not in (0, _FORMAT):
-            raise ValueError(f"it has format {found}, this fclocal reads {_FORMAT}")
+        if (version := self._db.execute("PRAGMA user_version").fetchone()[0]) not in (0, _FORMAT):
+            raise ValueError(f"it has format {version}, this fclocal reads {_FORMAT}")
         self._db.executescript(f"{_SCHEMA} PRAGMA user_version = {_FORMAT};")
         return {table: self._db.execute(f"SELECT name, body FROM {table} ORDER BY rowid").fetchall()
                 for table in ("functions", "domains", "settings")}
 
     def save(self, function: Function) -> None:
-        """Keep `function` in place of the one of that name."""
+        """Store `function`, replacing the one of that name."""
         self._put("functions", function.name, function.model_dump_json(by_alias=True, exclude_none=True))
         self._functions[function.name] = function
 
     def remove(self, name: str) -> None:
-        """Forget the function `name`."""
+        """Delete the function `name`."""
         self._execute("DELETE FROM functions WHERE name = ?", (name,))
         del self._functions[name]
 
     def save_domain(self, domain: CustomDomain) -> None:
-        """Keep `domain` in place of the one of that name."""
+        """Store `domain`, replacing the one of that name."""
         self._put("domains", domain.domain_name, domain.model_dump_json(by_alias=True, exclude_none=True))
         self._domains[domain.domain_name] = domain
 
     def remove_domain(self, name: str) -> None:
-        """Forget the custom domain `name`."""
+        """Delete the custom domain `name`."""
         self._execute("DELETE FROM domains WHERE name = ?", (name,))
         del self._domains[name]
 
     @property
     def control_port(self) -> int | None:
-        """The port of the management API when the platform last ran."""
+        """The port of the management API in the last run."""
         return self._settings.get("control_port")
 
     @control_port.setter
@@ -99,9 +99,9 @@ class Store:
         self._settings["control_port"] = port
 
     def put_code(self, data: bytes) -> Code:
-        """Check and keep the package `data`; may be called from any thread.
+        """Check and store the package `data`. Call it from any thread.
 
-        Raises FcError CodeInvalid or EntityTooLarge; then nothing is kept.
+        Raises FcError CodeInvalid, EntityTooLarge or StateNotWritten; then nothing is stored.
         """
         package.check_zip(data)
         code = Code(checksum=hashlib.sha256(data).hexdigest(), size=len(data))
@@ -116,7 +116,7 @@ class Store:
         return code
 
     def code_path(self, checksum: str) -> Path:
-        """Where the package with this SHA-256 (hex) lies."""
+        """Return the path of the package with this SHA-256 (hex)."""
         return self._code / f"{checksum}.zip"
 
     def sweep(self, now: float) -> None:
