@@ -10,7 +10,7 @@ from journals import START, Story, overlapping
 
 from fclocal.core import billing
 from fclocal.core.billing import Bill, compute_units
-from fclocal.core.metering import Hour, meter
+from fclocal.core.metering import Hour, Meter, Usage, meter
 from fclocal.core.prices import tariff
 from fclocal.core.records import KINDS, Record
 
@@ -243,12 +243,176 @@ def test_the_invoice_is_ascii_in_76_columns_and_asks_to_check_the_price(currency
     assert "21 earlier intervals" in text
 
 
+def eventful() -> list[Record]:
+    """Return a journal with every line that a bill can have."""
+    story = Story()
+    story.start(0.0, "c-1", concurrency=2)
+    story.connections([(1.0, 3.0), (2.0, 4.25)], "c-1")
+    story.start(5.0, "c-2", cpu=2.0, memory=4096, disk=10240, concurrency=20)
+    story.begin(6.0, "cut", "c-2")
+    story.end(6.5, "cut", "c-2", status=503, code=None, why="fault")
+    story.connections([(7.0, 7.0005)], "c-2")
+    story.stop(20.0, "c-2", why="update")
+    story.start(30.0, "c-3", why="minimum", seconds=0.0, disk=1024)
+    story.connections([(31.0, 33.5)], "c-3")
+    story.reject(40.0, 429, "ResourceExhausted")
+    story.reject(41.0, 429, "ResourceExhausted")
+    story.begin(60.0, "open", "c-1")
+    story.begin(62.0, "sent", "c-3")
+    story.end(63.0, "sent", "c-3", sent=1_234_567)
+    story.connections([(64.0, 65.0)], "c-9")
+    return story.records
+
+
+INVOICE = """\
+BILL  echo
+2026-01-02 03:04:06 to 03:05:15 UTC
+1 instance: 2 vCPU, 4096 MB memory, 10240 MB disk, concurrency 20
+1 instance: 0.35 vCPU, 512 MB memory, 1024 MB disk, concurrency 2, minimum
+1 instance: 0.35 vCPU, 512 MB memory, 512 MB disk, concurrency 1
+1 instance: 0.35 vCPU, 512 MB memory, 512 MB disk, concurrency 2
+
+instance                first in       last out         billed (s)  requests
+c-1                     03:04:06.000   03:04:09.250          3.250         2
+c-2                     03:04:12.000   03:04:12.000          0.001         1
+c-3                     03:04:36.000   03:04:38.500          2.500         1
+c-1                     03:05:05.000   still running        10.000         1
+c-3                     03:05:07.000   03:05:08.000          1.000         1
+c-9                     03:05:09.000   03:05:10.000          1.000         1
+sum                                                         17.751         7
+
+unit                                              amount   factor         CU
+vCPU-seconds, serving requests                     6.214        1      6.214
+GB-seconds, serving requests                       8.879     0.15      1.332
+invocations                                            7   0.0075      0.052
+GB-seconds of disk above 512 MB                    1.760     0.05      0.088
+GB-seconds, minimum instances hibernating         18.250     0.15      2.738
+GB-seconds of disk, hibernating                   18.250     0.05      0.912
+GB-seconds, release minute (guess)               109.875     0.15     16.481
+GB-seconds of disk, release minute (guess)       123.500     0.05      6.175
+rounded up to 1 CU per function and hour                               0.007
+compute units                                                             34
+
+34 CU at 0.000088 CNY, discount 20% included                     0.00299 CNY
+to the minimum of 0.01 CNY per function and hour (1 h)           0.00701 CNY
+traffic to clients, 1,234,567 bytes: the service bills it separately
+TOTAL                                                            0.01000 CNY
+
+not billed
+  2 x 429 ResourceExhausted, before the function
+  1 x 503, ended by the platform
+
+The start of c-9 is not in these records: counted as 0.35 vCPU, 512 MB.
+guess: an instance stays one minute after its last request. The service
+  judges whether that minute counts as active; here it counts as
+  hibernating. As active it would add 66.512 CU.
+Prices of 2025-12-13. Check the current price:
+  www.alibabacloud.com/help/en/functioncompute, page Pay-as-you-go
+"""
+
+
+def test_the_invoice_line_by_line():
+    assert bill(eventful(), now=START + 70).text() == INVOICE
+
+
+def test_the_invoice_in_usd_has_no_minimum_and_no_discount():
+    text = bill(eventful(), now=START + 70, currency="USD").text()
+    assert [line for line in text.splitlines() if line not in INVOICE.splitlines()] == [
+        "34 CU at 0.00002 USD                                             0.00068 USD",
+        "minimum per function and hour: its amount in this currency was not found",
+        "TOTAL                                                            0.00068 USD",
+        "Prices of 2024-11-19. Check the current price:",
+    ]
+
+
+def test_an_invoice_over_midnight_names_both_days():
+    story = Story()
+    story.start(0)
+    story.connections([(1.0, 90_000.0)])
+    assert bill(story.records).text().splitlines()[1] == "2026-01-02 03:04:06 to 2026-01-03 04:04:05 UTC"
+
+
+def test_an_invoice_without_a_function_or_a_request():
+    assert bill([]).text().splitlines()[:3] == [
+        "BILL  no function", "", "No request reached an instance: nothing was served, nothing is billed."]
+    assert bill([], "echo").text().splitlines()[0] == "BILL  echo"
+
+
+def test_only_the_newest_spans_are_listed_and_the_sums_count_all():
+    story = Story()
+    story.start(0)
+    story.connections([(number, number + 0.25) for number in range(45)])
+    kept = Meter(listed=42)
+    for record in story.records:
+        kept.take(record)
+    kept.compact()
+    kept.usages["echo"].limit(41)
+    made = billing.bill(kept.at())
+    lines = made.text().splitlines()
+    assert lines[1] == "2026-01-02 03:04:05 to 03:04:49 UTC"
+    first = lines.index("instance                first in       last out         billed (s)  requests")
+    assert lines[first + 1] == f"{'5 earlier intervals':<54}{'1.250':>12}{5:>10}"
+    assert lines[first + 2].split() == ["c-1", "03:04:10.000", "03:04:10.250", "0.250", "1"]
+    assert lines[first + 42] == f"{'sum':<54}{'11.250':>12}{45:>10}"
+    wire = made.wire()
+    assert (len(wire["spans"]), wire["earlier"]) == (42, {"spans": 3, "billedMs": 750, "requests": 3})
+    assert (wire["seconds"], wire["requests"]) == (11.25, 45)
+
+
+def test_what_the_bill_of_two_functions_adds_up():
+    one, two = Story(), Story("other")
+    one.start(0)
+    one.begin(1.0, "a")
+    one.end(2.0, "a", sent=10)
+    two.start(0, "d-1", cpu=1.0)
+    two.begin(1.5, "b", "d-1")
+    two.end(2.0, "b", "d-1", sent=5)
+    made = bill(sorted(one.records + two.records, key=lambda record: record.at))
+    apart = [bill(story.records) for story in (one, two)]
+    assert made.functions == ("echo", "other") and made.bytes_out == 15
+    for name in ("cu", "cost", "raised", "hours", "total", "tail_as_active", "seconds", "requests"):
+        assert getattr(made, name) == sum(getattr(part, name) for part in apart)
+    assert [float(line.amount) for line in made.lines] == [
+        sum(float(part.lines[number].amount) for part in apart) for number in range(len(made.lines))]
+
+
+def test_the_tiers_of_a_month_are_used_up_by_hours_before():
+    prices = tariff("CNY", 1_795_000_000)
+    first, second = prices.tiers[0], prices.tiers[1]
+    month = Usage("echo", hours={number: Hour(cpu=first.up_to * 100_000) for number in (498_700, 498_701)})
+    made = billing.bill([month], now=1_795_000_000)
+    assert made.cost == first.up_to * (first.price + second.price)
+    assert "over several price tiers" in made.text()
+    months = Usage("echo", hours={number: Hour(cpu=first.up_to * 100_000) for number in (498_700, 498_700 + 24 * 31)})
+    assert billing.bill([months], now=1_795_000_000).cost == 2 * first.up_to * first.price
+
+
 def test_wire_is_json_with_the_same_total():
     made = bill(overlapping().records)
     wire = json.loads(json.dumps(made.wire()))
     assert wire["total"] == float(made.total)
-    assert wire["spans"][0]["billedMs"] == 6500
+    assert wire["spans"] == [{"instance": "c-1", "begin": START + 1.0, "end": START + 7.5, "billedMs": 6500,
+                              "requests": 2, "running": False}]
     assert "check the current price" in wire["prices"]["note"]
+
+
+def test_wire_has_every_amount_of_the_invoice():
+    made = bill(eventful(), now=START + 70)
+    wire = made.wire()
+    assert {name: value for name, value in wire.items() if name not in ("spans", "units", "prices")} == {
+        "functions": ["echo"], "seconds": 17.751, "requests": 7,
+        "earlier": {"spans": 0, "billedMs": 0, "requests": 0}, "cu": made.cu, "currency": "CNY",
+        "cost": float(made.cost), "minimum": float(made.raised), "traffic": {"bytesIn": 0, "bytesOut": 1_234_567},
+        "total": 0.01, "notBilled": [{"reason": "429 ResourceExhausted, before the function", "requests": 2},
+                                     {"reason": "503, ended by the platform", "requests": 1}],
+        "notes": ["The start of c-9 is not in these records: counted as 0.35 vCPU, 512 MB."]}
+    assert [span["running"] for span in wire["spans"]] == [False, False, False, True, False, False]
+    assert wire["units"][0] == {"unit": "vCPU-seconds, serving requests", "amount": 6.2145, "factor": 1.0,
+                                "cu": 6.2145, "guessed": False}
+    assert [unit["guessed"] for unit in wire["units"]] == [False] * 6 + [True] * 2
+    assert set(wire["prices"]) == {"source", "date", "note"} and wire["prices"]["date"] == "2025-12-13"
+    assert "functioncompute" in wire["prices"]["source"]
+    assert bill(eventful(), now=START + 70, currency="USD").wire()["minimum"] is None
 
 
 # What holds for every journal. Times in whole milliseconds, so that sums are exact.

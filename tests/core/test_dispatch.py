@@ -97,3 +97,27 @@ def test_the_scale_out_speed_limits_starts_only():
 @pytest.mark.parametrize(("left", "elapsed", "may"), [(300, 0, 300), (0, 1, 5), (299, 60, 300), (-1, 0.4, 1)])
 def test_the_burst_refills_at_its_rate(left, elapsed, may):
     assert startable(left, elapsed, burst=300, per_minute=300) == may
+
+
+def test_a_rejection_names_its_limit():
+    full = [Seat("a", State.ACTIVE, 2, 0.0)]
+    assert [where([], reserved=0), where(full, reserved=1), where(full, quota=1), where(full, startable=0.5)] == [
+        Reject("reservedConcurrency of the function is 0: all calls are blocked"),
+        Reject("the function runs on 1 of at most 1 instances (reservedConcurrency)"),
+        Reject("1 of at most 1 instances of the region are in use"),
+        Reject("instances cannot be started faster (scale-out speed of the region)"),
+    ]
+
+
+@pytest.mark.parity("instance.idle-release")
+def test_an_instance_is_surplus_from_the_second_its_time_is_over():
+    seats = [Seat("a", State.IDLE, 0, 0.0), Seat("new", State.IDLE, 0, 0.0)]
+    assert surplus(seats, now=100.0, idle_since={"a": 40.0}, keep=0, idle=60.0) == ["a"]
+    assert surplus(seats, now=99.9, idle_since={"a": 40.0}, keep=0, idle=60.0) == []
+    assert surplus(seats, now=100.0, idle_since={"a": 40.0}, keep=2, idle=60.0) == []
+    assert surplus(seats, now=100.0, idle_since={"a": 40.0}, keep=3, idle=60.0) == []
+
+
+@pytest.mark.parity("instance.start-backoff")
+def test_backoff_doubles_from_half_a_second_to_ten():
+    assert [backoff(failures) for failures in range(8)] == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]

@@ -1,14 +1,7 @@
-<<<<<<< HEAD
 """The output of an instance: two pipes become lines, and a flood becomes a number.
 
 Lines beyond the budget of a second are counted, not kept. The pipe is then read slowly, so that a function that floods
 its log slows down itself and not the platform.
-=======
-"""The output of a function: two pipes are split into lines, with a budget for each second.
-
-Lines beyond the budget are counted and dropped, and the pipe is then read slowly, so that a function that floods
-its log slows itself down and not the platform.
->>>>>>> bc2816b (Plain words in registry, store, Redis, output, prices)
 """
 
 import asyncio
@@ -23,19 +16,15 @@ LINES_PER_SECOND = 2000
 BYTES_PER_SECOND = 2 * 2**20
 _READ = 64 * 1024
 _PAUSE = 0.005  # seconds between reads of a flood
-_DRAIN_READS = 32  # at the end: more than a pipe holds, but a bounded number
-_TAIL = 20  # lines in the message of a failed start
+_DRAIN_READS = 32  # at the end: more than a pipe holds, but not for ever
+_TAIL = 20  # lines kept for the message of a failed start
 
 
 class Output:
     """stdout and stderr of one instance. `open`, hand `child_ends` to the process, `started`; `finish` in any case.
 
-<<<<<<< HEAD
     `on_line(stream, text)` is called with each line, `on_dropped(count)` at most once a second with the number of lines
     that were not kept.
-=======
-    `on_line(stream, text)` gets each line, `on_dropped(count)`, at most once a second, the number of dropped lines.
->>>>>>> bc2816b (Plain words in registry, store, Redis, output, prices)
     """
 
     def __init__(
@@ -52,7 +41,7 @@ class Output:
         self._window: Timer | None = None
 
     def open(self) -> None:
-        """Create the pipes. Raises OSError when descriptors run out."""
+        """Make the pipes. Raises OSError when descriptors run out."""
         for stream in ("stdout", "stderr"):
             ours, theirs = os.pipe()
             os.set_blocking(ours, False)
@@ -60,21 +49,13 @@ class Output:
             self.child_ends.append(theirs)
 
     def started(self) -> None:
-<<<<<<< HEAD
         """Close our copies of the process's ends, and read from the pipes."""
-=======
-        """Close our copies of the ends that the process has, and start to read."""
->>>>>>> bc2816b (Plain words in registry, store, Redis, output, prices)
         self._close_child_ends()
         for descriptor in self._pipes:
             self._loop.add_reader(descriptor, self._readable, descriptor)
 
     def finish(self) -> None:
-<<<<<<< HEAD
         """Read what is left in the pipes of a process that has ended, and close them."""
-=======
-        """Read the rest of the pipes after the end of the process, report it, and close them."""
->>>>>>> bc2816b (Plain words in registry, store, Redis, output, prices)
         self._close_child_ends()
         for descriptor in list(self._pipes):
             for _ in range(_DRAIN_READS):
@@ -99,11 +80,7 @@ class Output:
             self._loop.add_reader(descriptor, self._readable, descriptor)
 
     def _read(self, descriptor: int) -> bool:
-<<<<<<< HEAD
         """Read once; return False if the pipe is empty or closed."""
-=======
-        """Read once from a pipe; return False if it is empty or closed."""
->>>>>>> bc2816b (Plain words in registry, store, Redis, output, prices)
         pipe = self._pipes.get(descriptor)
         if pipe is None:
             return False
@@ -145,11 +122,7 @@ class Output:
 
 
 class _Pipe:
-<<<<<<< HEAD
     """One stream, split into lines; `rest` is a line that has no end yet."""
-=======
-    """One stream, split into lines; `rest` is the last line, which is not complete."""
->>>>>>> bc2816b (Plain words in registry, store, Redis, output, prices)
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
