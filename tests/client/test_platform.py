@@ -104,7 +104,7 @@ def test_a_platform_that_nobody_holds_ends_by_itself(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "s"), str(ECHO)], stdout=subprocess.PIPE,
                           timeout=60, check=False)
-    pids = [int(pid) for pid in done.stdout.split()]
+    pids = [int(pid) for pid in done.stdout.splitlines()[-1].split()]
     assert done.returncode == -signal.SIGKILL and len(pids) == 2
     _, left = psutil.wait_procs([psutil.Process(p) for p in pids if psutil.pid_exists(p)], timeout=20)
     assert not left

@@ -101,8 +101,7 @@ def test_the_burst_refills_at_its_rate(left, elapsed, may):
 
 def test_a_rejection_names_its_limit():
     full = [Seat("a", State.ACTIVE, 2, 0.0)]
-    assert [where([], reserved=0), where(full, reserved=1), where(full, quota=1), where(full, startable=0.5)] == [
-        Reject("reservedConcurrency of the function is 0: all calls are blocked"),
+    assert [where(full, reserved=1), where(full, quota=1), where(full, startable=0.5)] == [
         Reject("the function runs on 1 of at most 1 instances (reservedConcurrency)"),
         Reject("1 of at most 1 instances of the region are in use"),
         Reject("instances cannot be started faster (scale-out speed of the region)"),
