@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+_EMPTY = frozenset((b"",))
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -35,17 +37,20 @@ class RequestHead:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def get(self, name: bytes) -> bytes | None:
-        """The first value of the header `name` (lower case), or None."""
-        return next((value for key, value in self.headers if key == name), None)
+        """Return the first value of the header `name` (lower case), or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
 
     def get_all(self, name: bytes) -> list[bytes]:
-        """Every value of the header `name` (lower case), in order."""
+        """Return every value of the header `name` (lower case), in order."""
         return [value for key, value in self.headers if key == name]
 
     def tokens(self, name: bytes) -> frozenset[bytes]:
-        """The comma-separated members of a list header such as Connection, in lower case."""
-        values = self.get_all(name)
-        return frozenset(part.strip().lower() for part in b",".join(values).split(b",")) - {b""}
+        """Return the comma-separated members of a list header such as Connection, in lower case."""
+        value = b",".join([value for key, value in self.headers if key == name])
+        return frozenset([part.strip() for part in value.lower().split(b",")]) - _EMPTY if value else frozenset()
 
     @property
     def path(self) -> str:
@@ -55,15 +60,6 @@ class RequestHead:
     def query(self) -> str:
         """The part of the target after the first "?"."""
         return self.target.partition("?")[2]
-
-    @property
-    def is_websocket(self) -> bool:
-        """Whether the client asks to switch to the WebSocket protocol (RFC 6455, 4.1)."""
-        return (
-            self.method == "GET"
-            and b"websocket" in self.tokens(b"upgrade")
-            and b"upgrade" in self.tokens(b"connection")
-        )
 
 
 RequestProtocol = Literal["http", "websocket", "invoke"]

@@ -165,9 +165,10 @@ def read_request(raw: bytes) -> RequestMessage:
     _require(len(hosts) == 1 or (version == "1.0" and not hosts), "exactly one Host header is required")
     _require(all(_HOST.fullmatch(host) for host in hosts), "the Host header is not a host")
     body = _request_body(head, version)
-    websocket = head.is_websocket
-    _require(body.done or not websocket, "a WebSocket handshake has no body")
     options = head.tokens(b"connection")
+    # RFC 6455, 4.1
+    websocket = head.method == "GET" and b"upgrade" in options and b"websocket" in head.tokens(b"upgrade")
+    _require(body.done or not websocket, "a WebSocket handshake has no body")
     keep_alive = b"close" not in options and (version == "1.1" or b"keep-alive" in options)
     return RequestMessage(head, body, version, keep_alive, websocket)
 

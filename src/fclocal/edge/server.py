@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import gc
 import json
 import os
 import resource
@@ -103,6 +104,7 @@ class Server:
                 self._publish()
                 stack.callback((self.state / "platform.json").unlink, missing_ok=True)
                 self.attached(0)
+                _collect_garbage_less_often()
                 ready()
                 await self.closing.wait()
                 self.journal.append("platform.stopped")
@@ -205,6 +207,17 @@ class _Api:
 
     async def stop(self) -> None:
         await self._server.shutdown(sockets=[self._listener])
+
+
+def _collect_garbage_less_often() -> None:
+    """Leave modules out of garbage collection, and collect new objects in larger steps.
+
+    A request makes hundreds of objects and no reference cycle; with Python's own thresholds a tenth of the CPU time of
+    an open goes into looking for one.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _listen(preferred: int) -> socket.socket:
