@@ -73,7 +73,7 @@ def test_it_comes_clean(notebook: Notebook) -> None:
 def test_it_has_the_size_of_a_lesson(notebook: Notebook) -> None:
     assert 20 <= len(notebook["cells"]) <= 45
     lines = [len(source(cell).splitlines()) for cell in cells(notebook, "code")]
-    assert max(lines) <= 12
+    assert max(lines) <= 8
     assert statistics.median(lines) <= 4
 
 
