@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fclocal.core import manifest
 from fclocal.core.errors import FcError
+from fclocal.core.manifest_source import MAX_SIZE
 
 HEAD = """\
 edition: 3.0.0
@@ -153,7 +154,7 @@ def test_several_resources():
     (props("timeout: ${vars.timeout}"), 15, "'${vars.timeout}' does not exist"),
     (props("timeout: ${this.props.timeout}"), 15, "too large or too deep"),
     (props("description: ${env('TOKEN')}"), 15, "the environment variable 'TOKEN' is not set and has no default"),
-    (props("description: x ${vars.size}"), 15, "is no text"),
+    (props("description: x ${vars.size}"), 15, "is not text"),
     (props("triggers: {}"), 15, "'triggers' must be a list"),
     (props("concurrencyConfig: { reservedConcurrency: -1 }"), 15, "reservedConcurrency: "),
     (props("customDomain:\n  domainName: x.example.com\n  protocol: FTP"), 17, "protocol: "),
@@ -196,7 +197,7 @@ def test_a_file_that_explodes_is_refused():
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
     assert "too large" in refused(bomb).message
-    assert "larger than" in refused("x" * (manifest.MAX_SIZE + 1)).message
+    assert "larger than" in refused("x" * (MAX_SIZE + 1)).message
 
 
 NOT_EMULATED = [
