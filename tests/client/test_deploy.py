@@ -140,7 +140,7 @@ def refused(folder: Path, expected: str, **overrides) -> str:
 
 
 def test_a_folder_that_cannot_be_deployed(folder):
-    assert "there is no s.yaml in" in refused(folder / "code", "CodeNotFound")
+    assert "does not contain an s.yaml" in refused(folder / "code", "CodeNotFound")
     assert refused(folder, "CodeNotFound", code="elsewhere").endswith("code 'elsewhere' does not exist")
     assert "s.yaml line 10: code './code'" in _without_code(folder)
     (folder / "code").symlink_to(folder.parent)

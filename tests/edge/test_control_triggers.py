@@ -183,14 +183,14 @@ def test_an_alias_from_its_creation_to_its_deletion(sdk: Any) -> None:
     (alias("a" * 129), 400, "InvalidArgument", "aliasName"),
     (alias("old"), 409, "AliasAlreadyExists", "'old'"),
     (alias(version="9"), 404, "VersionNotFound", "'9'"),
-    (alias(version="old"), 400, "InvalidArgument", "versionId: an alias stands for a published version"),
-    (alias(version="LATEST"), 400, "InvalidArgument", "versionId: an alias stands for a published version"),
+    (alias(version="old"), 400, "InvalidArgument", "versionId: an alias names a published version"),
+    (alias(version="LATEST"), 400, "InvalidArgument", "versionId: an alias names a published version"),
     (alias(additional_version_weight={"old": 0.1}), 400, "InvalidArgument", "additionalVersionWeight"),
     (alias(additional_version_weight={"9": 0.1}), 404, "VersionNotFound", "'9'"),
     (alias(additional_version_weight={"1": 0.1}), 400, "AdditionalVersionContainsMajorVersion", "'1'"),
     (alias(additional_version_weight={"2": 1.1}), 400, "InvalidArgument", "additionalVersionWeight.2: "),
     (alias(additional_version_weight={"2": -0.1}), 400, "InvalidArgument", "additionalVersionWeight.2: "),
-    (alias(additional_version_weight={"2": 0.6, "3": 0.6}), 400, "InvalidArgument", "more than 1 in all"),
+    (alias(additional_version_weight={"2": 0.6, "3": 0.6}), 400, "InvalidArgument", "the sum of the weights is more than 1"),
 ])
 def test_a_wrong_alias_is_refused(sdk: Any, request_: Any, status: int, code: str, said: str) -> None:
     publish(sdk), publish(sdk), publish(sdk)

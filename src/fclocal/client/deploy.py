@@ -1,7 +1,7 @@
-"""s.yaml to official SDK calls; the same code for fclocal and for the service.
+"""Deploy s.yaml through the official SDK, to fclocal or to the service.
 
-A deployment creates what is missing, updates what differs and leaves alone what is as the file says, so the second
-one changes nothing. What the file does not name (other triggers, a concurrency limit set by hand) stays.
+A deployment creates what is missing and updates what differs, so a second deployment changes nothing. What the file
+does not name (other triggers, a concurrency limit set by hand) stays.
 """
 
 import base64
@@ -24,9 +24,8 @@ from ruamel.yaml.error import YAMLError
 from Tea.exceptions import TeaException  # type: ignore[import-untyped]
 
 from fclocal.client.app import App
-from fclocal.core import manifest
 from fclocal.core.errors import KINDS, FcError
-from fclocal.core.manifest import Resource
+from fclocal.core.manifest import Manifest, Resource, parse
 from fclocal.core.model import LATEST
 
 NAMES = ("s.yaml", "s.yml")
@@ -39,32 +38,32 @@ T = TypeVar("T")
 def deploy(client: Client, folder: Path, *, overrides: Mapping[str, Any], loose: bool = False) -> list[App]:
     """Deploy every resource of the s.yaml in `folder`, in its order.
 
-    `overrides` are put over the props of each. All files are read and checked before the first call. Raises FcError:
-    what is wrong with the file or the folder, or RemoteError with what the other side refused.
+    `overrides` replace props of each. All files are read and checked before the first call. Raises FcError:
+    what is wrong with the file or the folder, or RemoteError with the error of the API.
     """
-    found = read(folder, overrides=overrides, loose=loose)
-    notices = list(found.notices)
-    packages = [_code(folder, resource, notices) for resource in found.resources]
+    manifest = read(folder, overrides=overrides, loose=loose)
+    notices = list(manifest.notices)
+    packages = [_code(folder, resource, notices) for resource in manifest.resources]
     domains = [[_with_certificate(folder, domain, notices) for domain in resource.domains]
-               for resource in found.resources]
-    return [replace(_resource(client, resource, code, each), warnings=found.warnings, notices=tuple(notices))
-            for resource, code, each in zip(found.resources, packages, domains, strict=True)]
+               for resource in manifest.resources]
+    return [replace(_resource(client, resource, code, each), warnings=manifest.warnings, notices=tuple(notices))
+            for resource, code, each in zip(manifest.resources, packages, domains, strict=True)]
 
 
-def read(folder: Path, *, overrides: Mapping[str, Any], loose: bool = False) -> manifest.Manifest:
-    """The manifest of `folder`. Raises FcError CodeNotFound if it has none, else as `manifest.parse`."""
+def read(folder: Path, *, overrides: Mapping[str, Any], loose: bool = False) -> Manifest:
+    """Return the manifest of `folder`. Raises FcError CodeNotFound without one, else as `core.manifest.parse`."""
     for name in NAMES:
         if (file := folder / name).is_file():
             try:
                 text = file.read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise FcError("ManifestInvalid", where=name, reason=f"cannot be read: {error}") from None
-            return manifest.parse(text, env=os.environ, overrides=overrides, loose=loose, file=name)
-    raise FcError("CodeNotFound", reason=f"there is no s.yaml in '{folder}'")
+            return parse(text, env=os.environ, overrides=overrides, loose=loose, file=name)
+    raise FcError("CodeNotFound", reason=f"the folder '{folder}' does not contain an s.yaml")
 
 
 def remove(client: Client, name: str) -> None:
-    """Delete a function with all that hangs on it, and the domains that lead nowhere else. Raises FcError."""
+    """Delete a function with its triggers, and the custom domains whose routes all lead to it. Raises FcError."""
     for trigger in _paged(lambda token: client.list_triggers(
             name, models.ListTriggersRequest(limit=100, next_token=token)).body, "triggers"):
         _call(client.delete_trigger, name, trigger["triggerName"])
@@ -77,7 +76,7 @@ def remove(client: Client, name: str) -> None:
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """`PROP=VALUE` of the command line; the value is read as YAML would. Raises FcError InvalidArgument."""
+    """Parse `PROP=VALUE` of the command line; the value is YAML. Raises FcError InvalidArgument."""
     prop, equals, value = text.partition("=")
     if not prop or not equals:
         raise FcError("InvalidArgument", reason=f"--set {text}: write PROP=VALUE, as in timeout=5")
@@ -86,13 +85,13 @@ def parse_override(text: str) -> tuple[str, Any]:
     try:
         return prop, YAML(typ="safe", pure=True).load(value)
     except YAMLError:
-        raise FcError("InvalidArgument", reason=f"--set {text}: the value is no YAML; put it in quotes") from None
+        raise FcError("InvalidArgument", reason=f"--set {text}: the value is not YAML; put it in quotes") from None
 
 
 # The package
 
 def pack(folder: Path) -> bytes:
-    """The zip of a function's folder: the same content gives the same bytes.
+    """Return the zip of a function's folder; the same content gives the same bytes.
 
     Left out are .git, __pycache__, .fclocal and what .fcignore names (the rules of .gitignore). Raises FcError
     CodeInvalid for what is neither file, folder nor symlink. The platform checks the package when it receives it.
@@ -126,7 +125,7 @@ def _files(folder: Path, root: Path, ignored: pathspec.GitIgnoreSpec) -> Iterato
 
 
 def _content(path: Path, name: str) -> tuple[int, bytes]:
-    """Mode and content of one entry."""
+    """Return mode and content of one entry."""
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
@@ -182,12 +181,12 @@ def _check_authorities(folder: Path, data: bytes, notices: list[str]) -> None:
 def _resource(client: Client, resource: Resource, code: bytes, wanted: list[dict[str, Any]]) -> App:
     name = resource.name
     new = _function(client, resource.function, code)
-    have = {} if new else {trigger["triggerName"]: trigger for trigger in _paged(
+    current = {} if new else {trigger["triggerName"]: trigger for trigger in _paged(
         lambda token: client.list_triggers(name, models.ListTriggersRequest(limit=100, next_token=token)).body,
         "triggers")}
     urls = {}
     for trigger in resource.triggers:
-        urls[trigger["triggerName"]] = _trigger(client, name, trigger, have.get(trigger["triggerName"]))
+        urls[trigger["triggerName"]] = _trigger(client, name, trigger, current.get(trigger["triggerName"]))
     if resource.concurrency is not None:
         body = models.PutConcurrencyInput().from_map(resource.concurrency)
         _call(client.put_concurrency_config, name, models.PutConcurrencyConfigRequest(body=body))
@@ -199,15 +198,15 @@ def _resource(client: Client, resource: Resource, code: bytes, wanted: list[dict
 
 
 def _function(client: Client, config: dict[str, Any], code: bytes) -> bool:
-    """Create or update the function; True if it is new."""
+    """Create or update the function. Return True if it is new."""
     name = config["functionName"]
     location = {"code": {"zipFile": base64.b64encode(code).decode()}}
-    have = _found(client.get_function, name, models.GetFunctionRequest())
-    if have is None:
+    current = _get(client.get_function, name, models.GetFunctionRequest())
+    if current is None:
         body = models.CreateFunctionInput().from_map(config | location)
         _call(client.create_function, models.CreateFunctionRequest(body=body))
         return True
-    known = have.body.to_map()
+    known = current.body.to_map()
     change = {} if _same(config, known) else {key: value for key, value in config.items() if key != "functionName"}
     if known.get("codeChecksum") != hashlib.sha256(code).hexdigest():  # the service has another kind of checksum
         change |= location
@@ -217,31 +216,29 @@ def _function(client: Client, config: dict[str, Any], code: bytes) -> bool:
     return False
 
 
-def _trigger(client: Client, name: str, want: dict[str, Any], have: dict[str, Any] | None) -> str:
-    """Create or update a trigger; its public URL."""
-    if have is None:
-        body = models.CreateTriggerInput().from_map(want)
-        made = _call(client.create_trigger, name, models.CreateTriggerRequest(body=body)).body.to_map()
-    elif _same(want, have):
-        made = have
-    else:
-        change = models.UpdateTriggerInput().from_map(want)
-        made = _call(client.update_trigger, name, want["triggerName"], models.UpdateTriggerRequest(body=change))
-        made = made.body.to_map()
-    return str(made["httpTrigger"]["urlInternet"])
+def _trigger(client: Client, name: str, wanted: dict[str, Any], current: dict[str, Any] | None) -> str:
+    """Create or update a trigger. Return its public URL."""
+    if current is None:
+        body = models.CreateTriggerInput().from_map(wanted)
+        current = _call(client.create_trigger, name, models.CreateTriggerRequest(body=body)).body.to_map()
+    elif not _same(wanted, current):
+        change = models.UpdateTriggerInput().from_map(wanted)
+        request = models.UpdateTriggerRequest(body=change)
+        current = _call(client.update_trigger, name, wanted["triggerName"], request).body.to_map()
+    return str(current["httpTrigger"]["urlInternet"])
 
 
-def _domain(client: Client, want: dict[str, Any]) -> str:
-    """Create or update a custom domain; its URL."""
-    name = want["domainName"]
-    answer = _found(client.get_custom_domain, name)
+def _domain(client: Client, wanted: dict[str, Any]) -> str:
+    """Create or update a custom domain. Return its URL."""
+    name = wanted["domainName"]
+    answer = _get(client.get_custom_domain, name)
     if answer is None:
-        body = models.CreateCustomDomainInput().from_map(want)
+        body = models.CreateCustomDomainInput().from_map(wanted)
         answer = _call(client.create_custom_domain, models.CreateCustomDomainRequest(body=body))
-    elif not _same(_without_key(want), answer.body.to_map()):
-        change = models.UpdateCustomDomainInput().from_map(want)
+    elif not _same(_without_key(wanted), answer.body.to_map()):
+        change = models.UpdateCustomDomainInput().from_map(wanted)
         answer = _call(client.update_custom_domain, name, models.UpdateCustomDomainRequest(body=change))
-    scheme = "https" if "HTTPS" in want.get("protocol", "HTTP") else "http"
+    scheme = "https" if "HTTPS" in wanted.get("protocol", "HTTP") else "http"
     return str(answer.headers.get("x-fclocal-url", f"{scheme}://{name}"))
 
 
@@ -251,9 +248,9 @@ def _without_key(domain: Mapping[str, Any]) -> dict[str, Any]:
     return {**domain, "certConfig": config}
 
 
-def _same(want: Mapping[str, Any], have: Mapping[str, Any]) -> bool:
-    """Whether `have` holds all of `want`; JSON strings are compared by their content, unset equals empty."""
-    return all(_plain(value) == _plain(have.get(key)) for key, value in want.items())
+def _same(wanted: Mapping[str, Any], current: Mapping[str, Any]) -> bool:
+    """Return whether `current` has all of `wanted`. JSON strings compare by content; unset equals empty."""
+    return all(_plain(value) == _plain(current.get(key)) for key, value in wanted.items())
 
 
 def _plain(value: Any) -> Any:
@@ -269,36 +266,37 @@ def _plain(value: Any) -> Any:
     return value or None
 
 
-def _found(call: Callable[..., T], *args: Any) -> T | None:
-    """The answer of a `get`, None if there is no such thing."""
+def _get(call: Callable[..., T], *args: Any) -> T | None:
+    """Return the answer of a `get` call, None after 404. Raises FcError RemoteError."""
     try:
         return call(*args)
     except TeaException as error:
         if getattr(error, "status_code", None) == 404:
             return None
-        raise _told(error) from None
+        raise _remote_error(error) from None
 
 
 def _call(call: Callable[..., T], *args: Any) -> T:
-    """The answer of an SDK call. Raises FcError RemoteError."""
+    """Return the answer of an SDK call. Raises FcError RemoteError."""
     try:
         return call(*args)
     except TeaException as error:
-        raise _told(error) from None
+        raise _remote_error(error) from None
 
 
-def _told(error: TeaException) -> FcError:
+def _remote_error(error: TeaException) -> FcError:
+    """Return the error of an SDK call as FcError, with the fix for its code."""
     code, data = getattr(error, "code", None), getattr(error, "data", None) or {}
     if not code or code == "None":
         return FcError("RemoteError", remote="NoAnswer", reason=str(error).partition("\n")[0])
-    told = FcError("RemoteError", remote=code, reason=data.get("Message", error.message))
+    remote = FcError("RemoteError", remote=code, reason=data.get("Message", error.message))
     if code in KINDS and "{" not in KINDS[code].cure:
-        told.cure = KINDS[code].cure
-    return told
+        remote.cure = KINDS[code].cure
+    return remote
 
 
 def _paged(call: Callable[[str | None], Any], field: str) -> Iterator[dict[str, Any]]:
-    """All items of a list operation, page by page."""
+    """Yield all items of a list operation, page by page."""
     token: str | None = None
     while True:
         page = _call(call, token).to_map()

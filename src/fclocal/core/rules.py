@@ -1,7 +1,7 @@
 """Rules that hold between functions, versions, aliases, triggers and custom domains.
 
 Each check raises FcError and changes nothing. Sources: the service's pages on aliases, HTTP triggers and custom
-domains; parity.toml says which rule is documented and which is our guess.
+domains; parity.toml marks each rule as documented or guessed.
 """
 
 import math
@@ -17,18 +17,18 @@ from fclocal.core.model import LATEST, Alias, Certificate, CustomDomain, Functio
 
 
 def revision(function: Function, qualifier: str) -> Revision:
-    """What `qualifier` means when it is shown or referred to: of an alias, its own version.
+    """Return the revision of `qualifier`; of an alias, that of its own version, not of its canary.
 
     Raises FcError VersionNotFound or AliasNotFound.
     """
-    if (found := snapshot(function, qualifier, canary_roll=math.inf)) is None:
+    if (named := snapshot(function, qualifier, canary_roll=math.inf)) is None:
         code = "VersionNotFound" if qualifier.isdigit() else "AliasNotFound"
         raise FcError(code, name=qualifier, function=function.name)
-    return found
+    return named
 
 
 def check_alias(function: Function, alias: Alias) -> None:
-    """An alias stands for published versions that exist; its canary never names its own version."""
+    """Check that an alias names published versions that exist, and that its canary is another version."""
     if alias.alias_name == LATEST:
         raise FcError("InvalidArgument", reason=f"aliasName: must not be {LATEST}")
     if alias.version_id in alias.additional_version_weight:
@@ -37,15 +37,15 @@ def check_alias(function: Function, alias: Alias) -> None:
     for field, version_id in [("versionId", alias.version_id), *canary]:
         if version_id == LATEST or version_id in function.aliases:
             raise FcError("InvalidArgument",
-                          reason=f"{field}: an alias stands for a published version, not for '{version_id}'")
+                          reason=f"{field}: an alias names a published version, not '{version_id}'")
         if version_id not in function.versions:
             raise FcError("VersionNotFound", name=version_id, function=function.name)
     if sum(alias.additional_version_weight.values()) > 1 + 1e-9:
-        raise FcError("InvalidArgument", reason="additionalVersionWeight: the weights are more than 1 in all")
+        raise FcError("InvalidArgument", reason="additionalVersionWeight: the sum of the weights is more than 1")
 
 
 def check_trigger(function: Function, trigger: Trigger) -> None:
-    """The qualifier exists and has no other HTTP trigger, and the authentication can work."""
+    """Check that the qualifier exists without another HTTP trigger, and that the authentication is complete."""
     revision(function, trigger.qualifier)
     for other in function.triggers.values():
         if other.qualifier == trigger.qualifier and other.trigger_name != trigger.trigger_name:
@@ -55,7 +55,7 @@ def check_trigger(function: Function, trigger: Trigger) -> None:
 
 
 def check_unused(function: Function, qualifier: str) -> None:
-    """No alias and no trigger refers to the version or alias `qualifier`."""
+    """Check that aliases and triggers do not use the version or alias `qualifier`."""
     for alias in function.aliases.values():
         if qualifier == alias.version_id or qualifier in alias.additional_version_weight:
             raise FcError("PreconditionFailed", reason=f"version '{qualifier}' is used by alias '{alias.alias_name}'")
@@ -65,7 +65,7 @@ def check_unused(function: Function, qualifier: str) -> None:
 
 
 def check_domain(domain: CustomDomain, functions: Mapping[str, Function]) -> None:
-    """Every route leads to a function that exists, no path is there twice, every rule and the authentication work."""
+    """Check the routes of a domain, that their functions exist, its certificate and its authentication."""
     _ = domain.auth_config.authentication  # parsed once, here
     if domain.cert_config is not None:
         _check_certificate(domain.cert_config)

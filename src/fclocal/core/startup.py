@@ -1,4 +1,4 @@
-"""How a function instance is started and what is said when that fails.
+"""How a function instance is started, and the errors of a start that fails.
 
 Start command, environment and the documented texts of custom runtimes ("Principles", "Environment variables",
 "Error handling" of the custom runtime pages; parity.toml has the links).
@@ -32,17 +32,17 @@ _ERRNO = (  # noqa: SIM905
 
 
 def words(runtime: CustomRuntime) -> tuple[str, ...]:
-    """The start command: command and args, else the file bootstrap."""
+    """Return the start command: command and args, else the file bootstrap."""
     return (*runtime.command, *runtime.args) or (f"{CODE}/bootstrap",)
 
 
 def shown(runtime: CustomRuntime) -> str:
-    """The start command as error messages quote it (the blank behind a lone bootstrap is the service's own)."""
+    """Return the start command as error messages quote it; after bootstrap alone, the service prints a blank."""
     return " ".join(words(runtime)) if runtime.command or runtime.args else f"{CODE}/bootstrap "
 
 
 def local(text: str, code: str) -> str:
-    """`text` with paths under /code led to the folder `code`."""
+    """Return `text` with the folder `code` in place of /code in its paths."""
     return _CODE_PATH.sub(lambda _: code, text)
 
 
@@ -58,10 +58,10 @@ def environment(
     preload: str,
     ready: str,
 ) -> dict[str, str]:
-    """All that an instance sees in its environment: nothing of the user's own but `path`.
+    """Return the whole environment of an instance; of the user's own environment it has `path` only.
 
     `port` is the instance's own, `home` its folder, `preload` the folder of the port mapping, `ready` the pipe on
-    which that tells that a port is open.
+    which the port mapping reports an open port.
     """
     config = revision.config
     own = {name: local(value, code) for name, value in config.environment_variables.items()}
@@ -105,31 +105,31 @@ def _quoted(path: str) -> str:
 
 
 def reachable(listeners: Collection[Address], port: int) -> bool:
-    """Whether one of `listeners` is what the service asks for: 0.0.0.0 or *, and the instance's port."""
+    """Return whether one of `listeners` is what the service requires: 0.0.0.0 or *, and the instance's port."""
     return any(host in EVERYWHERE and number == port for host, number in listeners)
 
 
 def exited(runtime: CustomRuntime, code: int, logs: Iterable[str]) -> FcError:
-    """The error of a start command that ended instead of serving."""
+    """Return the error of a start command that ended instead of serving."""
     reason = (f"Function instance exited unexpectedly(code {code}{_errno_text(code)}) with start command"
               f" '{shown(runtime)}'.{_tail(logs)}")
     return FcError("CAExited", reason=reason)
 
 
 def not_executable(runtime: CustomRuntime) -> FcError:
-    """The error of a start file without execute permission."""
+    """Return the error of a start file without execute permission."""
     return FcError("CAFilePermission", command=shown(runtime))
 
 
 def not_found(runtime: CustomRuntime) -> FcError:
-    """The error of a start file that is not there."""
+    """Return the error of a start file that is missing."""
     return FcError("CAFileNotFound", file=words(runtime)[0])
 
 
 def not_started(
     runtime: CustomRuntime, *, limit: float, own: int, seen: Mapping[Address, bool], logs: Iterable[str]
 ) -> FcError:
-    """The error of a start command that runs but does not serve on its port.
+    """Return the error of a start command that runs but does not serve on its port.
 
     `seen` says where it listens, and whether it does so through the port mapping; `own` is the instance's port.
     """
@@ -156,7 +156,7 @@ def _bracketed(host: str) -> str:
 
 
 def _errno_text(code: int) -> str:
-    """The documented messages print the exit code as if it were an errno."""
+    """Return the text for an exit code; the documented messages print it as if it were an errno."""
     text = _ERRNO[code - 1] if 0 < code <= len(_ERRNO) else "key has expired" if code == 127 else ""
     return f", message:{text}" if text else ""
 

@@ -1,8 +1,8 @@
-"""The JSON of API 2023-03-30: what comes in becomes shapes of the model, what goes out is made from them.
+"""The JSON of API 2023-03-30: parse requests into shapes of the model, and write responses from them.
 
-Nothing that comes in is ignored: a field that the service has and fclocal does not emulate is NotEmulated, any
-other field InvalidArgument, both naming the field by its path ("customRuntimeConfig.port"). Wire names are those of
-the official SDK 4.8.3; page links stand in parity.toml.
+No field of a request is ignored: a field that the service has and fclocal does not emulate is NotEmulated, any
+other field InvalidArgument, both with the field's path ("customRuntimeConfig.port"). Wire names are those of
+the official SDK 4.8.3; parity.toml has the links to the pages.
 """
 
 import base64
@@ -63,13 +63,13 @@ NOT_EMULATED = frozenset({
 """Fields the service documents and fclocal does not emulate."""
 
 _CHOICES = frozenset({"runtime", "sessionAffinity", "triggerType", "authType"})
-"""Fields for which the service knows more values than fclocal emulates."""
+"""Fields for which the service accepts more values than fclocal emulates."""
 
 _JSON_STRINGS = frozenset({"triggerConfig", "sessionAffinityConfig", "authInfo"})
-"""Objects that travel as a JSON string inside the JSON."""
+"""Objects that the API sends as a JSON string inside the JSON."""
 
 
-# What comes in, where it is not a shape of the model already. All fields are named as on the wire.
+# Shapes of requests that are not shapes of the model. All fields are named as on the wire.
 
 class TriggerInput(Shape):
     """CreateTriggerInput."""
@@ -82,7 +82,7 @@ class TriggerInput(Shape):
 
 
 class TriggerUpdate(Shape):
-    """UpdateTriggerInput: what is None stays as it is."""
+    """UpdateTriggerInput: a field that is None stays unchanged."""
 
     trigger_config: Annotated[HttpTriggerConfig, BeforeValidator(from_json_string)] | None = None
     qualifier: str | None = None
@@ -108,7 +108,7 @@ class AliasInput(Shape):
 
 
 class AliasUpdate(Shape):
-    """UpdateAliasInput: what is None stays as it is; an empty map of weights ends the canary."""
+    """UpdateAliasInput: a field that is None stays unchanged; an empty map of weights ends the canary."""
 
     version_id: str | None = None
     description: str | None = None
@@ -126,7 +126,7 @@ class DomainInput(Shape):
 
 
 class DomainUpdate(Shape):
-    """UpdateCustomDomainInput: what is None stays as it is."""
+    """UpdateCustomDomainInput: a field that is None stays unchanged."""
 
     protocol: Literal["HTTP", "HTTPS", "HTTP,HTTPS"] | None = None
     route_config: RouteConfig | None = None
@@ -154,7 +154,7 @@ class DisableInput(Shape):
 
 
 class SessionUpdate(Shape):
-    """UpdateSessionInput: what is None stays unchanged."""
+    """UpdateSessionInput: a field that is None stays unchanged."""
 
     session_ttl_in_seconds: int | None = Field(None, ge=1, le=21600, alias="sessionTTLInSeconds")
     session_idle_timeout_in_seconds: int | None = Field(None, ge=0, le=21600)
@@ -166,16 +166,16 @@ class SessionInput(SessionUpdate):
     session_id: str | None = None
 
 
-def parse(shape: type[S], given: object) -> S:
-    """Make a `shape` from decoded JSON.
+def parse(shape: type[S], content: object) -> S:
+    """Return a `shape` from decoded JSON.
 
-    null and empty lists that the shape does not know count as not given: the official SDKs send those for
-    unset fields. Raises FcError InvalidArgument or NotEmulated, naming the field by its path.
+    null, and an empty list in a field that the shape does not have, count as unset: the official SDKs send those.
+    Raises FcError InvalidArgument or NotEmulated with the path of the field.
     """
-    if not isinstance(given, Mapping):
+    if not isinstance(content, Mapping):
         raise FcError("InvalidArgument", reason="the body must be a JSON object")
     known = {field.alias or name for name, field in shape.model_fields.items()}
-    clean = {key: _clean(value, key) for key, value in given.items()
+    clean = {key: _clean(value, key) for key, value in content.items()
              if value is not None and (key in known or value != [])}
     if clean.get("internetAccess") is False:
         raise FcError("NotEmulated", field="internetAccess: false")
@@ -186,7 +186,7 @@ def parse(shape: type[S], given: object) -> S:
 
 
 def _clean(value: Any, path: str) -> Any:
-    """`value` without nulls; a field that travels as a JSON string is checked to be one."""
+    """Return `value` without nulls; a field that must be a JSON string is checked to be one."""
     if path.rpartition(".")[2] in _JSON_STRINGS:
         _check_json_string(value, path)
     if isinstance(value, Mapping):
@@ -210,7 +210,7 @@ def _check_json_string(value: object, path: str) -> None:
 
 
 def _refusal(error: ValidationError, known: Iterable[str]) -> FcError:
-    """The first thing wrong, as an error that names the field."""
+    """Return the first error of a validation as FcError with the path of the field."""
     first = error.errors(include_url=False)[0]
     path = printable(".".join(str(part) for part in first["loc"]))
     name = path.rpartition(".")[2]
@@ -227,27 +227,27 @@ def _refusal(error: ValidationError, known: Iterable[str]) -> FcError:
     return FcError("InvalidArgument", reason=f"{path}: {text}" if path else text)
 
 
-def package(given: object) -> bytes | None:
-    """The zip of the field `code`, None if there is none. Raises FcError as `parse` does."""
-    if given is None:
+def package(code: object) -> bytes | None:
+    """Return the zip of the field `code`, None if the field is unset. Raises FcError as `parse` does."""
+    if code is None:
         return None
-    if not isinstance(given, Mapping):
+    if not isinstance(code, Mapping):
         raise FcError("InvalidArgument", reason="code: must be an object")
-    for key, value in given.items():
+    for key, value in code.items():
         if key in NOT_EMULATED and value is not None:
             raise FcError("NotEmulated", field=f"code.{key}")
         if key != "zipFile":
             raise FcError("InvalidArgument", reason=f"unknown field 'code.{printable(key)}'")
     try:
-        return base64.b64decode(given.get("zipFile", ""), validate=True)
+        return base64.b64decode(code.get("zipFile", ""), validate=True)
     except (binascii.Error, TypeError, ValueError):
         raise FcError("InvalidArgument", reason="code.zipFile: must be a zip in Base64") from None
 
 
 def paginate(items: Iterable[tuple[str, T]], *, limit: str | None, token: str | None) -> tuple[list[T], str]:
-    """One page of `items`, which are (key, item) in order of the answer, and the token of the next ("" at the end).
+    """Return one page of `items`, pairs (key, item) in order, and the token of the next page ("" at the end).
 
-    `limit` and `token` are the query's values. Raises FcError InvalidArgument if they are unusable.
+    `limit` and `token` are the query's values. Raises FcError InvalidArgument if they are invalid.
     """
     try:
         size = DEFAULT_PAGE if limit is None else parse_integer(limit, maximum=MAX_PAGE)
@@ -267,25 +267,25 @@ def paginate(items: Iterable[tuple[str, T]], *, limit: str | None, token: str | 
     return [item for _, item in page], more
 
 
-# What goes out.
+# Responses.
 
 def printable(text: str) -> str:
-    """At most 200 characters of what a client sent, nothing that could break a line or a terminal."""
+    """Return at most 200 characters of a client's text, with "?" for those that could break a line or a terminal."""
     return "".join(c if c.isprintable() else "?" for c in text[:200])
 
 
 def time_text(at: float) -> str:
-    """Seconds since 1970 as the API writes them: 2026-01-02T03:04:05Z."""
+    """Return seconds since 1970 as the API writes them: 2026-01-02T03:04:05Z."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def arn(name: str) -> str:
-    """The resource name of a function."""
+    """Return the resource name of a function."""
     return f"acs:fc:{REGION}:{ACCOUNT_ID}:functions/{name}"
 
 
 def function_view(function: Function, revision: Revision | None = None) -> dict[str, Any]:
-    """A Function of the API, as its `revision` (LATEST if None)."""
+    """Return a Function of the API with the configuration of `revision` (LATEST if None)."""
     shown = revision or function.latest
     view = shown.config.wire() | {
         "functionId": function.function_id,
@@ -304,7 +304,7 @@ def function_view(function: Function, revision: Revision | None = None) -> dict[
 
 
 def trigger_view(function: str, trigger: Trigger) -> dict[str, Any]:
-    """A Trigger of the API; its configuration travels as a JSON string."""
+    """Return a Trigger of the API, its configuration as a JSON string."""
     config = trigger.config.wire()
     if trigger.config.auth_config is not None:
         config["authConfig"] = json.dumps(trigger.config.auth_config)
@@ -324,13 +324,13 @@ def trigger_view(function: str, trigger: Trigger) -> dict[str, Any]:
 
 
 def version_view(revision: Revision) -> dict[str, Any]:
-    """A Version of the API."""
+    """Return a Version of the API."""
     return {"versionId": revision.version_id, "description": revision.description,
             "createdTime": time_text(revision.created), "lastModifiedTime": time_text(revision.created)}
 
 
 def alias_view(alias: Alias) -> dict[str, Any]:
-    """An Alias of the API."""
+    """Return an Alias of the API."""
     return {"aliasName": alias.alias_name, "versionId": alias.version_id, "description": alias.description,
             "additionalVersionWeight": alias.additional_version_weight,
             "createdTime": time_text(alias.created), "lastModifiedTime": time_text(alias.modified)}
@@ -356,7 +356,7 @@ def domain_view(domain: CustomDomain) -> dict[str, Any]:
 
 
 def concurrency_view(function: Function) -> dict[str, Any]:
-    """A ConcurrencyConfig of the API."""
+    """Return a ConcurrencyConfig of the API."""
     return {"functionArn": arn(function.name), "reservedConcurrency": function.reserved_concurrency}
 
 
@@ -379,7 +379,7 @@ def session_view(config: FunctionConfig, session: Session) -> dict[str, Any]:
 
 
 def scaling_view(function: Function, qualifier: str, current: int) -> dict[str, Any]:
-    """A ScalingConfigStatus of the API; `current` instances exist."""
+    """Return a ScalingConfigStatus of the API; `current` instances exist."""
     target = function.min_instances[qualifier]
     return {"functionArn": f"{arn(function.name)}/{qualifier}", "minInstances": target, "targetInstances": target,
             "currentInstances": current}

@@ -1,8 +1,8 @@
 """The parent of every process that the platform starts, so that none outlives it: instances and Redis.
 
 A small process of its own, standard library only, with an environment that holds no secrets. It starts processes on
-the platform's order, reports how they end, and when the platform is gone (end of file on its socket, whatever killed
-it) it kills all that is left and ends. On Linux it is the "child subreaper": a grandchild that left its parent, group
+the platform's order, reports how they end, and when the platform is gone (end of file on its socket) it kills all
+that is left and ends. On Linux it is the "child subreaper": a grandchild that left its parent, group
 and session is still handed to the guardian, never to init. The platform is the next subreaper above it, so a function
 that kills the guardian frees nothing.
 
@@ -43,40 +43,40 @@ def send(channel: socket.socket, message: dict[str, Any], descriptors: Iterable[
 
 
 def messages(buffer: bytearray) -> list[dict[str, Any]]:
-    """The complete messages at the start of `buffer`, taken out of it."""
-    found = []
+    """Take the complete messages from the start of `buffer` and return them."""
+    complete = []
     while len(buffer) >= 4 and len(buffer) >= (end := 4 + _LENGTH.unpack_from(buffer)[0]):
-        found.append(json.loads(buffer[4:end]))
+        complete.append(json.loads(buffer[4:end]))
         del buffer[:end]
-    return found
+    return complete
 
 
 def children(pid: int) -> list[int]:
-    """The processes whose parent is `pid` now; none if it is gone."""
-    found: list[int] = []
+    """Return the processes whose parent is `pid` now, none if it is gone."""
+    pids: list[int] = []
     if not _LINUX:
         import psutil
 
         with contextlib.suppress(psutil.Error):
-            found = [child.pid for child in psutil.Process(pid).children()]
-        return found
+            pids = [child.pid for child in psutil.Process(pid).children()]
+        return pids
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - runs at every freeze
             with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb") as file:  # noqa: PTH123
-                found += map(int, file.read().split())
-    return found
+                pids += map(int, file.read().split())
+    return pids
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes below `pid`, nearest first."""
-    found = children(pid)
-    for child in found:  # grows while it is walked
-        found += children(child)
-    return found
+    """Return all processes below `pid`, nearest first."""
+    pids = children(pid)
+    for child in pids:  # the list grows during the loop
+        pids += children(child)
+    return pids
 
 
 def marked(pid: int) -> str:
-    """The id of the instance that process `pid` was started by, "" if that cannot be told."""
+    """Return the id of the instance that started process `pid`, "" if it is not known."""
     if not _LINUX:
         import psutil
 
@@ -89,7 +89,7 @@ def marked(pid: int) -> str:
         for entry in environment.split(b"\0"):
             if entry.startswith(MARK.encode() + b"="):
                 return entry.partition(b"=")[2].decode(errors="replace")
-        if environment:  # a learner's shell may stand in an instance's folder; it has an environment of its own
+        if environment:  # for example a learner's shell in the folder of an instance
             return ""
         where = os.readlink(f"/proc/{pid}/cwd").split("/instances/")  # noqa: PTH115
         return where[1].partition("/")[0] if len(where) > 1 else ""
@@ -97,8 +97,8 @@ def marked(pid: int) -> str:
         return ""
 
 
-def everyone() -> list[int]:
-    """Every process of this machine that this user may see."""
+def all_processes() -> list[int]:
+    """Return every process of this machine that this user can see."""
     if not _LINUX:
         import psutil
 
@@ -106,9 +106,9 @@ def everyone() -> list[int]:
     return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
 
 
-def everyone_of(*ids: str) -> list[int]:
-    """Every process of this machine that belongs to one of the instances `ids`, by its mark."""
-    return [pid for pid in everyone() if pid != os.getpid() and marked(pid) in ids]
+def processes_of(*ids: str) -> list[int]:
+    """Return every process of this machine whose mark names one of the instances `ids`."""
+    return [pid for pid in all_processes() if pid != os.getpid() and marked(pid) in ids]
 
 
 def kill_all(pids: Iterable[int], number: int = signal.SIGKILL) -> None:
@@ -138,7 +138,7 @@ def end_descendants(spared: Callable[[], Collection[int]] = tuple, ids: Collecti
         mine = [pid for pid in mine if pid not in keep]
         left = [*mine, *(below for pid in mine for below in descendants(pid))]
         if not _LINUX:
-            left += everyone_of(*ids)
+            left += processes_of(*ids)
         kill_all(left)
         for pid in mine:
             with contextlib.suppress(ChildProcessError):
@@ -213,7 +213,7 @@ class _Guardian:
                 send(self._channel, {"id": instance, "code": code if code >= 0 else 128 - code})
 
     def end(self) -> None:
-        """Kill every process that is left, whatever its parent is by now."""
+        """Kill every process that is left, also those that have another parent now."""
         end_descendants(ids=self._ids)
 
 

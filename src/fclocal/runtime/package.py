@@ -22,7 +22,7 @@ MAX_PACKED = 100 * 2**20  # bytes; the service takes 100 MB through its API
 MAX_UNPACKED = 500 * 2**20  # bytes; the service's largest code package
 MAX_ENTRIES = 50_000
 MAX_RATIO = 200  # unpacked : packed, looked at above FREE_UNPACKED only
-FREE_UNPACKED = 16 * 2**20  # bytes; a small package may be as compressible as it likes
+FREE_UNPACKED = 16 * 2**20  # bytes; a small package is not checked for its ratio
 _MAX_DIRECTORY = 16 * 2**20  # bytes of the zip's own table of contents
 _MAX_PATH = 1024  # bytes of one name
 _MAX_PART = 255  # bytes of one part of a name
@@ -68,7 +68,7 @@ def unpack(zip_path: Path, target: Path) -> None:
                 with archive.open(entry) as source, path.open("xb") as out:
                     shutil.copyfileobj(source, out, _CHUNK)
                 path.chmod(0o755 if (entry.external_attr >> 16) & 0o111 else 0o644)
-            for path, where in links:  # last, so that no file is ever written through one
+            for path, where in links:  # last, so that no file is written through a link
                 path.symlink_to(where)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
@@ -77,7 +77,7 @@ def unpack(zip_path: Path, target: Path) -> None:
 
 @contextmanager
 def _opened(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
-    """Open the archive in `file`; whatever zipfile finds wrong with it becomes CodeInvalid."""
+    """Open the archive in `file`; an error of zipfile becomes FcError CodeInvalid."""
     with _readable(), zipfile.ZipFile(file) as archive:
         yield archive
 
@@ -98,7 +98,7 @@ def _check_end(file: IO[bytes]) -> None:
     file.seek(0)
     at = tail.rfind(b"PK\5\6")
     if at < 0:
-        raise zipfile.BadZipFile("it has no end record")
+        raise zipfile.BadZipFile("the end record is missing")
     _, _, _, _, entries, directory, _, _ = _END.unpack_from(tail, at)
     if entries > MAX_ENTRIES or directory > _MAX_DIRECTORY:  # zip64 says 0xFFFF here, which is too many as well
         raise FcError("CodeInvalid", reason=f"the package has more than {MAX_ENTRIES} files")
@@ -114,7 +114,7 @@ def _check_entries(archive: zipfile.ZipFile, packed: int) -> None:
         raise FcError("EntityTooLarge", limit=MAX_UNPACKED)
     if total > FREE_UNPACKED and total > MAX_RATIO * packed:
         raise FcError("CodeInvalid", reason=f"the package grows more than {MAX_RATIO} times when it is unpacked")
-    names: dict[str, bool] = {}  # name -> is it a folder
+    names: dict[str, bool] = {}  # name -> whether it is a folder
     parents: set[str] = set()
     for entry in entries:
         _check_name(entry.orig_filename)
@@ -144,7 +144,7 @@ def _check_type(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
     if entry.is_dir() and (kind not in (0, stat.S_IFDIR) or entry.file_size):
         raise FcError("CodeInvalid", reason=f"'{entry.filename}' has a directory name but is not a directory")
     if entry.flag_bits & 1 or entry.compress_type not in _METHODS:
-        raise FcError("CodeInvalid", reason=f"'{entry.filename}' is encrypted or packed in an unusual way")
+        raise FcError("CodeInvalid", reason=f"'{entry.filename}' is encrypted or uses another compression than deflate")
     if _is_link(entry):
         where = archive.read(entry).decode() if entry.file_size <= _MAX_PATH else ""
         if not _stays_inside(entry.filename, where):
@@ -156,10 +156,10 @@ def _is_link(entry: zipfile.ZipInfo) -> bool:
 
 
 def _stays_inside(name: str, where: str) -> bool:
-    """Whether a symlink `name` to `where` stays inside the package, whatever other links there are.
+    """Return whether a symlink `name` to `where` stays inside the package together with any other links.
 
-    ".." is taken at the beginning only: there it climbs real folders. Behind another link it could climb
-    somewhere else than the text says.
+    ".." is accepted at the beginning only: there its parents are real folders. After another link, ".." would be the
+    parent of that link's target.
     """
     parts = where.split("/")
     climb = next((n for n, part in enumerate(parts) if part != ".."), len(parts))

@@ -141,7 +141,7 @@ class Process:
         self.exited.set_result(code)
         self._kill_tree()  # what it left behind
         if sys.platform != "linux":  # nobody adopts orphans there
-            guardian.kill_all(guardian.everyone_of(self._id))
+            guardian.kill_all(guardian.processes_of(self._id))
         self._launcher.ended(self._id, self)
         if self._ready:
             self._on_exit(code)
@@ -309,7 +309,7 @@ class Launcher:
         for process in list(self._processes.values()):
             if process.pid:
                 process.kill()
-                guardian.kill_all(guardian.everyone_of(process.home.name))
+                guardian.kill_all(guardian.processes_of(process.home.name))
                 process.ended(128 + signal.SIGKILL)
 
     def _free_port(self) -> int:
@@ -339,7 +339,7 @@ def _claim(root: Path) -> int:
             time.sleep(0.01)
     if left := [path for path in root.iterdir() if path.is_dir()]:
         ids = [path.name for path in left]
-        guardian.kill_all(guardian.everyone_of(*ids))
+        guardian.kill_all(guardian.processes_of(*ids))
         for path in left:
             shutil.rmtree(path, ignore_errors=True)
     return lock
