@@ -260,7 +260,7 @@ def test_a_disk_that_refuses_stops_nothing_and_is_reported_once(tmp_path, capsys
         journal.append("log", stream="stdout", text="x" * 1000)
         journal.flush()
     assert len(list(journal.read())) == 50, "readers do not need the disk"
-    assert capsys.readouterr().err.count("is not written: database or disk is full") == 1
+    assert capsys.readouterr().err.count("j cannot be written (database or disk is full). Free space") == 1
     journal._db.execute("PRAGMA max_page_count=100000")
     journal.close()
     again = Journal(tmp_path / "j", FakeClock())
@@ -283,6 +283,35 @@ def test_while_the_disk_refuses_memory_is_bounded_and_bills_are_complete(tmp_pat
     journal.flush()
     assert list(journal.read()) == kept
     journal.close()
+
+
+def test_the_writer_survives_a_database_that_breaks_while_it_runs(tmp_path, capsys):
+    journal = Journal(tmp_path / "j", FakeClock())
+    journal._db.execute("ALTER TABLE facts RENAME TO broken")
+    for _ in range(3):
+        journal.append("instance.frozen", function="echo", instance="c-1")
+        journal.flush()
+    journal._db.execute("ALTER TABLE broken RENAME TO facts")
+    journal.append("instance.frozen", function="echo", instance="c-1")
+    journal._writer.join(0.1)
+    assert journal._writer.is_alive()
+    journal.close()
+    assert capsys.readouterr().err.count("j cannot be written") == 1
+    again = Journal(tmp_path / "j", FakeClock())
+    assert len(list(again.read())) == 4
+    again.close()
+
+
+def test_a_journal_of_another_format_is_replaced_when_older_and_refused_when_newer(tmp_path, capsys):
+    with sqlite3.connect(tmp_path / "older") as db:
+        db.execute("CREATE TABLE records (seq INTEGER PRIMARY KEY)")
+    journal = Journal(tmp_path / "older", FakeClock())
+    assert list(journal.read()) == [] and "of an older fclocal" in capsys.readouterr().err
+    journal.close()
+    with sqlite3.connect(tmp_path / "newer") as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(FcError, match="format 99"):
+        Journal(tmp_path / "newer", FakeClock())
 
 
 @pytest.mark.parametrize("damage", ["no database", "page", "text"])

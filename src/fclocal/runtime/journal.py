@@ -26,6 +26,7 @@ from pydantic import TypeAdapter
 
 from fclocal.core import records
 from fclocal.core.clock import Clock
+from fclocal.core.errors import FcError
 from fclocal.core.metering import Meter, Usage
 from fclocal.core.records import KINDS, OUTPUT, Record
 from fclocal.runtime.storage import storage_errors
@@ -127,21 +128,22 @@ class Journal:
             return self._meter.at(now, function)
 
     def flush(self) -> None:
-        """Write what is pending. On a full disk, warn once and drop the oldest pending records, output first."""
+        """Write what is pending. While that fails, warn once and drop the oldest pending records, output first."""
         with self._writing:
             with self._lock:
                 batch = self._pending[:]
             if not batch:
                 return
             try:
-                self._insert(batch)
-                for table in _TABLES:
-                    self._drop(table)
-            except sqlite3.Error as error:
+                with storage_errors(self._path, _LOST):
+                    self._insert(batch)
+                    for table in _TABLES:
+                        self._drop(table)
+            except FcError as error:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 if not self._refused:
-                    print(f"{self._path} is not written: {error}", file=sys.stderr, flush=True)
+                    print(error.message, file=sys.stderr, flush=True)
                 self._refused = True
                 self._limit_pending()
             else:
@@ -160,9 +162,12 @@ class Journal:
         db.execute("PRAGMA journal_mode=WAL")
         # A killed process loses nothing that was committed; only a power cut could. That is enough here.
         db.execute("PRAGMA synchronous=OFF")
-        if db.execute("PRAGMA user_version").fetchone()[0] != _FORMAT:
-            for table in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-                db.execute(f'DROP TABLE "{table[0]}"')
+        if (version := db.execute("PRAGMA user_version").fetchone()[0]) > _FORMAT:
+            raise ValueError(f"it has format {version}, this fclocal reads {_FORMAT}")
+        if version < _FORMAT and (old := db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()):
+            print(f"{self._path} is of an older fclocal: started a new one", file=sys.stderr, flush=True)
+            for (table,) in old:
+                db.execute(f'DROP TABLE "{table}"')
             db.execute("VACUUM")
         db.executescript(f"{_SCHEMA} PRAGMA user_version = {_FORMAT};")
         self._seq, self._sizes, self._oldest = 0, dict.fromkeys(_TABLES, 0), dict.fromkeys(_TABLES, 0.0)
@@ -236,7 +241,7 @@ class Journal:
         """Drop what is too old to keep in memory, output first; bills keep the sums."""
         if len(self._pending) <= _MOST_PENDING:
             return
-        with self._metering:
+        with self._metering, contextlib.suppress(FcError):
             self._count()
         half = _MOST_PENDING // 2
         with self._lock:
