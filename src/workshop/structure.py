@@ -73,6 +73,8 @@ def readme(project: Path) -> str:
 def write(project: Path | None = None) -> list[str]:
     """Bring the pictures up to date; return the path of the README if it has changed."""
     project = project or root()
+    if not (project / README).is_file():  # a copy of the kit without its sources
+        return []
     text = readme(project)
     if text == (project / README).read_text("utf-8"):
         return []

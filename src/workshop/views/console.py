@@ -119,7 +119,7 @@ class Console:
         self.test.refresh()
         busy = self.observer.busy(name)
         self.timeline.value = self.observer.timeline(name, time.time() if busy else None, RANGES[self.range.value]).svg
-        self.logs.value = _pre(self.observer.logs(name))
+        self.logs.value = _log(self.observer.logs(name), "Logs")
         self.bill.value = _pre(self._bill_text())
 
     def _bill_text(self) -> str:
@@ -138,8 +138,11 @@ class TriggerTab:
         self.rows: list[dict[str, Any]] = []
         self.name = w.Text(form.name, description="Name", style=LABEL, layout=FIELD)
         self.qualifier = w.Text(form.qualifier, description="Version or Alias", style=LABEL, layout=FIELD)
-        self.methods = w.SelectMultiple(options=METHODS, value=form.methods, rows=len(METHODS),
-                                        description="Request Methods", style=LABEL, layout=FIELD)
+        self.methods = {method: w.Checkbox(value=method in form.methods, description=method, indent=False,
+                                           layout={"width": "max-content", "margin": "2px 14px 2px 0"})
+                        for method in METHODS}
+        methods = w.HBox([w.Label("Request Methods", layout={"width": "172px", "justify_content": "flex-end"}),
+                          w.HBox(list(self.methods.values()), layout={"flex_flow": "row wrap"})])
         self.internet = w.Dropdown(options=["No", "Yes"], description="Disable Internet URL", style=LABEL, layout=FIELD)
         self.auth = w.Dropdown(options=list(AUTH), description="Authentication Method", style=LABEL, layout=FIELD)
         self.jwt = w.Textarea(placeholder='{"jwks": {"keys": [...]}, "tokenLookup": "query:token"}', rows=4,
@@ -149,15 +152,18 @@ class TriggerTab:
             self.jwt.layout, "display", "flex" if change["new"].startswith("JWT") else "none"), "value")
         self.said = w.Label()
         self.listing = w.HTML()
-        buttons = [_button("Create", lambda: self._act(form.create), "primary"),
-                   _button("Modify", lambda: self._act(form.modify)), _button("Delete", lambda: self._act(form.delete))]
+        self.create = _button("Create", lambda: self._act(form.create))
+        self.modify = _button("Modify", lambda: self._act(form.modify))
+        self.delete = _button("Delete", lambda: self._act(form.delete))
+        self.name.observe(lambda change: self._enable(), "value")
         kind = w.Dropdown(options=["HTTP Trigger"], description="Trigger Type", style=LABEL, layout=FIELD)
-        self.box = w.VBox([kind, self.name, self.qualifier, self.methods, self.internet, self.auth, self.jwt,
-                           w.HBox(buttons), self.said, self.listing])
+        self.box = w.VBox([kind, self.name, self.qualifier, methods, self.internet, self.auth, self.jwt,
+                           w.HBox([self.create, self.modify, self.delete]), self.said, self.listing])
 
     def _act(self, action: Callable[[], str]) -> None:
         form = self.form
-        form.name, form.qualifier, form.methods = self.name.value, self.qualifier.value or "LATEST", self.methods.value
+        form.name, form.qualifier = self.name.value, self.qualifier.value or "LATEST"
+        form.methods = tuple(method for method, box in self.methods.items() if box.value)
         form.disable_internet, form.auth = self.internet.value == "Yes", self.auth.value
         form.jwt = self.jwt.value
         self.said.value = action()
@@ -169,7 +175,8 @@ class TriggerTab:
         form = self.form
         if form.load():
             self.name.value, self.qualifier.value, self.auth.value = form.name, form.qualifier, form.auth
-            self.methods.value = tuple(method for method in METHODS if method in form.methods)
+            for method, box in self.methods.items():
+                box.value = method in form.methods
             self.internet.value, self.jwt.value = "Yes" if form.disable_internet else "No", form.jwt
         self.refresh()
 
@@ -177,6 +184,13 @@ class TriggerTab:
         """Read the function's triggers again."""
         self.rows = self.form.rows()
         self.listing.value = _pre(self.form.text())
+        self._enable()
+
+    def _enable(self) -> None:
+        """Enable what can be done with this name: create a new trigger, or change the one that exists."""
+        exists = any(row["name"] == self.name.value for row in self.rows)
+        self.create.disabled, self.modify.disabled, self.delete.disabled = exists, not exists, not exists
+        self.create.button_style, self.modify.button_style = ("", "primary") if exists else ("primary", "")
 
 
 class ProbeTab:
@@ -191,16 +205,23 @@ class ProbeTab:
         self.message = w.Text("hello", description="Message", style=LABEL, layout=WIDE)
         self.state = w.Label("not connected")
         self.frames = w.HTML(_pre(probe.text()))
-        first = [_button("Connect", self._connect, "primary"), _button("Disconnect", probe.close), self.state]
-        second = [_button("Send text", lambda: probe.send(self.message.value)),
-                  _button("Send binary", lambda: probe.send(self.message.value.encode())),
-                  _button("Ping", probe.ping)]
-        self.box = w.VBox([self.url, self.headers, self.subprotocol, w.HBox(first), self.message, w.HBox(second),
-                           self.frames])
+        self.message.on_msg(self._typed)
+        self.connect = _button("Connect", self._connect, "primary")
+        self.connected = [_button("Disconnect", probe.close),
+                          _button("Send text", lambda: probe.send(self.message.value)),
+                          _button("Send binary", lambda: probe.send(self.message.value.encode())),
+                          _button("Ping", probe.ping)]
+        self.box = w.VBox([self.url, self.headers, self.subprotocol,
+                           w.HBox([self.connect, self.connected[0], self.state]), self.message,
+                           w.HBox(self.connected[1:]), self.frames])
+        self.refresh()
+
+    def _typed(self, _: object, content: dict[str, Any], buffers: object) -> None:
+        """Send the message when Enter was pressed in its field."""
+        if content.get("event") == "submit" and self.probe.connected:
+            self.probe.send(self.message.value)
 
     def _connect(self) -> None:
-        if self.probe.connected:
-            self.probe.close()
         self.probe.url, self.probe.headers = self.url.value.strip(), self.headers.value
         self.probe.subprotocol = self.subprotocol.value.strip()
         self.probe.connect()
@@ -208,8 +229,14 @@ class ProbeTab:
 
     def refresh(self) -> None:
         """Show the frames that have passed."""
-        self.frames.value = _pre(self.probe.text())
-        self.state.value = "connected" if self.probe.connected else "not connected"
+        self.frames.value = _log(self.probe.text(), "Frames")
+        connected = self.probe.connected
+        self.state.value = "connected" if connected else "not connected"
+        self.connect.disabled = connected
+        self.connect.button_style = "" if connected else "primary"
+        for button in self.connected:
+            button.disabled = not connected
+        self.connected[1].button_style = "primary" if connected else ""
 
 
 def _button(text: str, act: Callable[[], None], style: str = "") -> w.Button:
@@ -222,6 +249,12 @@ def _close(widget: w.Widget) -> None:
     for child in getattr(widget, "children", ()):
         _close(child)
     widget.close()
+
+
+def _log(text: str, name: str) -> str:
+    """Return lines in a box of a fixed height that stays at its end: new lines do not move the page."""
+    return (f'<div role="log" aria-label="{name}" tabindex="0" style="height:240px;overflow:auto;display:flex;'
+            f'flex-direction:column-reverse">{_pre(text)}</div>')
 
 
 def _pre(text: str) -> str:

@@ -57,6 +57,8 @@ class TriggerForm:
 
     def create(self) -> str:
         """Create the trigger."""
+        if any(row["name"] == self.name for row in self.rows()):
+            return f"{self.function} has a trigger named {self.name} already. Modify it, or choose another name."
         return self._ask("Created.", lambda: self.fc.sdk.create_trigger(
             self.function, models.CreateTriggerRequest(body=models.CreateTriggerInput(
                 trigger_name=self.name, trigger_type="http", qualifier=self.qualifier, trigger_config=self._config()))))
@@ -278,6 +280,7 @@ class Observer:
         return timeline(list(self.records), function=function, now=now, last=last)
 
     def logs(self, function: str, lines: int = 200) -> str:
-        """The last lines of the function's log."""
-        said = [r.data["text"] for r in list(self.records) if r.kind == "log" and r.function == function]
-        return "\n".join(said[-lines:]) or "(nothing yet)"
+        """Return the last lines of the function's log, each with its time and the end of its instance's id."""
+        found = [r for r in list(self.records) if r.kind == "log" and r.function == function][-lines:]
+        return "\n".join(f"{time.strftime('%H:%M:%S', time.localtime(r.at))}  {r.instance[-4:] or '-':<4}  "
+                         f"{r.data['text']}" for r in found) or "(nothing yet)"

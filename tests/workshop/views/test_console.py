@@ -8,7 +8,7 @@ import pytest
 
 from fclocal import App, Platform
 from workshop.labs.urls import to_wss
-from workshop.views.console import Console
+from workshop.views.console import Console, TriggerTab
 from workshop.views.console_model import Observer, Probe, TriggerForm
 
 ROOT = Path(__file__).parents[3]
@@ -32,6 +32,10 @@ class Told:
     def until(self, met: object, seconds: float = 10) -> bool:
         with self._condition:
             return self._condition.wait_for(met, seconds)  # type: ignore[arg-type]
+
+
+def checked(form: TriggerTab) -> list[str]:
+    return [method for method, box in form.methods.items() if box.value]
 
 
 def test_the_form_creates_modifies_and_deletes(fc: Platform, app: App) -> None:
@@ -60,14 +64,14 @@ def test_the_form_says_what_is_wrong_with_a_jwt_configuration(fc: Platform, app:
 def test_the_form_shows_the_trigger_that_there_is_and_follows_it(fc: Platform, app: App) -> None:
     made = Console(fc, app)
     told, form = Told(), made.trigger
-    assert (form.name.value, form.methods.value, form.auth.value) == ("http", ("GET",), "No Authentication")
+    assert (form.name.value, checked(form), form.auth.value) == ("http", ["GET"], "No Authentication")
     form.jwt.observe(told, "value")
     key = {"kty": "oct", "kid": "k1", "alg": "HS256", "k": "dGhlIGtleSBvZiBwaWVyIG9uZSBpcyBrZXB0IGhlcmU"}
     code = TriggerForm(fc, app.name, name="http", methods=("GET", "POST"), disable_internet=True,
                        auth="JWT Authentication", jwt=json.dumps({"jwks": {"keys": [key]}}))
     assert code.modify().startswith("Modified.")
     assert told.until(lambda: "k1" in form.jwt.value)
-    assert form.internet.value == "Yes" and form.methods.value == ("GET", "POST")
+    assert form.internet.value == "Yes" and checked(form) == ["GET", "POST"]
     form._act(made.form.modify)
     assert form.said.value.startswith("Modified.")
     form._act(made.form.delete)
@@ -145,3 +149,29 @@ def test_the_console_redraws_when_something_happens(fc: Platform, app: App) -> N
     made.probe.close()
     assert told.until(lambda: "1000" in made.timeline.value)
     made.close()
+
+
+def test_only_what_can_be_done_is_enabled(fc: Platform, app: App) -> None:
+    made = Console(fc, app)
+    form, test = made.trigger, made.test
+    assert (form.create.disabled, form.modify.disabled, form.delete.disabled) == (True, False, False)
+    assert form.modify.button_style == "primary"
+    form.name.value = "another"
+    assert (form.create.disabled, form.modify.disabled, form.delete.disabled) == (False, True, True)
+    assert all(button.disabled for button in test.connected) and not test.connect.disabled
+    test._connect()
+    assert not any(button.disabled for button in test.connected) and test.connect.disabled
+    made.close()
+
+
+def test_enter_sends_the_message(fc: Platform, app: App) -> None:
+    made = Console(fc, app)
+    made.test._connect()
+    made.test._typed(None, {"event": "submit"}, [])
+    assert any('TEXT    "hello"' in line and "->" in line for line in made.probe.lines)
+    made.close()
+
+
+def test_a_trigger_that_exists_is_not_created_again(fc: Platform, app: App) -> None:
+    assert TriggerForm(fc, app.name, name="http").create() == (
+        "echo has a trigger named http already. Modify it, or choose another name.")
