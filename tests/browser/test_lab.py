@@ -177,6 +177,14 @@ VIEWS = [
     "progress()",
     "recap(1)",
     "parity(1)",
+    "from fclocal import Record\n"
+    "from workshop import frames\n"
+    "inspector = frames(fc, app)\n"
+    'facts = {"direction": "in", "opcode": "text", "length": 9, "closeCode": None}\n'
+    "many = [Record(n, n / 100, 'tap.frame', data={**facts, 'preview': f'{{\"n\": {n}}}'}) for n in range(10_000)]\n"
+    "inspector.widget.add(many)\n"
+    "inspector.stop()\n"
+    "inspector",
 ]
 
 
@@ -212,3 +220,13 @@ def test_views_follow_the_theme_of_jupyterlab_and_not_of_the_system(lab: str, ki
     page.get_by_role("button", name="Hint", exact=True).click()
     expect(page.get_by_text("Hint 1 of")).to_be_visible()
     shot(page, "lab-views-answered")
+    expect(page.get_by_text("10000 of 10000 frames")).to_be_visible()
+    assert page.locator(".fi .row").count() < 40  # only what is in sight is in the page
+    page.get_by_role("searchbox", name="Filter frames by text").fill('"n": 9876}')
+    expect(page.get_by_text("1 of 10000 frames")).to_be_visible()
+    page.locator(".fi .row").click()
+    page.get_by_role("button", name="json", exact=True).click()
+    expect(page.locator(".fi pre")).to_contain_text('"n": 9876')
+    page.get_by_role("button", name="hex", exact=True).click()
+    expect(page.locator(".fi pre")).to_contain_text("7b 22 6e")
+    shot(page, "lab-frames", page.locator(".fi"))
