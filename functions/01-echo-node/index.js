@@ -3,7 +3,7 @@
 const http = require('node:http')
 const { WebSocketServer } = require('ws')
 
-// The service sends requests to customRuntimeConfig.port of s.yaml and tells the program which port that is.
+// The service sends requests to this port. It is customRuntimeConfig.port of s.yaml, by default 9000.
 const port = process.env.FC_CUSTOM_LISTEN_PORT || process.env.FC_SERVER_PORT || '9000'
 if (!/^\d{1,5}$/.test(port) || port < 1 || port > 65535) {
   console.error(`The port must be a number from 1 to 65535, not '${port}': see FC_CUSTOM_LISTEN_PORT, FC_SERVER_PORT`)

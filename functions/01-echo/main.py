@@ -9,7 +9,7 @@ import sys
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 
-# The service sends requests to customRuntimeConfig.port of s.yaml and tells the program which port that is.
+# The service sends requests to this port. It is customRuntimeConfig.port of s.yaml, by default 9000.
 PORT = os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or "9000"
 if not PORT.isdecimal() or not 0 < int(PORT) < 65536:
     sys.exit(f"The port must be a number from 1 to 65535, not {PORT!r}: see FC_CUSTOM_LISTEN_PORT, FC_SERVER_PORT")

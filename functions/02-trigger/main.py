@@ -31,7 +31,7 @@ def report(request: web.Request, body: str = "") -> dict[str, object]:
         "version": headers.get("x-fc-version-id", ""),    # the version that answers; empty for LATEST
         "request id": headers.get("x-fc-request-id", ""),
         "instance": os.environ.get("FC_INSTANCE_ID", ""),
-        "greeting": os.environ.get("GREETING", ""),       # set it in s.yaml to tell versions apart
+        "greeting": os.environ.get("GREETING", ""),       # set it in s.yaml to distinguish versions
         "headers": {name: "(hidden)" if name in SECRET and value else value for name, value in headers.items()},
     }
 # endregion

@@ -41,7 +41,7 @@ class Stream:
             await self.client.disconnect()
 
     async def _auth(self) -> dict[str, int]:
-        # Called for every connection: it tells the server after which number to continue.
+        # Called for every connection: the server continues after this number.
         return {"after": self.messages[-1] if self.messages else 0}
     # endregion
 

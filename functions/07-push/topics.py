@@ -1,7 +1,7 @@
 """Topics: what a backend publishes, carried by Redis to every instance that has a subscriber.
 
-An event is an entry of the Redis stream `push:TOPIC`. A message on the channel `push` tells all instances which topic
-has a new entry, and each instance with subscribers reads the entry once for all of them. The stream keeps the events:
+An event is an entry of the Redis stream `push:TOPIC`. A message on the channel `push` names the topic
+with a new entry, and each instance with subscribers reads the entry once for all of them. The stream keeps the events:
 a client that reconnects with its last id receives the events that it missed.
 """
 

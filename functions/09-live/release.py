@@ -1,4 +1,4 @@
-"""Release a function by version and alias: publish, try on a part of the traffic, go on or go back, remove.
+"""Release a function by version and alias: publish, try a version on a part of the traffic, go back, remove.
 
     export LIVE_KEY_ID=... LIVE_KEY_SECRET=... LIVE_ENDPOINT=fcv3.cn-hangzhou.aliyuncs.com
     python3 release.py live publish
@@ -23,9 +23,9 @@ ALIAS = "prod"
 
 # region client
 def client(key_id: str, key_secret: str, endpoint: str) -> Client:
-    """The official client with what these three environment variables hold, and with no other key.
+    """Create the official client with the key and the endpoint of these three environment variables.
 
-    Without a key of yours the SDK would look for one in this machine's files, variables and metadata.
+    Without an explicit key the SDK would search this machine's files, variables and metadata for one.
     """
     missing = [name for name in (key_id, key_secret, endpoint) if not os.environ.get(name)]
     if missing:
@@ -39,7 +39,7 @@ def client(key_id: str, key_secret: str, endpoint: str) -> Client:
 
 # region publish
 def publish(fc: Client, name: str) -> str:
-    """Freeze what is deployed now as a version; its number."""
+    """Publish the deployed program as a version, and return its number."""
     body = m.PublishVersionInput()
     return str(fc.publish_function_version(name, m.PublishFunctionVersionRequest(body=body)).body.version_id)
 # endregion
@@ -47,7 +47,7 @@ def publish(fc: Client, name: str) -> str:
 
 # region point
 def point(fc: Client, name: str, version: str, canary: str = "", share: float = 0.0) -> None:
-    """Let the alias be `version`; a canary gets `share` (0 to 1) of the requests instead."""
+    """Point the alias to `version`. The version `canary` gets the part `share` (0 to 1) of the requests."""
     to = {"version_id": version, "additional_version_weight": {canary: share} if canary else {}}
     if any(one.alias_name == ALIAS for one in aliases(fc, name)):
         fc.update_alias(name, ALIAS, m.UpdateAliasRequest(body=m.UpdateAliasInput(**to)))
@@ -57,23 +57,23 @@ def point(fc: Client, name: str, version: str, canary: str = "", share: float = 
 
 
 def trigger(fc: Client, name: str) -> str:
-    """The URL of the alias: its HTTP trigger, made like that of LATEST if there is none yet."""
+    """Return the URL of the alias. Create its HTTP trigger like that of LATEST, if it is missing."""
     have = [t for t in triggers(fc, name) if t.trigger_type == "http"]
     for one in have:
         if one.qualifier == ALIAS:
             return str(one.http_trigger.url_internet)
     if not have:
-        raise LookupError(f"{name} has no HTTP trigger to take the settings from: deploy it first")
+        raise LookupError(f"{name} does not have an HTTP trigger to copy the settings from: deploy it first")
     body = m.CreateTriggerInput(trigger_name=ALIAS, trigger_type="http", qualifier=ALIAS,
                                 trigger_config=have[0].trigger_config)
     made = fc.create_trigger(name, m.CreateTriggerRequest(body=body))
     return str(made.body.http_trigger.url_internet)
 
 
-# What there is
+# The state of the service
 
 def pages(call: Callable[[str | None], Any], field: str) -> Iterator[Any]:
-    """All items of a list operation, page by page."""
+    """Yield all items of a list operation, page by page."""
     token = None
     while True:
         page = call(token).body
@@ -97,7 +97,7 @@ def versions(fc: Client, name: str) -> list[Any]:
 
 
 def domains(fc: Client, name: str) -> list[Any]:
-    """The custom domains with a route to the function."""
+    """Return the custom domains with a route to the function."""
     every = pages(lambda t: fc.list_custom_domains(m.ListCustomDomainsRequest(limit=100, next_token=t)),
                   "custom_domains")
     return [one for one in every if any(route.function_name == name for route in one.route_config.routes or [])]
@@ -105,7 +105,7 @@ def domains(fc: Client, name: str) -> list[Any]:
 
 # region left
 def left(fc: Client, name: str) -> list[str]:
-    """All that exists of the function, a line each; nothing when it is gone."""
+    """Return one line for each resource of the function that exists."""
     found = [f"custom domain {one.domain_name}" for one in domains(fc, name)]
     try:
         fc.get_function(name, m.GetFunctionRequest())
@@ -122,7 +122,10 @@ def left(fc: Client, name: str) -> list[str]:
 
 
 def remove(fc: Client, name: str) -> list[str]:
-    """Delete the function and what hangs on it, users first; what is left. A domain with other routes stays."""
+    """Delete the function, its domains, triggers, aliases and versions. Return what is left.
+
+    A domain with a route to another function stays.
+    """
     for one in domains(fc, name):
         if all(route.function_name == name for route in one.route_config.routes):
             fc.delete_custom_domain(one.domain_name)
@@ -137,13 +140,13 @@ def remove(fc: Client, name: str) -> list[str]:
 
 
 def main() -> int:
-    """One command; the exit code is 1 for an error that is said, and when something is left after `remove`."""
+    """Run one command. Return 1 after an error, and when something is left after `remove`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("name", help="the function")
     parser.add_argument("act", choices=("publish", "point", "status", "remove"))
-    parser.add_argument("version", nargs="?", help="for point: the version that the alias is to be")
+    parser.add_argument("version", nargs="?", help="for point: the version for the alias")
     parser.add_argument("canary", nargs="?", default="", help="for point: another version, for a part of the requests")
-    parser.add_argument("share", nargs="?", type=float, default=0.0, help="how large a part, from 0 to 1")
+    parser.add_argument("share", nargs="?", type=float, default=0.0, help="the part of the requests, from 0 to 1")
     given = parser.parse_args()
     if given.act == "point" and not given.version:
         parser.error("point needs a version")

@@ -121,7 +121,7 @@ async def test_throttling_is_waited_out_and_repeats_are_dropped():
 
 
 @awaited
-@pytest.mark.parametrize(("act", "reason"), [(403, "403: not let in"), (404, "404: there is no"),
+@pytest.mark.parametrize(("act", "reason"), [(403, "403: access denied"), (404, "404: no function"),
                                              (sends(code=1008), "1008: the server's policy")])
 async def test_it_gives_up_at_once_where_trying_again_cannot_help(act, reason):
     states: list[str] = []

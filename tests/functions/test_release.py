@@ -89,7 +89,7 @@ def test_what_is_wrong_is_one_line(fc: Platform) -> None:
     run(fc, "publish")
     code, said = run(fc, "point", "1", "2")
     assert code == 2 and said.endswith("a canary needs a share: 0.1 is one request in ten")
-    assert run(fc, "point", "1") == (1, "live has no HTTP trigger to take the settings from: deploy it first")
+    assert run(fc, "point", "1") == (1, "live does not have an HTTP trigger to copy the settings from: deploy it first")
     code, said = run(fc, "point", "9")
     assert code == 1 and "version '9'" in said and "already exists" not in said
 

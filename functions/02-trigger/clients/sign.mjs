@@ -5,7 +5,7 @@
 //   node sign.mjs wss://localhost:9443/hello        WebSocket (needs: npm install ws)
 import { createHash, createHmac } from 'node:crypto'
 
-// The headers that prove who calls. Path, query and date are signed, the body is not. Good for 15 minutes.
+// The headers of a signed request, valid for 15 minutes. Path, query and date are signed, the body is not.
 export function signedHeaders (url, keyId, keySecret, method = 'GET') {
   const { pathname, searchParams } = new URL(url)
   const escaped = (text) => encodeURIComponent(text).replace(/[!'()*]/g, (c) => '%' + c.charCodeAt(0).toString(16).toUpperCase())
@@ -22,6 +22,10 @@ export function signedHeaders (url, keyId, keySecret, method = 'GET') {
 }
 
 const url = process.argv[2]
+if (!url || !process.env.FC_KEY_ID || !process.env.FC_KEY_SECRET) {
+  console.error('usage: node sign.mjs URL, with the access key in FC_KEY_ID and FC_KEY_SECRET')
+  process.exit(2)
+}
 const headers = signedHeaders(url, process.env.FC_KEY_ID, process.env.FC_KEY_SECRET)
 if (url.startsWith('ws')) {
   const { default: WebSocket } = await import('ws')

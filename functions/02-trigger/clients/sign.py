@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 # region sign
 def signed_headers(url: str, key_id: str, key_secret: str, method: str = "GET") -> dict[str, str]:
-    """The headers that prove who calls. Path, query and date are signed, the body is not. Good for 15 minutes."""
+    """Return the headers of a signed request, valid for 15 minutes. The body is not signed."""
     parts = urlsplit(url)
     path = (parts.path or "/").replace("$", "%24")
     pairs = sorted(parse_qsl(parts.query, keep_blank_values=True))
@@ -39,6 +39,8 @@ async def over_websocket(url: str, headers: dict[str, str]) -> str:
 
 
 def main() -> None:
+    if len(sys.argv) != 2 or not {"FC_KEY_ID", "FC_KEY_SECRET"} <= os.environ.keys():
+        sys.exit("usage: sign.py URL, with the access key in FC_KEY_ID and FC_KEY_SECRET")
     url = sys.argv[1]
     headers = signed_headers(url, os.environ["FC_KEY_ID"], os.environ["FC_KEY_SECRET"])
     if url.startswith("ws"):

@@ -1,4 +1,4 @@
-"""Broken on purpose: find out why, from what the client and the log say."""
+"""Broken on purpose: find the cause from the answer to the client and from the log."""
 
 import asyncio
 

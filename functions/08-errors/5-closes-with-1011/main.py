@@ -1,11 +1,11 @@
-"""Broken on purpose: find out why, from what the client and the log say."""
+"""Broken on purpose: find the cause from the answer to the client and from the log."""
 
 import asyncio
 import os
 
 from websockets.asyncio.server import ServerConnection, serve
 
-PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or 9000)
+PORT = os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or "9000"
 
 
 async def count(connection: ServerConnection) -> None:
