@@ -30,11 +30,10 @@ from workshop.workspace import root, state
 
 WIDTH = 76
 INDENT = 21
-# custom.debian12 has Python 3.11.2 as python3 (page "Custom runtimes", 2025-09).
-SERVICE = {"python_version": "3.11", "python_full_version": "3.11.2", "sys_platform": "linux", "os_name": "posix",
-           "platform_system": "Linux", "platform_machine": "x86_64", "implementation_name": "cpython",
+# The machine of an instance, without the version of its Python.
+SERVICE = {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": "x86_64", "implementation_name": "cpython",
            "platform_python_implementation": "CPython"}
-SUITS = re.compile(r"(cp311-cp311|cp3\d+-abi3|py3-none|py2\.py3-none)-(any|(manylinux\w+|linux)_x86_64)$")
+SUITS = r"({own}-{own}|cp3\d+-abi3|py3-none|py2\.py3-none)-(any|(manylinux\w+|linux)_x86_64)$"
 PRIVATE = re.compile(r"(^|/)(\.env|\.netrc|credentials\.json|[^/]+\.(pem|key|p12))$")
 LARGEST = 100 * 1024 * 1024  # of a package that comes through the API, encoded (page "Limits", 2026-02)
 INSTALL = "Install for the service's Python, as the README of functions/09-live shows."
@@ -86,6 +85,15 @@ class Candidate:
     @property
     def props(self) -> dict[str, Any]:
         return self.resource.function
+
+    @property
+    def python(self) -> str:
+        """The full version of the instance's python3.
+
+        custom.debian12 has 3.11.2, custom.debian11 has 3.12.4 in a folder for PATH (page "Custom runtimes", 2025-09).
+        """
+        path = self.props.get("environmentVariables", {}).get("PATH", "")
+        return "3.12.4" if "/var/fc/lang/python3.12" in path else "3.11.2"
 
     def names(self, field: str) -> bool:
         """Whether s.yaml has a field that only the real service knows."""
@@ -175,10 +183,12 @@ def _python_packages(it: Candidate) -> Point:
             missing.append(name)
         return found
 
-    names = _closure(_requirements(it.folder), look, SERVICE)
+    minor = it.python.rpartition(".")[0]
+    service = {**SERVICE, "python_version": minor, "python_full_version": it.python}
+    names = _closure(_requirements(it.folder), look, service)
     if missing:
         return Point("packages", "FIX", f"not in the folder: {', '.join(missing)}. {INSTALL}")
-    foreign = [name for name in names if not _suits(have[canonicalize_name(name)])]
+    foreign = [name for name in names if not _suits(have[canonicalize_name(name)], minor)]
     if foreign:
         return Point("packages", "FIX", f"built for another machine: {', '.join(foreign)}. {INSTALL}")
     return Point("packages", "OK", f"In the folder: {', '.join(sorted(names)) or 'none needed'}.")
@@ -304,7 +314,11 @@ def _needs(found: importlib.metadata.Distribution, extras: Collection[str]) -> I
             yield Requirement(line), extra
 
 
-def _suits(found: importlib.metadata.Distribution) -> bool:
-    """Whether its wheel suits Python 3.11 on Linux x86_64. One without tags was built on this machine: it does not."""
+def _suits(found: importlib.metadata.Distribution, python: str) -> bool:
+    """Whether the wheel suits this minor version of Python on Linux x86_64.
+
+    A package without tags was built on this machine, so it does not.
+    """
     tags = re.findall(r"^Tag: (\S+)", found.read_text("WHEEL") or "", re.MULTILINE)
-    return any(SUITS.match(tag) for tag in tags)
+    pattern = SUITS.format(own=f"cp{python.replace('.', '')}")
+    return any(re.match(pattern, tag) for tag in tags)

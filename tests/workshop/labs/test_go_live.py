@@ -102,6 +102,17 @@ def test_packages_are_judged_for_the_python_of_the_service(folder: Path) -> None
     assert word(go_live_checklist(folder), "packages") == ("OK", "In the folder: async-timeout, horn-tones.")
 
 
+def test_packages_are_judged_for_the_python_on_path(folder: Path) -> None:
+    change(folder, "custom.debian12", "custom.debian11")
+    change(folder, "logConfig: auto", "environmentVariables: {PATH: '/var/fc/lang/python3.12/bin:/usr/bin'}")
+    (folder / "requirements.txt").write_text("horn-tones")
+    distribution(folder, "horn_tones", "async-timeout; python_full_version < '3.11.3'", tag="cp311-cp311-linux_x86_64")
+    assert word(go_live_checklist(folder), "packages")[1].startswith("built for another machine: horn-tones.")
+    (folder / "horn_tones-1.0.dist-info" / "WHEEL").write_text("Tag: cp312-cp312-manylinux_2_28_x86_64\n")
+    assert word(go_live_checklist(folder), "packages") == ("OK", "In the folder: horn-tones.")
+    assert word(go_live_checklist(folder), "runtime")[0] == "OK"
+
+
 def test_node_packages(folder: Path) -> None:
     (folder / "package.json").write_text('{"dependencies": {"ws": "8"}}')
     assert word(go_live_checklist(folder), "packages") == ("FIX", "not in the folder: ws. Run: npm ci")
