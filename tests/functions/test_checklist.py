@@ -16,7 +16,7 @@ from fclocal import Platform
 from fclocal.testing import connect
 from workshop.labs.go_live import go_live_checklist
 
-FOLDERS = sorted(path.parent for path in FUNCTIONS.glob("*/s.yaml") if not path.parent.name.startswith("07-chat"))
+FOLDERS = sorted(path.parent for path in FUNCTIONS.glob("*/s.yaml"))
 SERVICE = {"python_version": "3.11", "python_full_version": "3.11.2", "sys_platform": "linux", "os_name": "posix",
            "platform_system": "Linux", "platform_machine": "x86_64", "platform_python_implementation": "CPython",
            "implementation_name": "cpython", "extra": ""}
@@ -27,8 +27,9 @@ def install(folder: Path) -> None:
 
     Without a network: the names and their needs come from this environment, the tag is that of the service.
     """
-    lines = (folder / "requirements.txt").read_text("utf-8").split() if (folder / "requirements.txt").exists() else []
-    wanted, seen = [Requirement(line) for line in lines], set[str]()
+    file = folder / "requirements.txt"
+    lines = [line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines()] if file.exists() else []
+    wanted, seen = [Requirement(line) for line in lines if line], set[str]()
     while wanted:
         requirement = wanted.pop()
         name = canonicalize_name(requirement.name)

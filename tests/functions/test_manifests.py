@@ -18,6 +18,7 @@ from fclocal.client import deploy
 
 FILES = sorted(path.relative_to(FUNCTIONS) for path in FUNCTIONS.rglob("s.yaml") if "node_modules" not in path.parts)
 BROKEN = "08-errors"  # broken on purpose, without a health check
+PATTERNS = ("07-chat-simple", "07-chat-memory")  # a pattern in one screen of code, without a health check
 Rule = Callable[[Any], bool]
 
 
@@ -106,9 +107,18 @@ def props(file: Path) -> dict[str, Any]:
     assert set(document) <= {"edition", "name", "access", "vars", "resources"} and document["edition"] == "3.0.0"
     [resource] = document["resources"].values()
     assert set(resource) == {"component", "props"} and resource["component"] == "fc3"
-    found: dict[str, Any] = resource["props"]
-    found["region"] = re.sub(r"\$\{vars\.(\w+)\}", lambda match: document["vars"][match[1]], found["region"])
+    found: dict[str, Any] = fill(resource["props"], document.get("vars", {}))
     return found
+
+
+def fill(value: Any, variables: dict[str, Any]) -> Any:
+    """Return the value with every ${vars.NAME} in it replaced."""
+    if isinstance(value, dict):
+        return {key: fill(inner, variables) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [fill(inner, variables) for inner in value]
+    whole = re.fullmatch(r"\$\{vars\.(\w+)\}", value) if isinstance(value, str) else None
+    return fill(variables[whole[1]], variables) if whole else value
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)
@@ -121,23 +131,22 @@ def test_fclocal_accepts_it_unchanged(file: Path) -> None:
     deploy.read((FUNCTIONS / file).parent, overrides={})
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if not file.parts[0].startswith("07-chat")], ids=str)
+@pytest.mark.parametrize("file", FILES, ids=str)
 def test_it_asks_for_what_production_needs(file: Path) -> None:
     config = props(file)
     assert "logConfig" in config
     assert ("vpcConfig" in config) is ("REDIS_URL" in config.get("environmentVariables", {}))
-    if file.parts[0] != BROKEN:
+    if file.parts[0] not in (BROKEN, *PATTERNS):
         assert config["customRuntimeConfig"]["healthCheckConfig"]["httpGetUrl"] == "/healthz"
         hook = config.get("instanceLifecycleConfig", {}).get("preStop")
         programs = [path.read_text("utf-8") for path in (FUNCTIONS / file).parent.glob("*.py")]
         assert bool(hook) is any("pre-stop" in program for program in programs)
 
 
-@pytest.mark.parametrize("file", [file for file in FILES
-                                  if file.parts[0] != BROKEN and not file.parts[0].startswith("07-chat")], ids=str)
+@pytest.mark.parametrize("file", [file for file in FILES if file.parts[0] != BROKEN], ids=str)
 def test_the_package_has_no_file_that_the_function_does_not_need(file: Path) -> None:
     ignored = pathspec.GitIgnoreSpec.from_lines((FUNCTIONS / file).with_name(".fcignore").read_text().splitlines())
-    for name in ("README.md", "requirements.txt", ".venv/bin/python3", ".env", "clients/sign.py", "client.py",
+    for name in ("README.md", ".venv/bin/python3", ".env", "clients/sign.py", "client.py",
                  "release.py", "certs/privkey.pem"):
         if (FUNCTIONS / file).with_name(name.partition("/")[0]).exists() or name[0] == ".":
             assert ignored.match_file(name), name

@@ -31,8 +31,8 @@ from workshop.workspace import root, state
 WIDTH = 76
 INDENT = 21
 # The machine of an instance, without the version of its Python.
-SERVICE = {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": "x86_64", "implementation_name": "cpython",
-           "platform_python_implementation": "CPython"}
+SERVICE = {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": "x86_64",
+           "implementation_name": "cpython", "platform_python_implementation": "CPython"}
 SUITS = r"({own}-{own}|cp3\d+-abi3|py3-none|py2\.py3-none)-(any|(manylinux\w+|linux)_x86_64)$"
 PRIVATE = re.compile(r"(^|/)(\.env|\.netrc|credentials\.json|[^/]+\.(pem|key|p12))$")
 LARGEST = 100 * 1024 * 1024  # of a package that comes through the API, encoded (page "Limits", 2026-02)
