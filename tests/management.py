@@ -10,7 +10,6 @@ import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import uvicorn
@@ -28,8 +27,8 @@ from fclocal.core.lifecycle import State
 from fclocal.core.model import Certificate, Revision
 from fclocal.core.request import Entry
 from fclocal.edge.control import management_app
+from fclocal.runtime.instance import Instance
 from fclocal.runtime.journal import Journal
-from fclocal.runtime.pool import Instance
 from fclocal.runtime.registry import Registry
 from fclocal.runtime.sessions import Sessions
 from fclocal.runtime.store import Store
@@ -79,7 +78,7 @@ class FakeEngine:
 
     def add(self, revision: Revision, created: float, state: State = State.ACTIVE) -> str:
         instance_id = f"c-{secrets.token_hex(16)}"
-        self.running.append(Instance(instance_id, SimpleNamespace(revision=revision), "request", created, state))
+        self.running.append(Instance(instance_id, revision, "request", created, lambda *_: None, state))
         return instance_id
 
     def instances(self, function: str | None = None) -> list[Instance]:

@@ -25,7 +25,7 @@ from fclocal.core.model import Code, Function, FunctionConfig, Revision
 from fclocal.core.request import Entry, IncomingRequest, RequestHead, RequestProtocol
 from fclocal.edge.gateway import Gateway
 from fclocal.runtime.certificates import Certificates
-from fclocal.runtime.lease import Holder, Lease
+from fclocal.runtime.instance import Holder, Lease
 
 ENTRY = Entry("trigger", "echo", "http")
 LIMIT = 10.0  # seconds that anything in these tests may take
@@ -42,7 +42,7 @@ class FakeLease(Lease):
     """A lease on the function that listens on `port`, without an instance."""
 
     def __init__(self, engine: "FakeEngine", admission: Admission, holder: Holder) -> None:
-        super().__init__(engine, admission, holder)  # type: ignore[arg-type]
+        super().__init__(admission, holder, engine.clock, engine.ended)  # type: ignore[arg-type]
         self.fake_engine = engine
         self.ended = False
 

@@ -13,8 +13,7 @@ from fclocal.core.options import Options
 from fclocal.core.request import Entry, RequestHead
 from fclocal.runtime.engine import Engine
 from fclocal.runtime.injection import Injection
-from fclocal.runtime.lease import Lease
-from fclocal.runtime.pool import Instance
+from fclocal.runtime.instance import Instance, Lease
 
 ENTRY = Entry("trigger", "echo", "http")
 

@@ -87,16 +87,17 @@ def test_whatever_happens_every_place_is_given_back(actions: list[tuple[str, int
     async def story() -> None:
         bench = Bench(instance_concurrency=concurrency)
         clients: list[Client] = []
-        seen = set()
+        seen, pools = set(), set()
         for what, number in actions:
             await act(bench, clients, what, number)
             seen.update(bench.engine.instances())
+            pools.update(bench.engine._pools.values())
             for instance in seen:
                 assert instance.load <= instance.revision.config.concurrency
                 assert instance.state is not State.STOPPED or what != "settle" or not instance.load
             if what == "settle":
-                waiting = {id(lease) for instance in seen for lease in instance.pool._waiting}
-                assert len(waiting) == sum(client.lease is None and not client.task.done() for client in clients)
+                waiting = sum(len(pool._waiting) for pool in pools)
+                assert waiting == sum(client.lease is None and not client.task.done() for client in clients)
         bench.starter.gate.set()
         await bench.settle()
         for client in clients:
@@ -106,7 +107,7 @@ def test_whatever_happens_every_place_is_given_back(actions: list[tuple[str, int
         await bench.settle()
         seen.update(bench.engine.instances())
         assert [instance.load for instance in seen] == [0] * len(seen)
-        assert not [lease for instance in seen for lease in instance.pool._waiting]
+        assert not [lease for pool in pools for lease in pool._waiting]
         begun = Counter(data["request"] for data in bench.journal.of("request.begin"))
         ended = Counter(data["request"] for data in bench.journal.of("request.end"))
         assert begun == ended and set(begun.values()) <= {1}

@@ -23,7 +23,7 @@ from fclocal.edge import http1
 from fclocal.edge.connection import HeadTooLong, StreamConnection
 from fclocal.edge.websocket import WebSocketSession
 from fclocal.runtime.engine import Engine
-from fclocal.runtime.lease import Lease
+from fclocal.runtime.instance import Lease
 
 log = logging.getLogger("fclocal.gateway")
 

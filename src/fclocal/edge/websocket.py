@@ -4,7 +4,7 @@ import asyncio
 
 from fclocal.core.clock import Clock
 from fclocal.core.ending import TABLE, Ending
-from fclocal.runtime.lease import Lease
+from fclocal.runtime.instance import Lease
 from fclocal.runtime.taps import FrameTap
 from fclocal.runtime.tunnel import Tunnel
 

@@ -21,9 +21,9 @@ from fclocal.core.model import Revision, snapshot
 from fclocal.core.options import Options
 from fclocal.core.request import Entry, IncomingRequest, RequestHead, RequestProtocol
 from fclocal.runtime.injection import Injection
+from fclocal.runtime.instance import Holder, Instance, Lease
 from fclocal.runtime.journal import Journal
-from fclocal.runtime.lease import Holder, Lease
-from fclocal.runtime.pool import Census, Instance, Pool
+from fclocal.runtime.pool import Census, Pool
 from fclocal.runtime.process import Process
 from fclocal.runtime.sessions import Sessions
 from fclocal.runtime.starter import Starter, platform_log
@@ -104,7 +104,7 @@ class Engine:
         """
         request = admitted.request
         name = admitted.revision.config.function_name
-        lease = Lease(self, admitted, holder)
+        lease = Lease(admitted, holder, self.clock, self._ended)
         try:
             cold = await self._place(lease, admitted)
         except FcError as error:
@@ -116,7 +116,7 @@ class Engine:
         try:
             self._begin(lease, admitted, cold)
         except BaseException:
-            lease.instance.pool.release(lease)
+            lease.release(lease)
             raise
         return lease
 
@@ -162,10 +162,10 @@ class Engine:
         platform_log(self.journal, instance, request.request_id, f"FC Invoke Start RequestId: {request.request_id}")
         self._inject(lease)
 
-    def ended(
+    def _ended(
         self, lease: Lease, why: Ending, status: int, close_code: int | None, bytes_in: int, bytes_out: int
     ) -> None:
-        """Give back the place of a lease that has ended, and record the end (called by the lease)."""
+        """Give back the place of a lease that has ended, and record the end."""
         instance, now = lease.instance, self.clock.now()
         if lease.session_id is not None:
             self.sessions.release(instance.revision.config, lease.session_id, now)
@@ -184,7 +184,7 @@ class Engine:
             bytesIn=bytes_in,
             bytesOut=bytes_out,
         )
-        instance.pool.release(lease)
+        lease.release(lease)
 
     def tap(self, lease: Lease, extensions: bytes) -> FrameTap | None:
         """Return a recorder of a WebSocket's frames, or None. `extensions`: Sec-WebSocket-Extensions of its 101."""
@@ -233,7 +233,7 @@ class Engine:
         """Kill an instance as a crash would (`why`: memory or fault); its clients see 1006."""
         if instance.process is not None:
             instance.process.kill()
-            instance.pool.exited(instance, 137, why)
+            instance.on_exit(instance, 137, why)
 
     def changed(self, name: str) -> None:
         """Adjust the instances of a function that was created, changed or deleted. Called by the registry."""
@@ -306,7 +306,7 @@ class Engine:
     async def _start(self, instance: Instance) -> Process:
         for rule in self.injection.hit("start", instance.name, instance=instance.instance_id):
             await self.clock.sleep(rule.delay)
-        return await self._starter.start(instance, lambda code: instance.pool.exited(instance, code))
+        return await self._starter.start(instance, lambda code: instance.on_exit(instance, code, "exit"))
 
     # Time
 

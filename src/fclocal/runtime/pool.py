@@ -7,7 +7,7 @@ there is capacity: waiting costs nothing, and a client that leaves removes its r
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fclocal.core import dispatch, lifecycle
@@ -16,47 +16,9 @@ from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.lifecycle import Effect, Event, State
 from fclocal.core.model import Revision
+from fclocal.runtime.instance import Instance, Lease
 from fclocal.runtime.journal import Journal
-from fclocal.runtime.lease import Lease
 from fclocal.runtime.process import Process
-
-
-@dataclass(eq=False, slots=True)
-class Instance:
-    """One instance: its state, its process once that runs, and the requests on it."""
-
-    instance_id: str
-    pool: "Pool"
-    why: str
-    created: float
-    state: State = State.STARTING
-    process: Process | None = None
-    leases: set[Lease] = field(default_factory=set)
-    idle_since: float = 0.0
-    exit_code: int | None = None
-    starting: asyncio.Task[None] | None = None
-
-    @property
-    def revision(self) -> Revision:
-        return self.pool.revision
-
-    @property
-    def name(self) -> str:
-        """The name of the function."""
-        return self.pool.revision.config.function_name
-
-    @property
-    def load(self) -> int:
-        """The number of requests on the instance."""
-        return len(self.leases)
-
-    def seat(self) -> dispatch.Seat:
-        return dispatch.Seat(self.instance_id, self.state, len(self.leases), self.created)
-
-    def abort(self, ending: Ending) -> None:
-        """End every request on the instance."""
-        for lease in tuple(self.leases):
-            lease.abort(ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +132,7 @@ class Pool:
         self._apply(instance, Event.LEASE)
         instance.leases.add(lease)
         lease.instance = instance
+        lease.release = self.release
         if frozen:
             self._log(instance, "instance.thawed")
 
@@ -201,7 +164,7 @@ class Pool:
 
     def start(self, why: str) -> None:
         """Start one more instance in the background."""
-        instance = Instance(self._new_id(), self, why, self._clock.now())
+        instance = Instance(self._new_id(), self.revision, why, self._clock.now(), self.exited)
         self.instances[instance.instance_id] = instance
         config = self.revision.config
         self._log(

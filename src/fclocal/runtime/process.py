@@ -28,7 +28,7 @@ from fclocal.core.model import CustomRuntime, Revision
 from fclocal.runtime import guardian, package
 from fclocal.runtime.link import Link, guardians
 from fclocal.runtime.output import Output
-from fclocal.runtime.readiness import Readiness, healthy
+from fclocal.runtime.readiness import Readiness, Started, healthy
 
 START_LIMIT = 120.0  # seconds; documented
 PRELOAD = Path(__file__).parent / "preload"
@@ -68,6 +68,10 @@ class Process:
         if self.pipe >= 0:
             os.close(self.pipe)
             self.pipe = -1
+
+    def started(self) -> Started:
+        """Return what readiness and health checks need."""
+        return Started(self.port, self.pipe, self.runtime, self.output, self.exited, self.tree)
 
     def freeze(self) -> None:
         """Stop the whole tree where it stands, as the service does between requests."""
@@ -131,7 +135,7 @@ class Process:
 
         Raises FcError FunctionNotStarted.
         """
-        await healthy(self, self._launcher.clock)
+        await healthy(self.started(), self._launcher.clock)
 
     def ended(self, code: int) -> None:
         """The guardian says that the main process ended with `code`."""
@@ -202,7 +206,7 @@ class Launcher:
             raise
         try:
             try:
-                await Readiness(process, self._start_limit, self.clock).wait()
+                await Readiness(process.started(), self._start_limit, self.clock).wait()
             finally:
                 process.close_pipe()
             if revision.config.instance_lifecycle_config.initializer is None:

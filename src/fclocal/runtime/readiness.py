@@ -9,20 +9,18 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 import psutil
 
 from fclocal.core import startup
 from fclocal.core.clock import Clock, timeout
 from fclocal.core.errors import FcError
-from fclocal.core.model import HealthCheck
+from fclocal.core.model import CustomRuntime, HealthCheck
 from fclocal.core.startup import Address
 from fclocal.runtime import hooks
-
-if TYPE_CHECKING:
-    from fclocal.runtime.process import Process
+from fclocal.runtime.output import Output
 
 WRONG_LIMIT = 1.0  # seconds a server may listen in the wrong place only before the start counts as failed
 _REPORT = re.compile(r"(bind|listen) (\S+) (\d{1,5})")
@@ -30,10 +28,22 @@ _FIRST_LOOK = 0.1  # seconds; the preload of Python and Node has reported by the
 _LAST_LOOK = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process that has been started. `pipe`: the descriptor on which its preload reports."""
+
+    port: int
+    pipe: int
+    runtime: CustomRuntime
+    output: Output
+    exited: asyncio.Future[int]
+    tree: Callable[[], Collection[int]]
+
+
 class Readiness:
     """Waits until a process serves; `limit` in seconds."""
 
-    def __init__(self, process: "Process", limit: float, clock: Clock) -> None:
+    def __init__(self, process: Started, limit: float, clock: Clock) -> None:
         self._process = process
         self._limit = limit
         self._clock = clock
@@ -105,7 +115,7 @@ def listening(pids: Collection[int]) -> set[Address]:
     return addresses
 
 
-async def healthy(process: "Process", clock: Clock) -> None:
+async def healthy(process: Started, clock: Clock) -> None:
     """Wait until the health check succeeds, if there is one. Raises FcError FunctionNotStarted."""
     check = process.runtime.health_check_config
     if check is None or not check.http_get_url:

@@ -13,8 +13,8 @@ from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.model import Revision
 from fclocal.runtime import hooks
+from fclocal.runtime.instance import Instance
 from fclocal.runtime.journal import Journal
-from fclocal.runtime.pool import Instance
 from fclocal.runtime.process import Launcher, Process
 from fclocal.runtime.redis_server import RedisServer
 

@@ -11,7 +11,7 @@ from fclocal.core.errors import FcError
 from fclocal.core.model import LATEST, Function
 from fclocal.edge.management.call import FUNCTION, PAGE, Call, Operation, array, milliseconds, op, page
 from fclocal.runtime.engine import Engine
-from fclocal.runtime.pool import Instance
+from fclocal.runtime.instance import Instance
 from fclocal.runtime.registry import Registry
 
 MAX_EVENT = 32 * 2**20  # bytes of an invocation

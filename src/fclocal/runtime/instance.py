@@ -1,16 +1,56 @@
-"""A place on an instance that one request holds, from the moment it is granted until the request ends."""
+"""An instance, and the leases of the requests on it."""
 
+import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, Self
+from dataclasses import dataclass, field
+from typing import Protocol, Self
 
+from fclocal.core import dispatch
 from fclocal.core.admission import Admission
-from fclocal.core.clock import Timer
+from fclocal.core.clock import Clock, Timer
 from fclocal.core.ending import Ending
 from fclocal.core.headers import Headers
+from fclocal.core.lifecycle import State
+from fclocal.core.model import Revision
+from fclocal.runtime.process import Process
 
-if TYPE_CHECKING:
-    from fclocal.runtime.engine import Engine
-    from fclocal.runtime.pool import Instance
+
+@dataclass(eq=False, slots=True)
+class Instance:
+    """One instance: its state, its process once that runs, and the requests on it.
+
+    `on_exit(instance, code, why)` is called when its process has ended.
+    """
+
+    instance_id: str
+    revision: Revision
+    why: str
+    created: float
+    on_exit: Callable[["Instance", int, str], None]
+    state: State = State.STARTING
+    process: Process | None = None
+    leases: set["Lease"] = field(default_factory=set)
+    idle_since: float = 0.0
+    exit_code: int | None = None
+    starting: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return self.revision.config.function_name
+
+    @property
+    def load(self) -> int:
+        """The number of requests on the instance."""
+        return len(self.leases)
+
+    def seat(self) -> dispatch.Seat:
+        return dispatch.Seat(self.instance_id, self.state, len(self.leases), self.created)
+
+    def abort(self, ending: Ending) -> None:
+        """End every request on the instance."""
+        for lease in tuple(self.leases):
+            lease.abort(ending)
 
 
 class Holder(Protocol):
@@ -25,6 +65,10 @@ class Holder(Protocol):
         ...
 
 
+OnEnd = Callable[["Lease", Ending, int, int | None, int, int], None]
+"""Called once, with the lease, why it ended, the status, the close code, and the bytes in and out."""
+
+
 class Lease:
     """A place on `instance`, and the limits that hold for the request on it.
 
@@ -33,15 +77,17 @@ class Lease:
     """
 
     __slots__ = (
-        "_deadline", "_engine", "_fault_timers", "_handed_over", "_holder", "_open", "began", "instance", "request_id",
-        "response_headers", "session_id", "timeout",
+        "_clock", "_deadline", "_fault_timers", "_handed_over", "_holder", "_on_end", "_open", "began", "instance",
+        "release", "request_id", "response_headers", "session_id", "timeout",
     )  # fmt: skip
 
     host = "127.0.0.1"
-    instance: "Instance"  # set by the pool, with the place
+    instance: Instance  # set by the pool, with the place
+    release: Callable[["Lease"], None]  # set by the pool: gives the place back
 
-    def __init__(self, engine: "Engine", admission: Admission, holder: Holder) -> None:
-        self._engine = engine
+    def __init__(self, admission: Admission, holder: Holder, clock: Clock, on_end: OnEnd) -> None:
+        self._clock = clock
+        self._on_end = on_end
         self._holder: Holder | None = holder
         self._deadline: Timer | None = None
         self._fault_timers: list[Timer] = []
@@ -63,13 +109,12 @@ class Lease:
 
     def begin(self) -> None:
         """Start the execution timeout."""
-        clock = self._engine.clock
-        self.began = clock.now()
-        self._deadline = clock.call_later(self.timeout, self.abort, Ending.TIMEOUT)
+        self.began = self._clock.now()
+        self._deadline = self._clock.call_later(self.timeout, self.abort, Ending.TIMEOUT)
 
     def call_later(self, seconds: float, callback: Callable[..., object], *args: object) -> None:
         """Call `callback(*args)` after `seconds`, unless the request has ended by then."""
-        self._fault_timers.append(self._engine.clock.call_later(seconds, callback, *args))
+        self._fault_timers.append(self._clock.call_later(seconds, callback, *args))
 
     def abort(self, ending: Ending) -> None:
         """Have the holder end the request: both connections are closed before the instance is touched."""
@@ -98,7 +143,7 @@ class Lease:
             self._deadline.cancel()
         for timer in self._fault_timers:
             timer.cancel()
-        self._engine.ended(self, ending, status, close_code, bytes_in, bytes_out)
+        self._on_end(self, ending, status, close_code, bytes_in, bytes_out)
 
     def __enter__(self) -> Self:
         return self
