@@ -71,7 +71,7 @@ def test_a_message_that_is_too_large_closes_its_own_connection_only(process: Pro
 
 @pytest.mark.parametrize("program", ["index.js", "first.js"])
 def test_both_versions_echo_when_deployed_alone(program: str, tmp_path: Path, fc: Platform) -> None:
-    """first.js has the port 9000 in its code; fclocal gives each instance a port of its own all the same."""
+    """first.js has the port 9000 in its code; fclocal still gives each instance its own port."""
     copy = tmp_path / FOLDER.name
     shutil.copytree(FOLDER, copy)
     app = fc.deploy(copy, customRuntimeConfig={"command": ["node", program], "port": 9000})

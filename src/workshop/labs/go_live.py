@@ -96,7 +96,7 @@ class Candidate:
         return "3.12.4" if "/var/fc/lang/python3.12" in path else "3.11.2"
 
     def names(self, field: str) -> bool:
-        """Whether s.yaml has a field that only the real service knows."""
+        """Whether s.yaml has a field that only the real service uses."""
         return any(text.startswith((f"{field} ", f"customDomain.{field} ")) for text in self.left_out)
 
 
@@ -141,7 +141,7 @@ def with_packages(folder: str | Path) -> Path:
 def _place(it: Candidate) -> Point:
     mainland = it.region.startswith("cn-") and it.region != "cn-hongkong"
     if mainland:
-        return Point("region", "DECIDE", f"{it.region}: near your users? A custom domain there wants an ICP filing.")
+        return Point("region", "DECIDE", f"{it.region}: near your users? A custom domain there needs an ICP filing.")
     return Point("region", "OK", it.region)
 
 
@@ -150,7 +150,7 @@ def _runtime(it: Candidate) -> Point:
     program = (it.props["customRuntimeConfig"].get("command") or ["bootstrap"])[0]
     path = it.props.get("environmentVariables", {}).get("PATH", "")
     if program.startswith("python") and runtime != "custom.debian12" and "/var/fc/lang/python" not in path:
-        return Point("runtime", "FIX", f"{runtime} has no recent python3 at hand; custom.debian12 has 3.11.2.")
+        return Point("runtime", "FIX", f"{runtime} does not have a recent python3 on PATH; custom.debian12 has 3.11.2.")
     if program == "node" and "/var/fc/lang/nodejs" not in path:
         return Point("runtime", "FIX", "node is not on PATH: custom.debian10 keeps Node.js 20 in "
                                        "/var/fc/lang/nodejs20/bin; add it in environmentVariables.")
@@ -235,26 +235,26 @@ def _concurrency(it: Candidate) -> Point:
 def _auth(it: Candidate) -> Point:
     configs = [json.loads(one["triggerConfig"]) for one in it.resource.triggers]
     if not configs and not it.resource.domains:
-        return Point("auth", "FIX", "there is no trigger and no custom domain: nobody can come in.")
+        return Point("auth", "FIX", "without a trigger or a custom domain, clients cannot connect.")
     if any("GET" not in one["methods"] for one in configs):
-        return Point("auth", "FIX", "a WebSocket begins with GET, and methods does not have it.")
+        return Point("auth", "FIX", "a WebSocket begins with GET, and methods does not contain it.")
     kinds = {one["authType"] for one in configs}
     if "anonymous" in kinds:
-        return Point("auth", "DECIDE", "anonymous: whoever knows the URL comes in, at your cost. "
-                                       "For browsers jwt, for programs function.")
+        return Point("auth", "DECIDE", "anonymous: everyone with the URL can connect, at your cost. "
+                                       "Use jwt for browsers and function for programs.")
     return Point("auth", "OK", ", ".join(sorted(kinds)))
 
 
 def _domain(it: Candidate) -> Point:
     if not it.resource.domains:
-        return Point("domain", "DECIDE", "none: the default URL is meant for tests, and browsers download its pages.")
+        return Point("domain", "DECIDE", "none: the default URL is for tests, and browsers download its pages.")
     name, protocol = it.resource.domains[0]["domainName"], it.resource.domains[0].get("protocol", "HTTP")
     if name.endswith(".devsapp.net"):
-        return Point("domain", "DECIDE", "auto is a temporary name for tests, without TLS; write one of yours that "
-                                         "leads here.")
+        return Point("domain", "DECIDE", "auto is a temporary name for tests, without TLS; write the name of a "
+                                         "domain of yours that points to the service.")
     certified = "certConfig" in it.resource.domains[0] or it.names("certConfig")
     if "HTTPS" not in protocol or not certified:
-        return Point("domain", "FIX", f"{name}: wss wants protocol HTTPS and a certificate (certConfig).")
+        return Point("domain", "FIX", f"{name}: wss needs protocol HTTPS and a certificate (certConfig).")
     return Point("domain", "OK", name)
 
 
@@ -264,8 +264,8 @@ def _variables(it: Candidate) -> Point:
     if local:
         return Point("variables", "FIX", f"{', '.join(local)} points to the instance itself.")
     if "REDIS_URL" in given and not it.names("vpcConfig"):
-        return Point("variables", "FIX", "REDIS_URL leads into your VPC, and without vpcConfig the function cannot go "
-                                         "there. On fclocal it got the kit's own Redis.")
+        return Point("variables", "FIX", "REDIS_URL names a host in your VPC, which the function cannot reach without "
+                                         "vpcConfig. fclocal uses a Redis of its own.")
     return Point("variables", "OK", ", ".join(given) or "none")
 
 
