@@ -17,7 +17,16 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOLVED = [path for path in NOTEBOOKS if (ROOT / "solutions" / path.stem).is_dir()]
 LIMIT = 20.0  # seconds for all cells of a notebook
 # What a prediction's answer says must be seen in the output, too.
-SEEN = {"07-chat": ("Bo received  ['Ana: Tea?']", "Bo received ['Ana: One or two?']",
+SEEN = {"00-start": ("received: good morning", "'frozen')", "You would pay 0.01 CNY"),
+        "01-echo": ("412  FunctionNotStarted", "close code: 1000", "1 instance(s)", "hello from a script",
+                    "101  then closed with code 1011", "the second client is OPEN", "TypeError: unsupported operand",
+                    "101  then closed with code 1006", "101  answered 'hello'"),
+        "02-trigger": ("200 DELETE /hello", "(403, 'request method DELETE", "custom domain: 200", "x-user: ana",
+                       "unsigned: (400,", "signed:   200", "200 x-user: bo"),
+        "03-wss": ("InvalidURI", "unable to get local", "101  answered 'you said: hello'", "Hostname mismatch"),
+        "04-keepalive": ("the client counts the connection as OPEN", "the function counts 1 open connection",
+                         "keepalive ping timeout", "closed with 1006 after 2.", "closed: no close frame received"),
+        "07-chat": ("Bo received  ['Ana: Tea?']", "Bo received ['Ana: One or two?']",
                     "after the pause:  ['Ana: Hello?']")}
 # What asyncio and Python say only on the side when something was lost.
 LOST = ("was never retrieved", "was never awaited", "Traceback (most recent call last)")
