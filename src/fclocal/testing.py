@@ -15,8 +15,8 @@
 Each test gets a platform of its own: its own state, its own ports, no trace afterwards. `wait_for` waits for a
 record of the journal instead of sleeping; `FakeClock` moves time by hand for code that takes a clock.
 
-`connect` is a blocking WebSocket client. It runs the asyncio client of websockets in a thread of its own, because
-`websockets.sync` lets one thread read while another writes, and CPython's TLS does not bear that: on Python 3.11,
+`connect` is a blocking WebSocket client. It runs the asyncio client of websockets in a thread of its own:
+`websockets.sync` lets one thread read while another writes, which CPython's TLS does not support. On Python 3.11,
 9 of 2,000 handshakes over wss hung, with websockets' own server at the other end.
 """
 
@@ -47,13 +47,13 @@ def platform_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     """
     started: list[Platform] = []
     for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "")  # so that the test's end puts back what was there
+        monkeypatch.setenv(name, "")  # restored at the end of the test
         monkeypatch.delenv(name)
 
     def factory(state: str = "fclocal", **options: Any) -> Platform:
-        made = start(tmp_path / state, **options)
-        started.append(made)
-        return made
+        platform = start(tmp_path / state, **options)
+        started.append(platform)
+        return platform
 
     yield factory
     for platform in started:
@@ -67,12 +67,12 @@ def fc(platform_factory: Callable[..., Platform]) -> Platform:
 
 
 def wait_for(fc: Platform, kind: str, *, after: int = 0, timeout: float = 15.0, **facts: Any) -> Record:
-    """The first record of `kind` with number > `after` that has these facts; those already written count too.
+    """Return the first record of `kind` after number `after` that has these facts; it can exist already.
 
-    `facts` may name function, instance, request, or any fact of the record. Raises TimeoutError after `timeout`
-    seconds, with the kinds that did come.
+    `facts` can name function, instance, request, or any fact of the record. Raises TimeoutError after `timeout`
+    seconds, with the kinds that were written.
     """
-    found: list[Record] = []
+    matches: list[Record] = []
     seen: list[str] = []
     done = threading.Event()
 
@@ -81,18 +81,18 @@ def wait_for(fc: Platform, kind: str, *, after: int = 0, timeout: float = 15.0, 
             seen.append(record.kind)
             wire = record.wire()
             if record.kind == kind and all(wire.get(name) == value for name, value in facts.items()):
-                found.append(record)
+                matches.append(record)
                 break
         done.set()
 
     threading.Thread(target=follow, daemon=True).start()
-    if not done.wait(timeout) or not found:
+    if not done.wait(timeout) or not matches:
         raise TimeoutError(f"no record {kind} with {facts} in {timeout:g} s; there were: {', '.join(seen) or 'none'}")
-    return found[0]
+    return matches[0]
 
 
 class Connection:
-    """A WebSocket connection for code without an event loop. What is not named here is that of websockets."""
+    """A WebSocket connection for code without an event loop. Other attributes are those of websockets."""
 
     def __init__(self, connection: client.ClientConnection) -> None:
         self._connection = connection
@@ -102,7 +102,7 @@ class Connection:
         _wait(self._connection.send(message))
 
     def recv(self, timeout: float | None = None) -> str | bytes:
-        """The next message; TimeoutError after `timeout` seconds, ConnectionClosed when there will be none."""
+        """Return the next message. Raises TimeoutError after `timeout` seconds, ConnectionClosed after the last."""
 
         async def receive() -> str | bytes:
             async with asyncio.timeout(timeout):
@@ -111,7 +111,7 @@ class Connection:
         return _wait(receive())
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close with a Close frame and wait for the other side's."""
+        """Send a Close frame and wait for that of the server."""
         _wait(self._connection.close(code, reason))
 
     def __enter__(self) -> Self:
@@ -125,7 +125,7 @@ class Connection:
 
 
 def connect(url: str, **options: Any) -> Connection:
-    """Open a connection; `options` are those of websockets.connect. Raises what that raises."""
+    """Open a connection. `options` and exceptions are those of websockets.connect."""
 
     async def opened() -> client.ClientConnection:
         return await client.connect(url, **options)

@@ -196,7 +196,7 @@ def test_the_command_line_from_start_to_stop(tmp_path):
     try:
         assert "fclocal runs (pid" in cli(state, "start")
         assert "fclocal runs already" in cli(state, "start")
-        assert "Nothing is deployed" in cli(state, "list")
+        assert "No function is deployed" in cli(state, "list")
         made = json.loads(cli(state, "deploy", str(ECHO), "--json", "--set", "timeout=7"))
         assert made["functionName"] == "echo" and made["triggers"][0]["url"].startswith("https://localhost:")
         assert json.loads(cli(state, "list", "--json"))["functions"][0]["triggers"] == made["triggers"]

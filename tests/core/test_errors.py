@@ -34,7 +34,6 @@ TABLE = {
     "AliasAlreadyExists": ("learner", 409),
     "DomainNameAlreadyExists": ("learner", 409),
     "FunctionNotEmpty": ("learner", 409),
-    "ConcurrentUpdateError": ("learner", 409),
     "PreconditionFailed": ("learner", 412),
     "CAExited": ("function", 412),
     "CAFileNotFound": ("function", 412),
@@ -70,7 +69,7 @@ def test_an_error_fills_its_sentence_and_its_fix():
     assert (error.code, error.owner, error.status, error.facts) == ("NotEmulated", "learner", 400, {
         "field": "vpcConfig"})
     assert str(error) == error.message == "fclocal does not emulate 'vpcConfig'"
-    assert error.cure == "Remove 'vpcConfig', or deploy with --loose to have it ignored with a warning."
+    assert error.cure == "Remove 'vpcConfig', or deploy with --loose, which leaves it out with a warning."
     with pytest.raises(KeyError):
         FcError("NotEmulated")
 

@@ -1,4 +1,4 @@
-"""What a notebook or script holds in its hand: `fc = fclocal.start()`."""
+"""The Python API: `fc = fclocal.start()`."""
 
 import contextlib
 import os
@@ -39,7 +39,7 @@ class Bill:
 
 
 class Tap:
-    """Frames that a tap has recorded."""
+    """The frames that a tap records."""
 
     def __init__(self, platform: "Platform", function: str, after: int) -> None:
         self._platform = platform
@@ -48,7 +48,7 @@ class Tap:
 
     @property
     def frames(self) -> list[Record]:
-        """The records tap.frame so far: direction, opcode, final, length, closeCode, preview, compressed."""
+        """Return the records tap.frame so far: direction, opcode, final, length, closeCode, preview, compressed."""
         return list(self._platform.events(self.after, function=self._function, kinds="tap.frame"))
 
 
@@ -64,7 +64,7 @@ class Platform:
 
     @cached_property
     def sdk(self) -> "Client":
-        """The official client alibabacloud_fc20230330, set to this platform and to its own credentials."""
+        """Return the official client alibabacloud_fc20230330, configured for this platform and its credentials."""
         from alibabacloud_fc20230330.client import Client
         from alibabacloud_tea_openapi.models import Config
 
@@ -82,7 +82,7 @@ class Platform:
     def deploy(self, folder: str | os.PathLike[str], *, loose: bool = False, **props: Any) -> App:
         """Deploy a function folder from its s.yaml; keywords override its props (`timeout=5`).
 
-        With `loose`, fields that fclocal does not emulate are warned of instead of refused. Raises FcError.
+        With `loose`, fields that fclocal does not emulate are left out with a warning. Raises FcError.
         The first resource of the file is returned. What fclocal runs without (`logConfig`, `vpcConfig` and others) is
         printed once for each process.
         """
@@ -98,18 +98,18 @@ class Platform:
         return app
 
     def status(self) -> dict[str, Any]:
-        """What runs where: version, pid, endpoint, options, functions with their URLs and instances."""
+        """Return what runs where: version, pid, endpoint, options, functions with their URLs and instances."""
         answer: dict[str, Any] = self.at.call("GET", "/status")
         return answer
 
     def instances(self, function: str | None = None) -> list[dict[str, Any]]:
-        """The instances that exist: instanceId, function, state, load, pid, version."""
-        return [i for i in self.status()["instances"] if function in (None, i["function"])]
+        """Return the instances that exist: instanceId, function, state, load, pid, version."""
+        return [instance for instance in self.status()["instances"] if function in (None, instance["function"])]
 
     def events(
         self, after: int = 0, *, function: str | None = None, kinds: str = "", follow: bool = False
     ) -> Iterator[Record]:
-        """The journal from record number `after` on; with `follow`, also what comes, until the platform ends."""
+        """Yield the records after number `after`; with `follow`, also new ones, until the platform ends."""
         query = {"after": str(after), "kinds": kinds, "follow": str(follow).lower()}
         if function is not None:
             query["function"] = function
@@ -122,12 +122,12 @@ class Platform:
         return [Record.from_wire(line) for line in found], cursor
 
     def logs(self, function: str) -> str:
-        """The function's output, interleaved with the platform's own lines."""
-        kept = self.events(function=function, kinds="log,log.dropped")
-        return "\n".join(r.data.get("text", f"... {r.data.get('lines')} lines dropped ...") for r in kept)
+        """Return the function's output with the platform's own lines."""
+        records = self.events(function=function, kinds="log,log.dropped")
+        return "\n".join(r.data.get("text", f"... {r.data.get('lines')} lines dropped ...") for r in records)
 
     def bill(self, function: str, *, currency: str = "CNY") -> Bill:
-        """What the function would cost on the service, line by line."""
+        """Return what the function would cost on the service, line by line."""
         data = self.at.call("GET", "/bill", {"function": function, "currency": currency})
         return Bill(data, data.pop("text"))
 
@@ -137,17 +137,17 @@ class Platform:
         return answer
 
     def kill(self, instance_id: str) -> None:
-        """Kill one instance, as a crash would; when this returns its process is gone."""
+        """Kill one instance, as a crash would, and wait until its process is gone."""
         self.at.call("POST", f"/instances/{instance_id}/kill")
 
     @contextlib.contextmanager
-    def fault(self, what: str, **given: Any) -> Iterator[dict[str, Any]]:
+    def fault(self, what: str, **fields: Any) -> Iterator[dict[str, Any]]:
         """Inject a fault while the block runs.
 
         `what` is reject (status), delay (delay), slow_start (delay), kill (after), cut (after), silence (after) or
         pause_redis; each takes function, times (how often) and seconds (how long). Raises FcError InvalidArgument.
         """
-        rule = self.at.call("POST", "/faults", body={"what": what, **given})
+        rule = self.at.call("POST", "/faults", body={"what": what, **fields})
         try:
             yield rule
         finally:
@@ -164,7 +164,7 @@ class Platform:
             self.at.call("DELETE", f"/taps/{name}")
 
     def redis(self) -> str:
-        """The URL of the kit's own Redis, which is started if need be. Raises FcError RedisNotAvailable."""
+        """Start the kit's own Redis unless it runs, and return its URL. Raises FcError RedisNotAvailable."""
         url: str = self.at.call("POST", "/redis")["url"]
         return url
 
@@ -180,7 +180,7 @@ class Platform:
         daemon.stop(self.at)
 
     def close(self) -> None:
-        """Detach without stopping; a platform that nobody is attached to ends by itself."""
+        """Detach without stopping the platform; it ends by itself after the last client has detached."""
         self._lifeline.close()
 
     def __enter__(self) -> "Platform":
@@ -197,29 +197,30 @@ def start(state: str | os.PathLike[str] | None = None, **options: Any) -> Platfo
     PlatformStartFailed, or InvalidArgument for a wrong option or where a running platform has others.
     """
     wanted = asdict(parse(options))
-    found = daemon.spawn(state_dir(state), keep=False, options=options)
-    platform = Platform(found)
-    have = platform.status()["options"] if options else {}
+    running_platform = daemon.spawn(state_dir(state), keep=False, options=options)
+    platform = Platform(running_platform)
+    current = platform.status()["options"] if options else {}
     for name in options:
-        if have.get(name) != wanted[name]:
+        if current.get(name) != wanted[name]:
             platform.close()
-            raise FcError("InvalidArgument", reason=f"fclocal runs already with {name}={have.get(name)}: stop it first")
-    trust(found.state)
+            reason = f"fclocal runs already with {name}={current.get(name)}: stop it first"
+            raise FcError("InvalidArgument", reason=reason)
+    trust(running_platform.state)
     return platform
 
 
 def attach(state: str | os.PathLike[str] | None = None) -> Platform:
-    """Attach to the platform that runs. Raises FcError PlatformNotRunning if there is none."""
-    where = state_dir(state)
-    if (found := running(where)) is None:
-        raise FcError("PlatformNotRunning", state=where)
-    trust(found.state)
-    return Platform(found)
+    """Attach to the running platform. Raises FcError PlatformNotRunning."""
+    directory = state_dir(state)
+    if (running_platform := running(directory)) is None:
+        raise FcError("PlatformNotRunning", state=directory)
+    trust(directory)
+    return Platform(running_platform)
 
 
 @contextlib.contextmanager
 def detaching(platform: Platform) -> Iterator[Platform]:
-    """Use a platform and detach from it afterwards, without stopping it."""
+    """Use a platform in a block and detach from it at the end, without stopping it."""
     try:
         yield platform
     finally:
@@ -227,10 +228,10 @@ def detaching(platform: Platform) -> Iterator[Platform]:
 
 
 def trust(state: Path) -> None:
-    """Let this process, and those it starts, trust the local CA beside the usual ones, and reach loopback directly.
+    """Make this process, and those it starts, trust the local CA beside the usual ones, and reach loopback directly.
 
     Python reads SSL_CERT_FILE, Node.js NODE_EXTRA_CA_CERTS. The SDK sends even calls to loopback to HTTP_PROXY and
-    ignores NO_PROXY (measured), so HTTP_PROXY is taken out of this process; other proxy variables stay.
+    ignores NO_PROXY (measured), so HTTP_PROXY is removed from this process; other proxy variables stay.
     """
     os.environ["SSL_CERT_FILE"] = str(state / "ca" / "bundle.pem")
     os.environ["NODE_EXTRA_CA_CERTS"] = str(state / "ca" / "ca.pem")

@@ -8,10 +8,10 @@ from fclocal.core import acs3
 
 def sign(url: str, *, access_key_id: str, access_key_secret: str, method: str = "GET",
          when: float | None = None) -> dict[str, str]:
-    """The headers to send with a request to `url` (http, https, ws or wss); they are good for 15 minutes.
+    """Return the headers of a signed request to `url` (http, https, ws or wss); they are valid for 15 minutes.
 
     `when` is the moment of the signature in seconds since 1970, default now. Path and query are signed, the body
-    is not: so says the service's page "Configure signature authentication for HTTP triggers". A browser cannot send
+    is not (the service's page "Configure signature authentication for HTTP triggers"). A browser cannot send
     headers with a WebSocket: use JWT with a query parameter there.
     """
     parts = urlsplit(url)

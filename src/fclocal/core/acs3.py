@@ -30,7 +30,7 @@ _AUTHORIZATION = re.compile(
     r"ACS3-HMAC-SHA256 +Credential=([^,\s]+), *SignedHeaders=([a-z0-9;_-]+), *Signature=([0-9a-f]{64})")
 _AMBIGUOUS = re.compile(r"[&=\x00-\x1f]")
 _NEEDLESS = re.compile(r"%(2[DEF]|3\d|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", re.IGNORECASE)
-"""Escapes that no client writes: of "/" and of the characters that stand for themselves (RFC 3986, 2.3)."""
+"""Escapes that clients do not write: of "/" and of the characters that need none (RFC 3986, 2.3)."""
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 """The payload hash of a management API call without a body."""
@@ -41,7 +41,7 @@ Pairs = Sequence[tuple[str, str]]
 
 def sign(method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], *, access_key_id: str,
          access_key_secret: str, payload: str = "") -> str:
-    """The value of the Authorization header for a request; every one of `headers` is signed.
+    """Return the value of the Authorization header for a request; all of `headers` are signed.
 
     `query` holds decoded values. `payload` is "" for an HTTP trigger, hex(sha256(body)) for the management API.
     """
@@ -77,7 +77,7 @@ def verify_request(method: str, path: str, query_string: str, headers: Iterable[
 
 
 def verify_trigger(head: RequestHead, *, keys: Mapping[str, str], now: float) -> str:
-    """Verify a request to an HTTP trigger or custom domain; answer the access key id that signed it.
+    """Verify a request to an HTTP trigger or custom domain. Return the access key id that signed it.
 
     Only the headers named in SignedHeaders are signed, and never the body. `keys` maps access key ids to secrets,
     `now` is wall-clock seconds since 1970.
@@ -98,7 +98,7 @@ def verify_trigger(head: RequestHead, *, keys: Mapping[str, str], now: float) ->
 
 
 class _Claim(NamedTuple):
-    """What an Authorization header says: who signed, which headers, with which result."""
+    """The content of an Authorization header: access key id, signed headers, signature."""
 
     key_id: str
     signed: tuple[str, ...]
@@ -121,19 +121,19 @@ class _Claim(NamedTuple):
 
 
 def _claim(head: RequestHead, keys: Mapping[str, str], now: float) -> _Claim:
-    """Read Authorization and check key and date, in the order in which the service's errors are documented."""
+    """Parse Authorization and check key and date, in the order in which the service's errors are documented."""
     dates = {name: _text(head.get(name.encode()) or b"") for name in ("x-acs-date", "date")}
     if not any(dates.values()):
         raise FcError("MissingRequiredHeader", header="Date")
-    given = b", ".join(head.get_all(b"authorization")).decode("latin-1")
-    match = _AUTHORIZATION.fullmatch(given)
+    value = b", ".join(head.get_all(b"authorization")).decode("latin-1")
+    match = _AUTHORIZATION.fullmatch(value)
     if match is None:
-        raise FcError("InvalidArgument", reason=f"invalid authorization '{_printable(given)}'")
+        raise FcError("InvalidArgument", reason=f"invalid authorization '{_printable(value)}'")
     key_id, signed, signature = match.groups()
     if key_id not in keys:
         raise FcError("InvalidAccessKeyID", key=_printable(key_id))
     names = tuple(dict.fromkeys(signed.split(";")))
-    # A date that is not signed proves nothing: whoever replays the request could refresh it.
+    # A date that is not signed proves nothing: an attacker who replays the request could change it.
     date = next((dates[name] for name in dates if name in names and len(head.get_all(name.encode())) == 1), None)
     if date is None:
         raise FcError("SignatureNotMatch")
@@ -146,7 +146,7 @@ def _claim(head: RequestHead, keys: Mapping[str, str], now: float) -> _Claim:
 
 
 def _moment(date: str) -> datetime:
-    """Read an ISO 8601 date with zone or an RFC 1123 date; FcError InvalidArgument if it is neither."""
+    """Parse an ISO 8601 date with zone or an RFC 1123 date. Raises FcError InvalidArgument."""
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             when = read(date)
@@ -165,7 +165,7 @@ def _signature(method: str, path: str, query: str, headers: Mapping[str, str], p
 
 
 def _query(pairs: Pairs) -> str:
-    """The canonical query: sorted, values escaped, keys as they are (so does the official signer)."""
+    """Return the canonical query: sorted, values escaped, keys unchanged, as the official signer does."""
     return "&".join(f"{key}={_quoted(value)}" for key, value in sorted(pairs))
 
 
@@ -178,12 +178,12 @@ def _quoted(text: str) -> str:
 
 
 def _text(value: bytes) -> str:
-    """Header bytes as text that turns into the same bytes again."""
+    """Return header bytes as text that encodes to the same bytes again."""
     return value.decode("utf-8", "surrogateescape").strip()
 
 
 def _printable(text: str) -> str:
-    """At most 200 characters of `text` for an error message, nothing that could break a line or a terminal."""
+    """Return at most 200 characters of `text` for an error message, "?" for those that could break a terminal."""
     return "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:200])
 
 

@@ -1,4 +1,4 @@
-"""Every error of the platform: whose it is, its stable code, its HTTP status, one sentence, one cure.
+"""Every error of the platform: its owner, its stable code, its HTTP status, one sentence, one fix.
 
 The table is the only place where an error is described. Raise `FcError(code, **facts)`; the facts fill the
 sentence. Codes, statuses and sentences that the service documents are kept to the letter
@@ -29,8 +29,8 @@ _ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
      "Sign the request: add Date (or x-acs-date) and Authorization, or set the trigger to anonymous."),
     ("PathNotSupported", "learner", 400, "'{path}' against '{method}' is not supported",
      "Compare method and path with the API reference of version 2023-03-30."),
-    ("PathNotFound", "learner", 404, "there is nothing at '{path}'",
-     "The management API lies under /2023-03-30; a function's own paths lie on the port of its trigger."),
+    ("PathNotFound", "learner", 404, "the path '{path}' does not exist",
+     "Paths of the management API begin with /2023-03-30; call a function on the port of its trigger."),
     ("MethodNotAllowed", "learner", 405, "'{path}' against '{method}' is not supported",
      "Compare method and path with the API reference of version 2023-03-30."),
     ("RequestTooLarge", "learner", 413, "payload size exceeds maximum allowed size ({limit} bytes)",
@@ -42,16 +42,16 @@ _ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
      "additionalVersionWeight must not name the alias's own version '{version}'",
      "Give the weight to another version; the alias's own version takes what is left."),
     ("NotEmulated", "learner", 400, "fclocal does not emulate '{field}'",
-     "Remove '{field}', or deploy with --loose to have it ignored with a warning."),
+     "Remove '{field}', or deploy with --loose, which leaves it out with a warning."),
     ("NotImplemented", "platform", 501, "fclocal does not implement the operation {operation}",
-     "See `fclocal parity` for what it does; use the real service for the rest."),
-    ("AccessDenied", "learner", 403, "{reason}", "Check who may call: authentication, methods, Internet URL."),
+     "`fclocal parity` lists what fclocal does; use the real service for this operation."),
+    ("AccessDenied", "learner", 403, "{reason}", "Check the trigger: authentication, methods, disableURLInternet."),
     ("SignatureNotMatch", "learner", 403,
      "The request signature we calculated does not match the signature you provided. "
      "Check your access key and signing method",
-     "Sign exactly what you send: method, path, query and the headers named in SignedHeaders."),
+     "Sign the method, path, query and headers exactly as they are sent."),
     ("InvalidAccessKeyID", "learner", 403, "invalid access key ID '{key}'",
-     "Use the credentials of this platform: `fclocal status` says where they are."),
+     "Use the credentials of this platform, in credentials.json of the state directory that `fclocal status` prints."),
     ("FunctionNotFound", "learner", 404, "function '{name}' does not exist",
      "`fclocal list` shows what is deployed; deploy the folder first."),
     ("TriggerNotFound", "learner", 404, "trigger '{name}' does not exist",
@@ -75,7 +75,6 @@ _ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
     ("AliasAlreadyExists", "learner", 409, "alias '{name}' already exists", "Update the alias."),
     ("DomainNameAlreadyExists", "learner", 409, "domain name '{name}' already exists", "Update the domain."),
     ("FunctionNotEmpty", "learner", 409, "function '{name}' has active triggers", "Delete its triggers first."),
-    ("ConcurrentUpdateError", "learner", 409, "{reason}", "Read the newest state and try again."),
     ("PreconditionFailed", "learner", 412, "{reason}", "Correct what the message names and try again."),
     # Starts that fail: the function's own program.
     ("CAExited", "function", 412, "{reason}", "Read the function's last log lines below the message; fix, deploy."),

@@ -1,8 +1,8 @@
-"""What is deployed: functions, versions, aliases, triggers, custom domains.
+"""Functions, versions, aliases, triggers and custom domains.
 
-The classes are the shapes of API 2023-03-30: `Shape` gives each field its camelCase wire name, refuses fields it
-does not know and checks the documented ranges, so the same description serves the management API, s.yaml and
-the database. All values are immutable; an update builds a new one.
+The classes are the shapes of API 2023-03-30: `Shape` gives each field its camelCase wire name, rejects unknown fields
+and checks the documented ranges. The management API, s.yaml and the database use the same classes. All values are
+immutable; an update builds a new one.
 """
 
 import json
@@ -26,12 +26,12 @@ class Shape(BaseModel):
                               protected_namespaces=())
 
     def wire(self) -> dict[str, Any]:
-        """The JSON object as the API sends it, unset fields left out."""
+        """Return the JSON object as the API sends it, without unset fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def from_json_string(value: Any) -> Any:
-    """What a field that travels as a JSON string holds; for use before validation."""
+    """Return the value of a field that the API sends as a JSON string; used before validation."""
     return parse_json(value) if isinstance(value, str) and value.strip() else value
 
 
@@ -41,7 +41,7 @@ DomainName = Annotated[str, Field(pattern=r"^(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]
 Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"]
 HTTP_METHODS: tuple[Method, ...] = ("GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS")
 
-# What was a JSON string inside JSON arrives as a list, which strict validation does not take for a tuple.
+# A JSON string inside JSON becomes a list, which strict validation does not accept as a tuple.
 Methods = Annotated[tuple[Method, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
 
 

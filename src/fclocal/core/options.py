@@ -17,10 +17,10 @@ def _option(default: T, text: str, *, least: float = 0.0) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What can be set when the platform starts. Times in seconds."""
+    """The options of a platform, fixed when it starts. Times in seconds."""
 
     freeze: bool = _option(True, "freeze instances between requests")
-    idle_release: float = _option(60.0, "release an instance that had no request for this many seconds")
+    idle_release: float = _option(60.0, "seconds without a request after which an instance is released")
     instance_quota: int = _option(100, "instances that can exist at the same time (429 beyond)", least=1)
     scale_burst: int = _option(300, "instances that can be started at once (429 beyond)", least=1)
     scale_per_minute: float = _option(300.0, "instances that can be started per minute after the burst")

@@ -103,7 +103,7 @@ class Guard:
 
 
 class Guarded:
-    """ASGI middleware: whatever is behind it sees only calls that `guard` has admitted."""
+    """ASGI middleware that passes on only the calls that `guard` has admitted."""
 
     def __init__(self, app: ASGIApp, guard: Guard) -> None:
         self._app = app
@@ -227,7 +227,7 @@ def _fc_error(request: Request, error: Exception) -> Response:
 
 
 def _http_error(request: Request, error: Exception) -> Response:
-    """What the web framework itself refuses, outside the paths of the API."""
+    """Answer an error of the web framework, outside the paths of the API."""
     assert isinstance(error, HTTPException)
     code = "MethodNotAllowed" if error.status_code == 405 else "PathNotFound"
     return _error(request, FcError(code, path=wire.printable(request.scope["path"]), method=request.method))

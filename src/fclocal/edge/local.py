@@ -1,6 +1,6 @@
 """The part of the API that only a local platform has, under /local.
 
-Status and stop, the journal as it grows, the bill, faults, taps. Same signature, same errors as the management
+Status and stop, the journal, bill, metrics, faults, taps. Same signature, same errors as the management
 API; it is mounted in that application.
 """
 
@@ -162,32 +162,32 @@ class Local:
         return JSONResponse(await run_in_threadpool(compute))
 
     async def _kill(self, request: Request) -> Response:
-        """Kill an instance; answers when nothing of it is left."""
-        wanted = request.path_params["instance_id"]
+        """Kill an instance. The answer comes when its processes are gone."""
+        instance_id = request.path_params["instance_id"]
         for instance in self.engine.instances():
-            if instance.instance_id == wanted:
+            if instance.instance_id == instance_id:
                 self.engine.kill(instance, "fault")
                 if instance.process is not None:
                     await instance.process.stop(0)
                 return Response(status_code=204)
-        raise FcError("InvalidArgument", reason=f"there is no instance '{wanted}'")
+        raise FcError("InvalidArgument", reason=f"the instance '{instance_id}' does not exist")
 
     async def _faults(self, request: Request) -> Response:
         return JSONResponse([_rule(rule) for rule in self.engine.injection.rules])
 
     async def _arm(self, request: Request) -> Response:
-        """Arm a fault: {"what": ..., and the fields of core.faults.rule}. Answers the rule."""
-        given = await _object(request)
-        what = given.pop("what", "")
+        """Arm a fault: {"what": ..., and the fields of core.faults.rule}. The answer is the rule."""
+        fields = await _object(request)
+        what = fields.pop("what", "")
         after = self.journal.last()
-        return JSONResponse({**_rule(await self.engine.arm(str(what), given)), "after": after})
+        return JSONResponse({**_rule(await self.engine.arm(str(what), fields)), "after": after})
 
     async def _clear(self, request: Request) -> Response:
         self.engine.injection.clear(request.path_params["rule_id"])
         return Response(status_code=204)
 
     async def _tap(self, request: Request) -> Response:
-        """Record frames from now on; answers the number of the newest record, to read from there."""
+        """Record frames from now on. The answer is the number of the newest record, to read from there."""
         name = request.path_params["function"]
         if name not in self.engine.catalogue.functions:
             raise FcError("FunctionNotFound", name=name)
@@ -199,7 +199,7 @@ class Local:
         return Response(status_code=204)
 
     async def _redis(self, request: Request) -> Response:
-        """Start the kit's Redis unless it runs; where it is, and which program."""
+        """Start the kit's Redis unless it runs. The answer is its URL and program."""
         url = await self.redis.start()
         return JSONResponse({"url": url, "program": self.redis.program})
 

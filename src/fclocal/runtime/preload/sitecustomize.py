@@ -1,8 +1,8 @@
-"""Loaded by every Python function before its own code: a function port of its own for each instance.
+"""Give each instance of a Python function a port of its own; loaded before the function's code.
 
-In the cloud an instance has its port to itself; here instances share a machine. A bind to the configured port goes
-to the instance's own port, on loopback only. Binds and listens are told to the platform, which need not poll then.
-A program that binds below Python is not seen here: it reads FC_SERVER_PORT.
+In the cloud an instance has port 9000 to itself; here instances share a machine. A bind to the configured port uses
+the instance's own port, on loopback only. Each bind and listen is reported to the platform, so it need not poll.
+A program that binds below Python does not pass here: it must read FC_SERVER_PORT.
 """
 
 import os
@@ -17,7 +17,7 @@ _HERE = __file__.rpartition("/")[0]
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-def _tell(ready: str, what: str, host: str, port: int) -> None:
+def _report(ready: str, what: str, host: str, port: int) -> None:
     try:
         pipe = os.open(ready, os.O_WRONLY | os.O_NONBLOCK)
         try:
@@ -25,7 +25,7 @@ def _tell(ready: str, what: str, host: str, port: int) -> None:
         finally:
             os.close(pipe)
     except OSError:
-        return  # nobody waits any more
+        return  # the platform does not wait any more
 
 
 def _install(configured: int, own: int, ready: str) -> None:
@@ -46,16 +46,16 @@ def _install(configured: int, own: int, ready: str) -> None:
                 loopback = "::ffff:127.0.0.1"  # one socket for both families
         bind(self, (loopback, own, *address[2:]))
         asked[self] = host
-        _tell(ready, "bind", host, own)  # for servers that listen below Python, as uvloop's do
+        _report(ready, "bind", host, own)  # for servers that listen below Python, as uvloop's do
 
-    def told_listen(self: socket.socket, *backlog: int) -> None:
+    def reported_listen(self: socket.socket, *backlog: int) -> None:
         listen(self, *backlog)
         if self.family in (socket.AF_INET, socket.AF_INET6):
             host, port = self.getsockname()[:2]
-            _tell(ready, "listen", asked.get(self, host), port)
+            _report(ready, "listen", asked.get(self, host), port)
 
     setattr(socket.socket, "bind", mapped_bind)  # noqa: B010 - to type checkers these are not for assignment
-    setattr(socket.socket, "listen", told_listen)  # noqa: B010
+    setattr(socket.socket, "listen", reported_listen)  # noqa: B010
 
 
 def _next_sitecustomize() -> None:
