@@ -32,7 +32,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fclocal.runtime.redis_server import RedisServer
+from fclocal.runtime.instances.redis_server import RedisServer
 
 HERE = Path(__file__).parent
 FUNCTIONS = HERE.parent / "functions"

@@ -19,7 +19,7 @@ from fclocal.core.billing import bill
 from fclocal.core.clock import FakeClock
 from fclocal.core.metering import Meter, Usage
 from fclocal.core.records import Record
-from fclocal.runtime.journal import Journal
+from fclocal.runtime.state.journal import Journal
 
 PER_MINUTE = 95_400  # records
 WRITE_EVERY = 40  # records: those of 20 ms at this rate, as the writer takes them

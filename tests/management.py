@@ -27,11 +27,11 @@ from fclocal.core.lifecycle import State
 from fclocal.core.model import Certificate, Revision
 from fclocal.core.request import Entry
 from fclocal.edge.control import management_app
-from fclocal.runtime.instance import Instance
-from fclocal.runtime.journal import Journal
-from fclocal.runtime.registry import Registry
-from fclocal.runtime.sessions import Sessions
-from fclocal.runtime.store import Store
+from fclocal.runtime.instances.instance import Instance
+from fclocal.runtime.requests.sessions import Sessions
+from fclocal.runtime.state.journal import Journal
+from fclocal.runtime.state.registry import Registry
+from fclocal.runtime.state.store import Store
 
 
 def package(files: Mapping[str, str] | None = None) -> bytes:

@@ -18,7 +18,7 @@ from rich.console import Console
 from fclocal.client import doctor, terminal
 from fclocal.client.platform import Platform
 from fclocal.core.clock import FakeClock
-from fclocal.runtime.journal import Journal
+from fclocal.runtime.state.journal import Journal
 
 
 def printed(found: list[doctor.Check], width: int = 76, **options: Any) -> str:
@@ -38,7 +38,7 @@ def test_a_machine_that_runs_these_tests_is_ready() -> None:
 
 
 def test_what_only_a_part_of_the_kit_needs_is_optional_and_has_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fclocal.runtime.redis_server.WHEELS", {})  # the tests' own Valkey
+    monkeypatch.setattr("fclocal.runtime.instances.redis_server.WHEELS", {})  # the tests' own Valkey
     found = by_name({"PATH": ""})
     for name in ("Redis", "Node.js", "Browser"):
         if name == "Browser" and any(Path(path).exists() for path in doctor.MAC_BROWSERS):

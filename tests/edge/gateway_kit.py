@@ -24,8 +24,8 @@ from fclocal.core.errors import FcError
 from fclocal.core.model import Code, Function, FunctionConfig, Revision
 from fclocal.core.request import Entry, IncomingRequest, RequestHead, RequestProtocol
 from fclocal.edge.gateway import Gateway
-from fclocal.runtime.certificates import Certificates
-from fclocal.runtime.instance import Holder, Lease
+from fclocal.runtime.instances.instance import Holder, Lease
+from fclocal.runtime.state.certificates import Certificates
 
 ENTRY = Entry("trigger", "echo", "http")
 LIMIT = 10.0  # seconds that anything in these tests may take

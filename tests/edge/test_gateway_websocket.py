@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from fclocal.edge.websocket import WebSocketSession
-from fclocal.runtime import tunnel
+from fclocal.runtime.requests import tunnel
 
 __all__ = ["platform"]
 

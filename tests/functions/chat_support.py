@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from fclocal.runtime.redis_server import RedisServer, find_program
+from fclocal.runtime.instances.redis_server import RedisServer, find_program
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 

@@ -17,7 +17,7 @@ from functions.test_service import REQUEST_ID, Process, close_code
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from fclocal.runtime.redis_server import find_program
+from fclocal.runtime.instances.redis_server import find_program
 
 TOKEN = "a-secret-of-the-backend"
 

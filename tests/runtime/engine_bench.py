@@ -11,9 +11,9 @@ from fclocal.core.errors import FcError
 from fclocal.core.model import Code, Function, FunctionConfig, HttpTriggerConfig, Revision, Trigger
 from fclocal.core.options import Options
 from fclocal.core.request import Entry, RequestHead
-from fclocal.runtime.engine import Engine
-from fclocal.runtime.injection import Injection
-from fclocal.runtime.instance import Instance, Lease
+from fclocal.runtime.instances.instance import Instance, Lease
+from fclocal.runtime.requests.engine import Engine
+from fclocal.runtime.requests.injection import Injection
 
 ENTRY = Entry("trigger", "echo", "http")
 

@@ -13,7 +13,7 @@ import trustme
 from cryptography import x509
 
 from fclocal.core.errors import FcError
-from fclocal.runtime.certificates import Certificates
+from fclocal.runtime.state.certificates import Certificates
 
 
 def subject_names(server: ssl.SSLContext, trust: ssl.SSLContext, name: str) -> set[str]:
@@ -114,7 +114,7 @@ def test_an_authority_that_ends_soon_or_may_sign_anything_is_replaced_at_the_sta
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str) -> None:
     if old == "soon":
         with monkeypatch.context() as patch:
-            patch.setattr("fclocal.runtime.certificates._LIFE", timedelta(days=30))
+            patch.setattr("fclocal.runtime.state.certificates._LIFE", timedelta(days=30))
             Certificates(tmp_path / "ca")
     else:
         (tmp_path / "ca").mkdir()

@@ -14,8 +14,8 @@ from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.lifecycle import State
 from fclocal.core.options import Options
-from fclocal.runtime import invocation
-from fclocal.runtime.engine import FREEZE_AFTER
+from fclocal.runtime.requests import invocation
+from fclocal.runtime.requests.engine import FREEZE_AFTER
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:

@@ -16,8 +16,8 @@ from fclocal.core.clock import FakeClock
 from fclocal.core.errors import FcError
 from fclocal.core.metering import meter
 from fclocal.core.records import Record
-from fclocal.runtime import journal as module
-from fclocal.runtime.journal import Journal
+from fclocal.runtime.state import journal as module
+from fclocal.runtime.state.journal import Journal
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_a_killed_process_has_lost_at_most_its_last_milliseconds(tmp_path):
         "import asyncio, sys\n"
         "from pathlib import Path\n"
         "from fclocal.core.clock import SystemClock\n"
-        "from fclocal.runtime.journal import Journal\n"
+        "from fclocal.runtime.state.journal import Journal\n"
         "async def main():\n"
         "    journal = Journal(Path(sys.argv[1]), SystemClock())\n"
         "    for turn in range(100):\n"

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fclocal.core.errors import FcError
-from fclocal.runtime import package
-from fclocal.runtime.store import Store
+from fclocal.runtime.state import package
+from fclocal.runtime.state.store import Store
 
 
 def make(*entries: tuple[str, bytes, int]) -> bytes:

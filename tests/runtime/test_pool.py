@@ -10,8 +10,8 @@ from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.lifecycle import State
 from fclocal.core.model import Code, FunctionConfig, Revision
-from fclocal.runtime.journal import Journal
-from fclocal.runtime.pool import Census, Pool
+from fclocal.runtime.instances.pool import Census, Pool
+from fclocal.runtime.state.journal import Journal
 
 
 class Request:

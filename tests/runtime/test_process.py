@@ -21,7 +21,7 @@ import uvloop
 from fclocal.core.clock import SystemClock
 from fclocal.core.errors import FcError
 from fclocal.core.model import Code, FunctionConfig, Revision
-from fclocal.runtime.process import Launcher
+from fclocal.runtime.instances.process import Launcher
 
 # A server that hard-codes port 9000 and answers each connection with a line.
 SERVER = """
@@ -519,7 +519,7 @@ import asyncio, io, sys, uuid, zipfile
 from pathlib import Path
 from fclocal.core.clock import SystemClock
 from fclocal.core.model import Code, FunctionConfig, Revision
-from fclocal.runtime.process import Launcher
+from fclocal.runtime.instances.process import Launcher
 
 async def main(state):
     code = state / "code.zip"
@@ -645,7 +645,7 @@ def test_a_package_that_is_not_sound_starts_nothing(tmp_path):
 
 def test_a_busy_platform_does_not_miss_what_the_preload_tells(run, tmp_path, monkeypatch):
     """The function binds while the platform is busy elsewhere; its server listens below Python, so bind is all told."""
-    from fclocal.runtime.readiness import Readiness
+    from fclocal.runtime.instances.readiness import Readiness
 
     wait = Readiness.wait
 

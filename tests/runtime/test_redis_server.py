@@ -17,7 +17,7 @@ from redis.exceptions import AuthenticationError
 
 from fclocal import App, Platform
 from fclocal.core.errors import FcError
-from fclocal.runtime.redis_server import RedisServer, find_program
+from fclocal.runtime.instances.redis_server import RedisServer, find_program
 
 ENV = {"PATH": os.environ["PATH"]}
 
@@ -86,7 +86,7 @@ async def test_without_one_on_path_the_wheels_server_is_started(tmp_path):
 
 
 def test_the_lack_of_any_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("fclocal.runtime.redis_server.WHEELS", {})
+    monkeypatch.setattr("fclocal.runtime.instances.redis_server.WHEELS", {})
     with pytest.raises(FcError) as missing:
         find_program({"PATH": str(tmp_path)})
     assert missing.value.code == "RedisNotAvailable" and "redis-server" in missing.value.cure
@@ -102,7 +102,7 @@ async def test_a_server_that_cannot_start_is_told_with_its_log(tmp_path):
 
 
 def test_it_ends_when_its_starter_is_killed(tmp_path):
-    program = ("import asyncio, os, sys, pathlib\nfrom fclocal.runtime.redis_server import RedisServer\n"
+    program = ("import asyncio, os, sys, pathlib\nfrom fclocal.runtime.instances.redis_server import RedisServer\n"
                "async def main():\n    server = RedisServer(pathlib.Path(sys.argv[1]))\n    await server.start()\n"
                "    print(server._pid, flush=True)\n    await asyncio.sleep(60)\nasyncio.run(main())\n")
     with subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, env=ENV) as starter:

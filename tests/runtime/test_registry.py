@@ -14,9 +14,9 @@ from fclocal.core.clock import FakeClock
 from fclocal.core.errors import FcError
 from fclocal.core.model import FunctionConfig, HttpTriggerConfig, RouteConfig
 from fclocal.core.request import Entry
-from fclocal.runtime.journal import Journal
-from fclocal.runtime.registry import Registry
-from fclocal.runtime.store import Store
+from fclocal.runtime.state.journal import Journal
+from fclocal.runtime.state.registry import Registry
+from fclocal.runtime.state.store import Store
 
 
 class Bench:

@@ -24,7 +24,7 @@ from fclocal.core.model import (
     Revision,
     Trigger,
 )
-from fclocal.runtime.store import Store
+from fclocal.runtime.state.store import Store
 
 
 def function(store: Store, name: str = "echo", code: bytes | None = None) -> Function:
@@ -78,7 +78,7 @@ WRITER = """
 import sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {here!r}]
-from fclocal.runtime.store import Store
+from fclocal.runtime.state.store import Store
 from test_store import function
 store = Store(Path({state!r}) / "state.sqlite")
 made = function(store)

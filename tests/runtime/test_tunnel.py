@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from fclocal.core.clock import SystemClock
-from fclocal.runtime.tunnel import Tunnel
+from fclocal.runtime.requests.tunnel import Tunnel
 
 
 def close(code: int | None, reason: str = "") -> bytes:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from fclocal.client.state import Running, running
 from fclocal.core.errors import FcError
-from fclocal.runtime.storage import storage_errors
+from fclocal.runtime.state.storage import storage_errors
 
 START_LIMIT = 30.0  # seconds
 

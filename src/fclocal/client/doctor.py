@@ -31,7 +31,7 @@ from rich.text import Text
 
 from fclocal.client.state import state_dir
 from fclocal.core.errors import FcError
-from fclocal.runtime.redis_server import find_program
+from fclocal.runtime.instances.redis_server import find_program
 
 COLOURS = {"PASS": "green", "FIX": "bold red", "OPTIONAL": "yellow"}
 FIRST_PORT, PORTS = 9443, 1000  # a room of learners on one machine takes some hundred

@@ -11,7 +11,7 @@ from fclocal.core.request import Entry, RequestHead
 from fclocal.edge import http1
 from fclocal.edge.connection import HeadTooLong, StreamConnection
 from fclocal.edge.exchange import Exchange, Next, error_answer
-from fclocal.runtime.engine import Engine
+from fclocal.runtime.requests.engine import Engine
 
 _UNREADABLE = RequestHead("-", "-")  # stands in the journal for a head that could not be parsed
 

@@ -29,9 +29,9 @@ from fclocal.edge.management.call import Call, Operation
 from fclocal.edge.management.deployment import Deployment
 from fclocal.edge.management.running import Invoke, Running
 from fclocal.edge.management.sessions import SessionOperations
-from fclocal.runtime.engine import Engine
-from fclocal.runtime.registry import Registry
-from fclocal.runtime.store import Store
+from fclocal.runtime.requests.engine import Engine
+from fclocal.runtime.state.registry import Registry
+from fclocal.runtime.state.store import Store
 
 PREFIX = "/2023-03-30"
 MAX_BODY = 140 * 2**20

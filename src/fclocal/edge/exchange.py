@@ -22,8 +22,8 @@ from fclocal.core.request import IncomingRequest
 from fclocal.edge import http1
 from fclocal.edge.connection import HeadTooLong, StreamConnection
 from fclocal.edge.websocket import WebSocketSession
-from fclocal.runtime.engine import Engine
-from fclocal.runtime.instance import Lease
+from fclocal.runtime.instances.instance import Lease
+from fclocal.runtime.requests.engine import Engine
 
 log = logging.getLogger("fclocal.gateway")
 

@@ -6,8 +6,8 @@ from fclocal.core.errors import FcError
 from fclocal.core.model import Certificate
 from fclocal.core.request import Entry
 from fclocal.edge.listener import Listener
-from fclocal.runtime.certificates import Certificates, server_context
-from fclocal.runtime.engine import Engine
+from fclocal.runtime.requests.engine import Engine
+from fclocal.runtime.state.certificates import Certificates, server_context
 
 FIRST_PORT = 9443
 _TRIES = 1000

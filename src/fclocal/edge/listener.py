@@ -11,7 +11,7 @@ from fclocal.core import limits
 from fclocal.core.errors import FcError
 from fclocal.core.request import Entry
 from fclocal.edge.client_connection import ClientConnection
-from fclocal.runtime.engine import Engine
+from fclocal.runtime.requests.engine import Engine
 
 _ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _BACKLOG = 1024

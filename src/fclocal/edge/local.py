@@ -21,9 +21,9 @@ from fclocal.core.errors import FcError
 from fclocal.core.faults import FaultRule
 from fclocal.core.prices import Currency
 from fclocal.core.records import Record
-from fclocal.runtime.engine import Engine
-from fclocal.runtime.journal import Journal
-from fclocal.runtime.redis_server import RedisServer
+from fclocal.runtime.instances.redis_server import RedisServer
+from fclocal.runtime.requests.engine import Engine
+from fclocal.runtime.state.journal import Journal
 
 MAX_KINDS = 50
 """Kinds of records that one call can ask for."""

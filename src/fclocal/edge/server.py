@@ -32,16 +32,16 @@ from fclocal.core.options import Options, parse
 from fclocal.edge.control import management_app
 from fclocal.edge.gateway import Gateway
 from fclocal.edge.local import Local
-from fclocal.runtime.certificates import Certificates
-from fclocal.runtime.engine import Engine
-from fclocal.runtime.injection import Injection
-from fclocal.runtime.invocation import invoke
-from fclocal.runtime.journal import Journal
-from fclocal.runtime.process import Launcher
-from fclocal.runtime.redis_server import RedisServer
-from fclocal.runtime.registry import Registry
-from fclocal.runtime.starter import Starter
-from fclocal.runtime.store import Store
+from fclocal.runtime.instances.process import Launcher
+from fclocal.runtime.instances.redis_server import RedisServer
+from fclocal.runtime.instances.starter import Starter
+from fclocal.runtime.requests.engine import Engine
+from fclocal.runtime.requests.injection import Injection
+from fclocal.runtime.requests.invocation import invoke
+from fclocal.runtime.state.certificates import Certificates
+from fclocal.runtime.state.journal import Journal
+from fclocal.runtime.state.registry import Registry
+from fclocal.runtime.state.store import Store
 
 VERSION = "0.1.0"
 OWNERLESS = 5.0  # seconds that a platform without --keep stays when nobody is attached

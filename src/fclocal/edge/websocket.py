@@ -4,9 +4,9 @@ import asyncio
 
 from fclocal.core.clock import Clock
 from fclocal.core.ending import TABLE, Ending
-from fclocal.runtime.instance import Lease
-from fclocal.runtime.taps import FrameTap
-from fclocal.runtime.tunnel import Tunnel
+from fclocal.runtime.instances.instance import Lease
+from fclocal.runtime.requests.taps import FrameTap
+from fclocal.runtime.requests.tunnel import Tunnel
 
 
 class WebSocketSession:

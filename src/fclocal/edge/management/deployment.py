@@ -9,7 +9,7 @@ from fclocal.core import rules, wire
 from fclocal.core.errors import FcError
 from fclocal.core.model import CustomDomain, Function, FunctionConfig
 from fclocal.edge.management.call import FUNCTION, PAGE, Call, Operation, as_object, op, page
-from fclocal.runtime.registry import Registry
+from fclocal.runtime.state.registry import Registry
 
 
 class Deployment:

@@ -10,9 +10,9 @@ from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.model import LATEST, Function
 from fclocal.edge.management.call import FUNCTION, PAGE, Call, Operation, array, milliseconds, op, page
-from fclocal.runtime.engine import Engine
-from fclocal.runtime.instance import Instance
-from fclocal.runtime.registry import Registry
+from fclocal.runtime.instances.instance import Instance
+from fclocal.runtime.requests.engine import Engine
+from fclocal.runtime.state.registry import Registry
 
 MAX_EVENT = 32 * 2**20  # bytes of an invocation
 

@@ -10,8 +10,8 @@ from fclocal.core.errors import FcError
 from fclocal.core.identifiers import REGION
 from fclocal.core.model import FunctionConfig
 from fclocal.edge.management.call import FUNCTION, PAGE, Call, Operation, op
-from fclocal.runtime.engine import Engine
-from fclocal.runtime.registry import Registry
+from fclocal.runtime.requests.engine import Engine
+from fclocal.runtime.state.registry import Registry
 
 SESSION = FUNCTION + "/sessions/{session}"
 

@@ -29,7 +29,7 @@ from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.metering import Meter, Usage
 from fclocal.core.records import KINDS, OUTPUT, Record
-from fclocal.runtime.storage import storage_errors
+from fclocal.runtime.state.storage import storage_errors
 
 _FORMAT = 1  # PRAGMA user_version of the tables below
 # A row holds the records of one write. `last`: seq of the newest record written then, the same in both tables.

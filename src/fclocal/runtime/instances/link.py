@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fclocal.core.errors import FcError
-from fclocal.runtime import guardian
+from fclocal.runtime.instances import guardian
 
 _guardians: set[int] = set()
 _starting = threading.Lock()

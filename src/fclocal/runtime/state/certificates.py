@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fclocal.runtime.storage import storage_errors
+from fclocal.runtime.state.storage import storage_errors
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 _LOOPBACK = ("127.0.0.0/8", "::1/128")

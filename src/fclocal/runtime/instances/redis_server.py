@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from fclocal.core.errors import FcError
-from fclocal.runtime.link import Link
+from fclocal.runtime.instances.link import Link
 
 if TYPE_CHECKING:  # imported on first use: few functions need Redis, and it costs a tenth of the platform's start
     from redis.asyncio import Redis

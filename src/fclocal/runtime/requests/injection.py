@@ -11,8 +11,8 @@ from typing import Any
 from fclocal.core import faults
 from fclocal.core.clock import Clock, Timer
 from fclocal.core.errors import FcError
-from fclocal.runtime.journal import Journal
-from fclocal.runtime.redis_server import RedisServer
+from fclocal.runtime.instances.redis_server import RedisServer
+from fclocal.runtime.state.journal import Journal
 
 
 class Injection:

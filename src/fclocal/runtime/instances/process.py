@@ -25,10 +25,11 @@ from fclocal.core import startup
 from fclocal.core.clock import Clock, timeout
 from fclocal.core.errors import FcError
 from fclocal.core.model import CustomRuntime, Revision
-from fclocal.runtime import guardian, package
-from fclocal.runtime.link import Link, guardians
-from fclocal.runtime.output import Output
-from fclocal.runtime.readiness import Readiness, Started, healthy
+from fclocal.runtime.instances import guardian
+from fclocal.runtime.instances.link import Link, guardians
+from fclocal.runtime.instances.output import Output
+from fclocal.runtime.instances.readiness import Readiness, Started, healthy
+from fclocal.runtime.state import package
 
 START_LIMIT = 120.0  # seconds; documented
 PRELOAD = Path(__file__).parent / "preload"

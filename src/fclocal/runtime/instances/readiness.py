@@ -19,8 +19,8 @@ from fclocal.core.clock import Clock, timeout
 from fclocal.core.errors import FcError
 from fclocal.core.model import CustomRuntime, HealthCheck
 from fclocal.core.startup import Address
-from fclocal.runtime import hooks
-from fclocal.runtime.output import Output
+from fclocal.runtime.instances import hooks
+from fclocal.runtime.instances.output import Output
 
 WRONG_LIMIT = 1.0  # seconds a server may listen in the wrong place only before the start counts as failed
 _REPORT = re.compile(r"(bind|listen) (\S+) (\d{1,5})")

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fclocal.core.model import Code, CustomDomain, Function
-from fclocal.runtime import package
-from fclocal.runtime.storage import storage_errors
+from fclocal.runtime.state import package
+from fclocal.runtime.state.storage import storage_errors
 
 _FORMAT = 1  # PRAGMA user_version of the tables below
 _SCHEMA = """

@@ -26,8 +26,8 @@ from fclocal.core.model import (
     changed,
 )
 from fclocal.core.request import Entry
-from fclocal.runtime.journal import Journal
-from fclocal.runtime.store import Store
+from fclocal.runtime.state.journal import Journal
+from fclocal.runtime.state.store import Store
 
 
 class Ports(Protocol):

@@ -7,8 +7,8 @@ from fclocal.core import ending
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.request import Entry, RequestHead
-from fclocal.runtime import hooks
-from fclocal.runtime.engine import Engine
+from fclocal.runtime.instances import hooks
+from fclocal.runtime.requests.engine import Engine
 
 _HEAD = RequestHead("POST", "/invoke")
 

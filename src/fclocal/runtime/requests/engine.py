@@ -20,15 +20,15 @@ from fclocal.core.errors import FcError
 from fclocal.core.model import Revision, snapshot
 from fclocal.core.options import Options
 from fclocal.core.request import Entry, IncomingRequest, RequestHead, RequestProtocol
-from fclocal.runtime.injection import Injection
-from fclocal.runtime.instance import Holder, Instance, Lease
-from fclocal.runtime.journal import Journal
-from fclocal.runtime.pool import Census, Pool
-from fclocal.runtime.process import Process
-from fclocal.runtime.sessions import Sessions
-from fclocal.runtime.starter import Starter, platform_log
-from fclocal.runtime.store import Store
-from fclocal.runtime.taps import FrameTap, Taps
+from fclocal.runtime.instances.instance import Holder, Instance, Lease
+from fclocal.runtime.instances.pool import Census, Pool
+from fclocal.runtime.instances.process import Process
+from fclocal.runtime.instances.starter import Starter, platform_log
+from fclocal.runtime.requests.injection import Injection
+from fclocal.runtime.requests.sessions import Sessions
+from fclocal.runtime.requests.taps import FrameTap, Taps
+from fclocal.runtime.state.journal import Journal
+from fclocal.runtime.state.store import Store
 
 # Seconds from an instance's last request to its freeze, for the traceback or log line that a program writes after it
 # has closed a connection. The service's own pause is not documented.

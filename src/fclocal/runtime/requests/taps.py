@@ -6,7 +6,7 @@ A connection is recorded if it opens while a tap is on for its function. All oth
 from collections.abc import Callable
 
 from fclocal.core import frames
-from fclocal.runtime.journal import Journal
+from fclocal.runtime.state.journal import Journal
 
 
 class FrameTap:

@@ -16,9 +16,9 @@ from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.lifecycle import Effect, Event, State
 from fclocal.core.model import Revision
-from fclocal.runtime.instance import Instance, Lease
-from fclocal.runtime.journal import Journal
-from fclocal.runtime.process import Process
+from fclocal.runtime.instances.instance import Instance, Lease
+from fclocal.runtime.instances.process import Process
+from fclocal.runtime.state.journal import Journal
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from fclocal.core.ending import Ending
 from fclocal.core.headers import Headers
 from fclocal.core.lifecycle import State
 from fclocal.core.model import Revision
-from fclocal.runtime.process import Process
+from fclocal.runtime.instances.process import Process
 
 
 @dataclass(eq=False, slots=True)

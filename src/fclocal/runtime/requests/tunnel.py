@@ -12,7 +12,7 @@ from typing import Literal
 
 from fclocal.core.clock import Clock, Timer
 from fclocal.core.limits import LINGER_SECONDS, STALL_SECONDS
-from fclocal.runtime.taps import FrameTap
+from fclocal.runtime.requests.taps import FrameTap
 
 Write = Callable[[bytes], None]
 _CLOSE_FRAME = 127  # longest unmasked Close frame: 2 bytes of head, 125 of body

@@ -12,11 +12,11 @@ from fclocal.core import identifiers, startup
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.model import Revision
-from fclocal.runtime import hooks
-from fclocal.runtime.instance import Instance
-from fclocal.runtime.journal import Journal
-from fclocal.runtime.process import Launcher, Process
-from fclocal.runtime.redis_server import RedisServer
+from fclocal.runtime.instances import hooks
+from fclocal.runtime.instances.instance import Instance
+from fclocal.runtime.instances.process import Launcher, Process
+from fclocal.runtime.instances.redis_server import RedisServer
+from fclocal.runtime.state.journal import Journal
 
 
 class Starter:

@@ -1,0 +1,1 @@
+"""Instances: started as processes, watched, frozen, stopped; and the kit's own Redis."""

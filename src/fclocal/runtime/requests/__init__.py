@@ -1,0 +1,1 @@
+"""Requests: admitted, given a place, carried, and ended."""

@@ -1,0 +1,1 @@
+"""State on disk: what is deployed, the journal, the certificates."""
