@@ -5,7 +5,8 @@
     python benchmarks/chat.py --quick    # one minute: shows the direction only
 
 Method: two server processes on one core, load client and one Redis (the kit's: AOF, fsync always) on the other. 200
-members in one room, half on each server; messages of 64 bytes at a steady rate, each by another member. All variants
+members in one room, half on each server; messages of 64 bytes at a steady rate, each by another member. The rows with
+500 rooms have 5,000 members, ten in each room, spread over four server processes. All variants
 run at once and take turns: each round visits every variant for a slice, in rotated order, after a warm-up. Each runs at
 a rate near what it can bear, since a chat is measured when it is busy; the same rates for ours are printed too. CPU is
 nanoseconds from /proc/PID/task/*/schedstat of both servers, kernel work included, divided by messages delivered.
@@ -58,16 +59,25 @@ class Kind:
     command: list[str]
     folder: Path
     rate: int  # messages per second
-    path: bytes = b"/"
+    path: Callable[[int], bytes] = lambda number: b"/"
     hello: Callable[[int], bytes] = lambda number: b""
     say: Callable[[str, int], bytes] = lambda text, ref: text.encode()
+    joined: bytes = b""  # part of the message that tells a member that it is in; without it, an open connection is
     members: int = MEMBERS
+    rooms: int = 1
+    instances: int = 2
 
 
-def ours(name: str, folder: str, rate: int, members: int = MEMBERS) -> Kind:
-    return Kind(name, [sys.executable, "main.py"], FUNCTIONS / folder, rate, members=members,
-                hello=lambda n: json.dumps({"type": "join", "room": name, "name": f"member {n}"}).encode(),
+def ours(name: str, folder: str, rate: int, members: int = MEMBERS, rooms: int = 1, instances: int = 2) -> Kind:
+    return Kind(name, [sys.executable, "main.py"], FUNCTIONS / folder, rate, members=members, rooms=rooms,
+                instances=instances, joined=b'"type":"members"', hello=lambda n: json.dumps(
+                    {"type": "join", "room": f"{name} {n % rooms}", "name": f"member {n}"}).encode(),
                 say=lambda text, ref: json.dumps({"type": "say", "ref": ref, "text": text}).encode())
+
+
+def node(name: str, rate: int, members: int = MEMBERS, rooms: int = 1, instances: int = 2) -> Kind:
+    return Kind(name, ["node", "node_ws.js"], HERE / "chat_peers", rate, members=members, rooms=rooms,
+                instances=instances, path=lambda n: f"/{name.replace(' ', '-')}-{n % rooms}".encode())
 
 
 def kinds(python: str, quick: bool) -> list[Kind]:
@@ -77,15 +87,18 @@ def kinds(python: str, quick: bool) -> list[Kind]:
     found = [
         ours("ours", "07-chat", 400),
         ours("ours, durable", "07-chat-durable", 400),
-        Kind("Node ws", ["node", "node_ws.js"], peers, 400),
+        node("Node ws", 400),
         Kind("python-socketio", [python, "socketio_chat.py"], peers, 100,
-             path=b"/socket.io/?EIO=4&transport=websocket", hello=lambda n: b"40",
+             path=lambda n: b"/socket.io/?EIO=4&transport=websocket", hello=lambda n: b"40",
              say=lambda text, ref: b"42" + json.dumps(["say", text]).encode()),
         Kind("Django Channels", [python, "channels_chat.py"], peers, 20),
     ]
     if not quick:
         found += [ours("ours at 100/s", "07-chat", 100), ours("ours at 20/s", "07-chat", 20),
-                  ours("10 members", "07-chat", 20, 10), ours("2000 members", "07-chat", 20, 2000)]
+                  ours("10 members", "07-chat", 20, 10), ours("2000 members", "07-chat", 20, 2000),
+                  ours("ours, 500 rooms", "07-chat", 400, 5000, 500, 4),
+                  ours("durable, 500 rooms", "07-chat-durable", 400, 5000, 500, 4),
+                  node("Node ws, 500 rooms", 400, 5000, 500, 4)]
     return found
 
 
@@ -101,7 +114,7 @@ class Member(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.write(HEAD % self.variant.kind.path)
+        transport.write(HEAD % self.variant.kind.path(self.number))
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -112,7 +125,7 @@ class Member(asyncio.Protocol):
             assert self.buffer.startswith(b"HTTP/1.1 101"), bytes(self.buffer[:200])
             del self.buffer[:end + 4]
             self.open = True
-            self.variant.opened += 1
+            self.variant.ready += not self.variant.kind.joined
             if hello := self.variant.kind.hello(self.number):
                 self.transport.write(masked(hello))
         at, buffer, size = 0, self.buffer, len(self.buffer)
@@ -138,6 +151,8 @@ class Member(asyncio.Protocol):
             if self.clock:
                 sent = int(self.buffer[mark + 2:self.buffer.find(MARK, mark + 2)])
                 self.variant.late.append(time.perf_counter_ns() - sent)
+        elif self.variant.kind.joined and self.buffer.find(self.variant.kind.joined, begin, end) >= 0:
+            self.variant.ready += 1
         elif self.buffer[begin:end] == b"2":  # engine.io's own ping
             self.transport.write(masked(b"3"))
 
@@ -154,7 +169,7 @@ class Variant:
     kind: Kind
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
-    opened = 0
+    ready = 0  # members that are in
     delivered = 0
     turn = 0
     late: list[int] = field(default_factory=list)
@@ -163,19 +178,19 @@ class Variant:
     missed = 0
 
     async def start(self, redis_url: str) -> None:
-        ports = [free_port(), free_port()]
+        ports = [free_port() for _ in range(self.kind.instances)]
         for port in ports:
             env = {"PATH": os.environ["PATH"], "REDIS_URL": redis_url, "FC_SERVER_PORT": str(port),
                    "FC_INSTANCE_ID": f"c-{port}", "NODE_PATH": str(HERE / "node_modules")}
             self.processes.append(subprocess.Popen(  # noqa: ASYNC220 - starting takes no time that matters here
                 ["taskset", "-c", str(SERVER_CORE), *self.kind.command], cwd=self.kind.folder, env=env,
-                stderr=subprocess.DEVNULL))
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         loop = asyncio.get_running_loop()
         for number in range(self.kind.members):
             while True:
                 try:
                     _, member = await loop.create_connection(lambda n=number: Member(self, n), "127.0.0.1",
-                                                             ports[number % 2])
+                                                             ports[number // self.kind.rooms % len(ports)])
                     break
                 except ConnectionRefusedError:
                     assert all(process.poll() is None for process in self.processes), f"{self.kind.name} has ended"
@@ -183,8 +198,8 @@ class Variant:
             self.members.append(member)
             if number % 20 == 0:
                 await asyncio.sleep(0.02)
-        async with asyncio.timeout(30):
-            while self.opened < self.kind.members:  # noqa: ASYNC110
+        async with asyncio.timeout(120):
+            while self.ready < self.kind.members:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await asyncio.sleep(1)
 
@@ -196,10 +211,10 @@ class Variant:
         while (elapsed := time.perf_counter() - begin) < seconds:
             while said < elapsed * self.kind.rate:
                 self.members[self.turn % len(self.members)].say()
-                self.turn += 7  # coprime to 10, 200 and 2000: members take turns over both servers
+                self.turn += 7  # coprime to 10, 200, 2000 and 5000: members take turns over all servers
                 said += 1
             await asyncio.sleep(1 / self.kind.rate / 2)
-        wanted, deadline = said * len(self.members), time.perf_counter() + 10
+        wanted, deadline = said * len(self.members) // self.kind.rooms, time.perf_counter() + 10
         while self.delivered < wanted and time.perf_counter() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         if measured:
@@ -285,6 +300,9 @@ def report(variants: list[Variant]) -> int:
     if values := ratios("ours, durable", "ours"):
         broken += (bad := statistics.median(values) > 2)
         print(f"ours, durable / ours: {spread(values)}, promised <= 2{'  MISSED' if bad else ''}")
+    for name in ("ours, 500 rooms", "durable, 500 rooms"):
+        if values := ratios("Node ws, 500 rooms", name):
+            print(f"Node ws / {name}, 5,000 members on 4 instances: {spread(values)}")
     if "2000 members" in found and "10 members" in found and "ours at 20/s" in found:
         few, some, many = [[cost * found[name].kind.members for cost in found[name].cpu]
                            for name in ("10 members", "ours at 20/s", "2000 members")]

@@ -128,7 +128,8 @@ class RedisRoom(Room):
         pipe.xrange(self.log, count=1)
         pipe.xrevrange(self.log, count=HISTORY)
         pipe.xrange(self.log, after or START, after or START)
-        first, newest, exact = await pipe.execute()
+        async with self.node.reading:
+            first, newest, exact = await pipe.execute()
         if newest:
             await self._read(newest[0][0])
         start = first[0][1][b"p"] if first else START  # the id before the oldest message that is left
@@ -136,7 +137,8 @@ class RedisRoom(Room):
         at = after if kept else newest[-1][1][b"p"] if newest else START
         self.welcome(member, durable=True, after=at.decode(), gone=bool(after) and not kept)
         while at != (last := self.last):
-            page = await redis.xrange(self.log, b"(" + at, last, count=PAGE)
+            async with self.node.reading:
+                page = await redis.xrange(self.log, b"(" + at, last, count=PAGE)
             for id, fields in page:
                 await member.connection.send(_message(id, fields[b"m"]), text=True)
             at = page[-1][0] if len(page) == PAGE else last

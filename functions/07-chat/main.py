@@ -18,10 +18,10 @@ from websockets.http11 import Request, Response
 import pages
 import protocol
 from limits import Limits, source
-from log import log, log_error
+from log import log
 from member import Member
 from presence import Presence
-from redis_nodes import Nodes
+from redis_nodes import Nodes, end_after_error
 from redis_room import RedisRoom
 from room import Room
 
@@ -127,14 +127,9 @@ async def main() -> None:
     presence = Presence(nodes, INSTANCE)
     stop = asyncio.Event()
 
-    def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()):
-            log_error("failed", error)
-            stop.set()
-
     background = [asyncio.create_task(nodes.run()), asyncio.create_task(presence.run())]
     for task in background:
-        task.add_done_callback(ended)
+        task.add_done_callback(end_after_error)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     # member.py writes frames without the library, so the library must not compress them.

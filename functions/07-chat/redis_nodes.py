@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -65,24 +66,29 @@ class Node:
         self._reported: bool | None = None
         self._subscriber: Connection | None = None  # a connection in the subscribed state
         self._numbers = itertools.count()
-        self._fences: dict[bytes, asyncio.Event] = {}
+        self._fences: dict[bytes, asyncio.Future[None]] = {}
         self._outbox: list[Queued] = []
         self._queued = asyncio.Event()
-        self._recoveries: set[asyncio.Task[None]] = set()
-        self._tasks = [asyncio.create_task(self._subscription()), asyncio.create_task(self._send())]
+        self._stale: dict[Room, None] = {}  # rooms to be brought up to date
+        self._opened = asyncio.Event()
+        self.reading = asyncio.Semaphore(CONNECTIONS // 2)  # the other connections stay free for messages
+        self._tasks = [asyncio.create_task(loop()) for loop in (self._subscription, self._recovery, self._send)]
+        for task in self._tasks:
+            task.add_done_callback(end_after_error)
 
     async def stop(self) -> None:
         self._open = False
-        for task in (*self._tasks, *self._recoveries):
+        for task in self._tasks:
             task.cancel()
-        await asyncio.wait([*self._tasks, *self._recoveries], timeout=2)
+        await asyncio.wait(self._tasks, timeout=2)
         await self.redis.aclose()
 
     async def open(self, room: "Room") -> None:
         """Subscribe to a room and bring it up to date."""
         room.node, self.rooms[room.channel] = self, room
         if await self._command("SSUBSCRIBE" if self.sharded else "SUBSCRIBE", room.channel):
-            self._recover([room])
+            self._stale[room] = None
+            self._opened.set()
 
     async def close(self, room: "Room") -> None:
         """Unsubscribe from a room."""
@@ -115,13 +121,14 @@ class Node:
         """Wait until everything that was published before this call has arrived here.
 
         An instance that was frozen may hold old messages, or a subscription that Redis has dropped. Redis answers a
-        PING behind the old messages; without an answer, the node subscribes anew.
+        PING behind the old messages. Raises NotLive if the subscription is broken: a new one is on its way.
         """
-        number, fence = b"%d" % next(self._numbers), asyncio.Event()
+        number, fence = b"%d" % next(self._numbers), asyncio.get_running_loop().create_future()
         self._fences[number] = fence
         try:
-            await self._command("PING", number)
-            await fence.wait()  # after a failure, the next subscription sets it
+            if not await self._command("PING", number):
+                raise NotLive("the subscription is broken")
+            await fence
         finally:
             del self._fences[number]
 
@@ -136,7 +143,8 @@ class Node:
                 self._subscriber = subscriber  # from now on, `open` subscribes to new rooms by itself
                 await subscriber.send_packed_command(subscriber.pack_commands(
                     ["SSUBSCRIBE" if self.sharded else "SUBSCRIBE", channel] for channel in self.rooms), False)
-                self._recover([*self.rooms.values()], everything=True)
+                self._stale = dict.fromkeys(self.rooms.values())
+                self._opened.set()
                 await self._listen(subscriber)
             except Trouble as error:
                 self._report(False, error)
@@ -146,10 +154,11 @@ class Node:
             self._subscriber = None
             with contextlib.suppress(*Trouble):
                 await subscriber.disconnect(nowait=True)
-            for task in self._recoveries:
-                task.cancel()
             for room in self.rooms.values():
                 room.interrupted()
+            for fence in self._fences.values():
+                if not fence.done():
+                    fence.set_exception(NotLive("the subscription broke"))
             self._moved()
             await asyncio.sleep(random.uniform(0.1, 0.5))
 
@@ -164,8 +173,8 @@ class Node:
                         except Exception as error:
                             room.fail(error)
                 case [b"pong", number]:
-                    if fence := self._fences.get(number):
-                        fence.set()
+                    if (fence := self._fences.get(number)) and not fence.done():
+                        fence.set_result(None)
                 case [b"sunsubscribe", channel, _] if channel in self.rooms:
                     self._moved()  # the room is on another node now
                 case None if asked:
@@ -176,27 +185,26 @@ class Node:
                     continue
             asked = False
 
-    def _recover(self, rooms: list["Room"], *, everything: bool = False) -> None:
-        """Bring rooms up to date, in a task: it needs the messages that arrive meanwhile."""
-        task = asyncio.create_task(self._recovery(rooms, everything))
-        self._recoveries.add(task)
-        task.add_done_callback(self._recoveries.discard)
-
-    async def _recovery(self, rooms: list["Room"], everything: bool) -> None:
-        waiting = [*self._fences.values()] if everything else []  # their PING went down with the old subscription
+    async def _recovery(self) -> None:
+        """Bring rooms up to date: all of them after a new subscription, and new ones, together."""
         while self._open:
+            await self._opened.wait()
+            rooms, self._stale = [*self._stale], {}
+            self._opened.clear()
             try:
                 await self.fence()
                 for start in range(0, len(rooms), PAGE):
-                    await self._page([room for room in rooms[start:start + PAGE] if room.channel in self.rooms])
-                break
+                    await self._page([room for room in rooms[start:start + PAGE]
+                                      if self.rooms.get(room.channel) is room])
             except Trouble as error:
-                self._report(False, error)
-                self._moved()
+                if not isinstance(error, NotLive):
+                    self._report(False, error)
+                    self._moved()
+                self._stale |= dict.fromkeys(rooms)
+                self._opened.set()
                 await asyncio.sleep(0.2)
-        self._report(True)
-        for fence in waiting:
-            fence.set()
+            else:
+                self._report(True)
 
     async def _page(self, rooms: list["Room"]) -> None:
         pipe = self.redis.pipeline(transaction=False)
@@ -323,6 +331,13 @@ class Nodes:
         for address in before.keys() - addresses:
             await before[address].stop()
         self.known.set()
+
+
+def end_after_error(task: asyncio.Task[None]) -> None:
+    """End the program after an error in it, instead of serving without one of the loops."""
+    if not task.cancelled() and (error := task.exception()):
+        log_error("failed", error)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _address(url: str) -> str:

@@ -12,7 +12,7 @@ import protocol
 from log import log_error
 from member import Member
 from presence import Crowd, Presence
-from redis_nodes import Node, Trouble
+from redis_nodes import Node, NotLive, Trouble
 
 JOIN = 5.0  # seconds that a join may take
 GATHER = 0.02  # seconds between two writes to a member; writing costs most of a busy room's CPU
@@ -67,13 +67,21 @@ class Room:
         member.id, member.name, member.client, member.acked = join.id, join.name, join.client, join.acked
         try:
             async with asyncio.timeout(JOIN):
-                await self.live.wait()
-                if self.failed:
-                    raise protocol.Violation("the room failed; try again", 1011)
-                await self.node.fence()
+                await self._ready()
                 await self.admit(member, join)
         except Trouble:
             raise protocol.Violation("the room cannot be reached now; try again", 1013) from None
+
+    async def _ready(self) -> None:
+        """Wait until the room is live, also after this instance was frozen."""
+        while True:
+            await self.live.wait()
+            if self.failed:
+                raise protocol.Violation("the room failed; try again", 1011)
+            try:
+                return await self.node.fence()
+            except NotLive:
+                await asyncio.sleep(0.05)
 
     def welcome(self, member: Member, **fields: Any) -> None:
         member.tell("welcome", room=self.name, id=member.id, name=member.name, instance=self.instance, **fields,
