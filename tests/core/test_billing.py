@@ -1,6 +1,7 @@
 """The bill of a journal, through `meter` and `bill`."""
 
 import json
+import time
 from decimal import Decimal
 
 import pytest
@@ -315,6 +316,22 @@ def test_the_invoice_line_by_line():
     assert bill(eventful(), now=START + 70).text() == INVOICE
 
 
+def test_the_invoice_is_in_utc_wherever_the_machine_is(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        assert bill(eventful(), now=START + 70).text() == INVOICE
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_the_prices_are_those_of_the_moment_else_of_the_newest_span():
+    usages = meter(overlapping().records)
+    assert billing.bill(usages).tariff.discount == Decimal("0.8")
+    assert billing.bill(usages, now=1_795_000_000).tariff.discount == 1
+
+
 def test_the_invoice_in_usd_has_no_minimum_and_no_discount():
     text = bill(eventful(), now=START + 70, currency="USD").text()
     assert [line for line in text.splitlines() if line not in INVOICE.splitlines()] == [
@@ -359,6 +376,17 @@ def test_only_the_newest_spans_are_listed_and_the_sums_count_all():
     assert (wire["seconds"], wire["requests"]) == (11.25, 45)
 
 
+def test_instances_of_one_size_are_counted_together():
+    story = Story()
+    for instance in ("c-1", "c-2"):
+        story.start(0, instance)
+        story.connections([(1.0, 2.0)], instance)
+    other = Story("other")
+    other.start(0, "d-1")
+    made = billing.bill([*meter(story.records), *meter(other.records)])
+    assert "3 instances: 0.35 vCPU, 512 MB memory, 512 MB disk, concurrency 2\n" in made.text()
+
+
 def test_what_the_bill_of_two_functions_adds_up():
     one, two = Story(), Story("other")
     one.start(0)
@@ -370,6 +398,7 @@ def test_what_the_bill_of_two_functions_adds_up():
     made = bill(sorted(one.records + two.records, key=lambda record: record.at))
     apart = [bill(story.records) for story in (one, two)]
     assert made.functions == ("echo", "other") and made.bytes_out == 15
+    assert made.text().startswith("BILL  echo, other\n")
     for name in ("cu", "cost", "raised", "hours", "total", "tail_as_active", "seconds", "requests"):
         assert getattr(made, name) == sum(getattr(part, name) for part in apart)
     assert [float(line.amount) for line in made.lines] == [
@@ -382,7 +411,9 @@ def test_the_tiers_of_a_month_are_used_up_by_hours_before():
     month = Usage("echo", hours={number: Hour(cpu=first.up_to * 100_000) for number in (498_700, 498_701)})
     made = billing.bill([month], now=1_795_000_000)
     assert made.cost == first.up_to * (first.price + second.price)
-    assert "over several price tiers" in made.text()
+    assert "CU over several price tiers  " in made.text()
+    third = Usage("echo", hours={number: Hour(cpu=first.up_to * 50_000) for number in range(498_700, 498_704)})
+    assert billing.bill([third], now=1_795_000_000).cost == first.up_to * (first.price + second.price)
     months = Usage("echo", hours={number: Hour(cpu=first.up_to * 100_000) for number in (498_700, 498_700 + 24 * 31)})
     assert billing.bill([months], now=1_795_000_000).cost == 2 * first.up_to * first.price
 

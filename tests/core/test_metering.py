@@ -213,6 +213,38 @@ def test_a_long_connection_keeps_the_stretches_that_it_may_join():
     assert [span.ms for span in kept.at()[0].spans] == [500] * 5
 
 
+def test_an_instance_that_has_stopped_is_counted_and_forgotten():
+    for why in ("request", "minimum"):
+        story = Story()
+        story.start(0, why=why, disk=1024)
+        story.connections([(1.0, 2.0), (3.0, 4.0)])
+        story.stop(17.0, why="update")
+        kept = Meter()
+        for record in story.records:
+            kept.take(record)
+        before = kept.at()
+        kept.compact()
+        assert kept.instances == {} and kept.at() == before == meter(story.records)
+        assert not any(span.running for span in kept.usages["echo"].spans)
+
+
+def test_a_copy_of_a_usage_shares_nothing():
+    usage = Usage("echo", spans=[Span("c-1", 0, 1, 1, False)], hours={1: Hour(cpu=1)}, fleets=[Fleet(ASSUMED, 1)],
+                  bytes_in=1, unbilled=Counter(a=1), notes=["a"])
+    before = copy.deepcopy(usage)
+    other = usage.copy()
+    assert other == usage
+    other.limit(1)
+    other.earlier.add(Span("c-1", 0, 1, 1, False))
+    other.spans.clear()
+    other.hour(1).cpu += 1
+    other.hour(2)
+    other.count(ASSUMED)
+    other.unbilled["a"] += 1
+    other.notes.append("b")
+    assert usage == before
+
+
 def test_the_meter_compacts_by_itself():
     story = Story()
     story.start(0)
