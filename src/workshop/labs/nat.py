@@ -53,6 +53,7 @@ class Flow:
     swallowed: int = 0
     last: float = 0.0
     sides: list["_Side"] = field(default_factory=list)
+    timer: asyncio.TimerHandle | None = None
 
 
 class Nat:
@@ -97,6 +98,20 @@ class Nat:
             self._thread.join()
             self._loop.close()
 
+    def set_limit(self, seconds: float) -> None:
+        """Change `forget_after`, also for the flows that are open."""
+        if self.running:
+            self._call(self._watch_again(seconds))
+
+    @property
+    def running(self) -> bool:
+        """Whether the relay has been started and not stopped."""
+        return self._thread.is_alive()
+
+    def seconds_left(self, flow: Flow) -> float:
+        """Return the seconds of silence after which an open flow will be removed."""
+        return max(0.0, (self.forget_after or 0.0) - (self._loop.time() - flow.last))
+
     def forget(self) -> None:
         """Forget all flows now, as a NAT that restarts."""
         self._call(self._forget_all())
@@ -118,6 +133,12 @@ class Nat:
         alive = sum(not flow.forgotten and not flow.closed for flow in self.flows)
         swallowed = sum(flow.swallowed for flow in self.flows)
         return f"NAT: flows {len(self.flows)}, alive {alive}, forgotten {forgotten}; bytes swallowed {swallowed}"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        from workshop.views.nat_table import NatTable, table
+
+        data: dict[str, Any] = NatTable(self).widget._repr_mimebundle_(**kwargs) if self.running else {}
+        return {**data, "text/html": table(self), "text/plain": str(self)}
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
@@ -154,8 +175,7 @@ class Nat:
         task = self._loop.create_task(self._reach(client))
         self._reaching.add(task)
         task.add_done_callback(self._reaching.discard)
-        if self.forget_after is not None:
-            self._watch(flow, self.forget_after)
+        self._watch(flow)
 
     async def _reach(self, client: "_Side") -> None:
         try:
@@ -166,15 +186,22 @@ class Nat:
         client.peer, server.peer = server, client
         client.transport.resume_reading()
 
-    def _watch(self, flow: Flow, forget_after: float) -> None:
-        """Forget the flow, or look again when it could have been idle for long enough."""
-        idle = self._loop.time() - flow.last
-        if flow.forgotten or flow.closed:
+    def _watch(self, flow: Flow) -> None:
+        """Remove the flow, or look again when it could have been idle for long enough."""
+        if flow.forgotten or flow.closed or self.forget_after is None:
             return
-        if idle >= forget_after:
+        idle = self._loop.time() - flow.last
+        if idle >= self.forget_after:
             self._lose(flow)
         else:
-            self._loop.call_later(forget_after - idle, self._watch, flow, forget_after)
+            flow.timer = self._loop.call_later(self.forget_after - idle, self._watch, flow)
+
+    async def _watch_again(self, seconds: float) -> None:
+        self.forget_after = seconds
+        for flow in self.flows:
+            if flow.timer:
+                flow.timer.cancel()
+            self._watch(flow)
 
     def _lose(self, flow: Flow) -> None:
         if not flow.forgotten:

@@ -258,4 +258,4 @@ def _log(text: str, name: str) -> str:
 
 
 def _pre(text: str) -> str:
-    return f'<pre style="line-height:1.4;margin:4px 0;white-space:pre-wrap">{escape(text)}</pre>'
+    return f'<pre style="line-height:1.4;margin:4px 0 auto;white-space:pre-wrap">{escape(text)}</pre>'
