@@ -138,6 +138,9 @@ def test_run_all_then_a_trigger_a_message_and_the_timeline(lab: str, page: Page)
     frames = console.locator("pre:visible")
     for words in ('-> TEXT    "good morning"', '<- TEXT    "good morning"', "<- BINARY", "<- PONG"):
         expect(frames.filter(has_text=words)).to_be_visible()
+    live = console.locator("canvas")
+    drawn = live.evaluate("canvas => canvas.toDataURL()")
+    page.wait_for_function("was => document.querySelector('.widget-tab canvas').toDataURL() !== was", arg=drawn)
     shot(page, "lab-3-test", console)
 
     tab("Timeline")

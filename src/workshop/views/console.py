@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from html import escape
 from typing import Any
 
@@ -13,6 +14,7 @@ from fclocal.core.errors import FcError
 from fclocal.core.records import Record
 from workshop.labs.urls import to_wss
 from workshop.views.console_model import AUTH, METHODS, Observer, Probe, TriggerForm
+from workshop.views.live_timeline import LiveTimeline
 
 RANGES = {"1 min": 60.0, "10 min": 600.0, "all": None}  # what the timeline shows
 PAUSE = 0.25  # seconds between two redraws: a burst of records is drawn once
@@ -45,12 +47,16 @@ class Console:
                                    layout=FIELD)
         self.function.observe(self._chosen, "value")
         self.probe = Probe(self._news.set)
+        self.live = LiveTimeline()
+        self._tap = ExitStack()
+        self._fresh: list[Record] = []  # for the live timeline, sent together: a burst is one message
         self.trigger, self.test = TriggerTab(self.form, self._trigger_changed), ProbeTab(self.probe)
         self.timeline, self.logs, self.bill = w.HTML(), w.HTML(), w.HTML()
         self.range = w.ToggleButtons(options=list(RANGES), value="1 min", tooltips=["the last minute", "the last ten "
                                      "minutes", "everything since the platform started"])
         self.range.observe(lambda change: self._news.set(), "value")
-        self.tabs = w.Tab([self.trigger.box, self.test.box, w.VBox([self.range, self.timeline]), self.logs, self.bill],
+        self.tabs = w.Tab([self.trigger.box, w.VBox([self.test.box, self.live]),
+                           w.VBox([self.range, self.timeline]), self.logs, self.bill],
                           titles=("Trigger", "Test", "Timeline", "Logs", "Bill"))
         self.widget = w.VBox([self.function, self.tabs])
         self._chosen()
@@ -75,15 +81,23 @@ class Console:
         self._news.set()
         self.observer.close()
         self.probe.end()
+        with suppress(FcError):  # the platform has ended, and the tap with it
+            self._tap.close()
         _close(self.widget)
 
     def _seen(self, record: Record) -> None:
         if record.function == self.form.function:
+            self._fresh.append(record)
             self._triggers_changed |= record.kind in ("trigger.changed", "trigger.deleted")
             self._news.set()
 
     def _chosen(self, change: object = None) -> None:
         self.form.function = self.function.value
+        self._tap.close()
+        if self.form.function in self.form.functions():
+            self._tap.enter_context(self.fc.tap(self.form.function))
+        self.live.add([record for record in list(self.observer.records) if record.function == self.form.function],
+                      clear=True)
         self.trigger.fill()
         self._trigger_changed()
         self._news.set()
@@ -112,6 +126,8 @@ class Console:
 
     def _draw(self) -> None:
         name = self.form.function
+        fresh, self._fresh = self._fresh, []
+        self.live.add(fresh)
         if self._triggers_changed:
             self._triggers_changed = False
             self.trigger.fill()
