@@ -1,4 +1,4 @@
-"""When to connect again, by cause: one table and two pure functions. No clock, no socket, no chance in here."""
+"""When to reconnect, by cause: one table and two pure functions, without a clock, a socket or a random number."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,47 +8,47 @@ When = Literal["never", "at once", "backoff", "later"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What to do about one cause, and why."""
+    """When to reconnect after one cause, and why."""
 
     when: When
     why: str
 
 
-# HTTP statuses that a handshake can be refused with.
+# HTTP statuses that reject a handshake.
 STATUSES = {
-    400: Rule("never", "the request breaks a limit or lacks a signature: it would break it again"),
+    400: Rule("never", "the request exceeds a limit or has no signature: the next one would too"),
     401: Rule("never", "the credentials are wrong: get new ones first"),
-    403: Rule("never", "not let in: wrong credentials, or a method that the trigger does not take"),
-    404: Rule("never", "there is no function or trigger at this address"),
-    405: Rule("never", "the program does not take this method"),
-    412: Rule("later", "the function does not start: somebody has to deploy it again"),
-    429: Rule("backoff", "too many requests at the moment"),
-    500: Rule("backoff", "an error of the service: it may be retried"),
-    502: Rule("backoff", "the function broke off its answer"),
+    403: Rule("never", "access denied: wrong credentials, or a method that the trigger does not accept"),
+    404: Rule("never", "no function or trigger has this address"),
+    405: Rule("never", "the program does not accept this method"),
+    412: Rule("later", "the function does not start until a corrected version is deployed"),
+    429: Rule("backoff", "too many requests at this moment"),
+    500: Rule("backoff", "an error of the service"),
+    502: Rule("backoff", "the function did not complete its answer"),
     503: Rule("backoff", "the service is throttling"),
-    504: Rule("backoff", "the function was too slow"),
+    504: Rule("backoff", "the function did not answer in time"),
 }
-# Close codes of a connection that was open (RFC 6455, section 7.4, and IANA's registry).
+# Close codes of an open connection (RFC 6455, section 7.4, and the registry of IANA).
 CLOSE_CODES = {
     1000: Rule("never", "the work is done"),
-    1001: Rule("at once", "the server goes away: another takes over"),
-    1002: Rule("never", "one side breaks the protocol: it would break it again"),
-    1003: Rule("never", "the server does not take this kind of data"),
+    1001: Rule("at once", "the server stops: another instance continues"),
+    1002: Rule("never", "one side violates the protocol: it would again"),
+    1003: Rule("never", "the server does not accept this type of data"),
     1006: Rule("at once", "the connection was cut: execution timeout, crash or network"),
-    1007: Rule("never", "the data was not what it says it is"),
-    1008: Rule("never", "the server's policy refuses this client"),
-    1009: Rule("never", "the message was too big, and would be again"),
+    1007: Rule("never", "a text message was not valid UTF-8"),
+    1008: Rule("never", "the server's policy rejects this client"),
+    1009: Rule("never", "the message was too large: it would be again"),
     1011: Rule("backoff", "an error in the function"),
     1012: Rule("later", "the server restarts"),
-    1013: Rule("later", "the server has too much to do"),
+    1013: Rule("later", "the server is overloaded"),
 }
-UNREACHABLE = Rule("backoff", "no answer from this address: network, name or port")
-UNTRUSTED = Rule("never", "the certificate is for another name, or from an authority that is not trusted here")
-UNKNOWN = Rule("backoff", "a cause that this table does not know")
+UNREACHABLE = Rule("backoff", "the address does not answer: network, host name or port")
+UNTRUSTED = Rule("never", "the certificate is for another name, or its authority is not trusted here")
+UNKNOWN = Rule("backoff", "a cause that is not in this table")
 
 
 def rule(*, status: int | None = None, close_code: int | None = None) -> Rule:
-    """The rule for a refused handshake (`status`) or a closed connection (`close_code`); neither: unreachable."""
+    """Return the rule for a rejected handshake (`status`), a close (`close_code`), or no answer (neither)."""
     if status is not None:
         return STATUSES.get(status, UNKNOWN)
     if close_code is not None:
@@ -57,12 +57,12 @@ def rule(*, status: int | None = None, close_code: int | None = None) -> Rule:
 
 
 def wait(when: When, failures: int, draw: float, *, base: float = 1.0, longest: float = 30.0) -> float | None:
-    """Seconds to wait before the next attempt, None for no further attempt.
+    """Return the seconds to wait before the next attempt, or None for no further attempt.
 
-    `failures`: attempts that failed in a row before this cause, from 0. `draw`: a random number in [0, 1). The wait is
-    drawn from a whole span ("full jitter"), so that clients that are cut together do not come back together. The
-    span begins at `base` seconds for "at once", 2 x for "backoff", 10 x for "later", and doubles with each failure
-    up to `longest`.
+    `failures`: the attempts that failed in a row before this cause, from 0. `draw`: a random number in [0, 1). The
+    wait is a random part of a span ("full jitter"), so that clients that were cut together do not return together.
+    The span is `base` seconds for "at once", 2 x `base` for "backoff", 10 x `base` for "later". It doubles with each
+    failure, up to `longest`.
     """
     if when == "never":
         return None
