@@ -219,7 +219,7 @@ def test_whitelist_and_blacklist() -> None:
 @pytest.mark.parity("auth.jwt-config")
 @pytest.mark.parametrize(("change", "field"), [
     ({"jwks": None}, "jwks.keys"), ({"jwks": {"keys": []}}, "jwks.keys"), ({"jwks": {"keys": [{}]}}, "jwks.keys[0]"),
-    ({"jwks": {"keys": [rsa_jwk(), rsa_jwk()]}}, "jwks.keys: at most one"),
+    ({"jwks": {"keys": [rsa_jwk(), rsa_jwk()]}}, "jwks.keys: only one"),
     ({"jwks": {"keys": [rsa_jwk(kid="a"), rsa_jwk(kid="a")]}}, "kid 'a' is given twice"),
     ({"jwks": {"keys": [rsa_jwk(alg="HS256")]}}, "jwks.keys[0].alg"),
     ({"jwks": {"keys": [rsa_jwk(alg="none")]}}, "jwks.keys[0].alg"),

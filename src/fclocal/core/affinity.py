@@ -46,10 +46,10 @@ Table = tuple[Session, ...]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What session affinity says about one request.
+    """The decision of session affinity about one request.
 
-    `instance_id` None means: any instance that `has_room` allows, or a new one; `bind` it then. `header` is to be
-    added to the response.
+    `instance_id` None means: any instance that is not in `full`, or a new one, which is then bound with `bind`.
+    `header` is added to the response.
     """
 
     session_id: str
@@ -58,7 +58,7 @@ class Choice:
 
 
 def choose(head: RequestHead, config: FunctionConfig, table: Table, now: float, new_id: str) -> Choice | None:
-    """The session of a request, or None if the function has no affinity. `new_id` is used if a session is made.
+    """Return the session of a request, None for a function without affinity. `new_id` is the id of a new session.
 
     Raises FcError InvalidArgument for a session id that breaks the rules.
     """
@@ -66,8 +66,8 @@ def choose(head: RequestHead, config: FunctionConfig, table: Table, now: float, 
     if config.session_affinity == "NONE":
         return None
     if config.session_affinity == "GENERATED_COOKIE":
-        given = [value for name, value in jwt_auth.cookies(head) if name == COOKIE]
-        bound = _find(table, given[0], rules, now) if len(given) == 1 else None
+        ids = [value for name, value in jwt_auth.cookies(head) if name == COOKIE]
+        bound = _find(table, ids[0], rules, now) if len(ids) == 1 else None
         if bound is not None:
             return Choice(bound.session_id, bound.instance_id or None, None)
         age = rules.session_ttl_in_seconds

@@ -42,8 +42,8 @@ def authenticate(
 ) -> RequestHead:
     """Return the head as the function gets it, or raise FcError with the documented status, code and sentence.
 
-    keys: access key id to secret. wall: the wall clock, since signatures and tokens carry its dates. What
-    `claimPassBy` hands over replaces whatever the client sent under the same names.
+    keys: access key id to secret. wall: the wall clock, since signatures and tokens carry its dates. The claims of
+    `claimPassBy` replace all values that the client sent under the same names.
     """
     if authentication.auth_type == "anonymous":
         return head

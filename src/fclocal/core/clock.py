@@ -22,7 +22,7 @@ class Clock(Protocol):
     """What the platform may ask of a clock; all values are seconds."""
 
     def now(self) -> float:
-        """Return seconds since 1970 that never run backwards, whatever happens to the machine's clock.
+        """Return seconds since 1970 that never run backwards, even if the machine's clock is set back.
 
         For journal, timers and bills.
         """
@@ -61,7 +61,7 @@ class SystemClock:
 
 
 class FakeClock:
-    """A clock that stands still until a test advances it."""
+    """A clock that only a test advances."""
 
     def __init__(self, start: float = 1_767_323_045.0) -> None:
         self._now = start

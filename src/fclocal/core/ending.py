@@ -27,10 +27,11 @@ class Ending(StrEnum):
 class Row:
     """What follows from one reason.
 
-    code, reason: the error for a caller that has no answer yet; `reason` is the error's sentence where the code takes
-    one. log: the text after "Error: " in the line "FC Invoke End", "" for none. close_code: what a WebSocket client
-    sees, None where the last frame of the stream decides. answers: whether an HTTP client gets the error; otherwise
-    its connection is cut. by_platform: the request is not billed when its status is a failure of the platform.
+    code, reason: the error for a caller that still waits for its answer; `reason` is the error's sentence where the
+    code takes one. log: the text after "Error: " in the line "FC Invoke End", "" for none. close_code: what a
+    WebSocket client sees, None where the last frame of the stream decides. answers: whether an HTTP client gets the
+    error; otherwise its connection is cut. by_platform: the request is not billed when its status is a failure of the
+    platform.
     """
 
     code: str
@@ -62,7 +63,7 @@ _PLATFORM_FAILURES = frozenset({429, 500, 503})
 
 
 def error(ending: Ending, timeout: float) -> FcError:
-    """Return the error for a caller that has no answer yet. `timeout`: the function's execution timeout in seconds."""
+    """Return the error for a caller that still waits for its answer. `timeout`: the execution timeout in seconds."""
     row = TABLE[ending]
     return FcError(row.code, reason=row.reason, seconds=f"{timeout:g}")
 

@@ -6,11 +6,11 @@
     slow_start   start      a cold start takes `delay` seconds longer
     kill         connected  the instance is killed `after` seconds into the request, as by a crash
     cut          connected  the connection is cut `after` seconds into it, without a Close frame
-    silence      connected  from `after` seconds on nothing is carried any more and nobody is told, as behind a NAT
-    pause_redis  redis      the kit's Redis stands still while the rule is armed
+    silence      connected  after `after` seconds no byte is carried and neither end is told, as behind a NAT
+    pause_redis  redis      the kit's Redis is paused while the rule is armed
 
-"connected" happens when a request gets its place on an instance, and once for each running request when a rule
-is armed. A rule ends after `times` hits, at `until`, or when it is cleared.
+"connected" happens when a request gets its place on an instance, and once for each open request when a rule is armed.
+A rule ends after `times` hits, at `until`, or when it is cleared.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ class FaultRule:
 
     @property
     def detail(self) -> str:
-        """What the rule does, in a few words, for journal and timeline."""
+        """The effect of the rule in a few words, for journal and timeline."""
         own = _OWN.get(self.what)
         value = f" {getattr(self, own):g}{'' if own == 'status' else ' s'}" if own else ""
         return f"{self.what}{f' {own}' if own == 'after' else ''}{value}"
@@ -68,8 +68,8 @@ class FaultRule:
 Rules = tuple[FaultRule, ...]
 
 
-def rule(rule_id: str, what: str, given: Mapping[str, Any], now: float) -> FaultRule:
-    """Build a rule from what a learner gives: function, times, seconds (how long it stays), and status | delay | after.
+def rule(rule_id: str, what: str, settings: Mapping[str, Any], now: float) -> FaultRule:
+    """Build a rule from its settings: function, times, seconds (how long it stays armed), and status | delay | after.
 
     Raises FcError InvalidArgument that names the field.
     """
@@ -77,7 +77,7 @@ def rule(rule_id: str, what: str, given: Mapping[str, Any], now: float) -> Fault
         raise _wrong("fault", f"'{what}' is none of {', '.join(get_args(What))}")
     what = cast(What, what)
     known = {"function", "times", "seconds"} | ({_OWN[what]} if what in _OWN else set())
-    values = {name: value for name, value in given.items() if value is not None}
+    values = {name: value for name, value in settings.items() if value is not None}
     if unknown := sorted(set(values) - known):
         raise _wrong(unknown[0], f"a fault '{what}' has no such field, only {', '.join(sorted(known))}")
     if not isinstance(values.get("function", ""), str):
@@ -96,10 +96,9 @@ def rule(rule_id: str, what: str, given: Mapping[str, Any], now: float) -> Fault
 
 
 def hit(rules: Rules, step: Step, function: str, now: float) -> tuple[Rules, Rules]:
-    """The rules that hit `step` of `function` at `now`, and the rules that stay armed after it.
+    """Return the rules that hit `step` of `function` at `now`, and the rules that stay armed after it.
 
-    Of several refusals only the first counts, so that a second rule is not used up by a request that the first
-    one refused already.
+    Of several rules "reject" only the first hits: a request that is rejected once must not consume the second rule.
     """
     hits: list[FaultRule] = []
     left: list[FaultRule] = []
@@ -119,7 +118,7 @@ def hit(rules: Rules, step: Step, function: str, now: float) -> tuple[Rules, Rul
 
 
 def ended(before: Rules, after: Rules) -> Rules:
-    """The rules of `before` that are no longer armed."""
+    """Return the rules of `before` that are no longer armed."""
     alive = {armed.id for armed in after}
     return tuple(armed for armed in before if armed.id not in alive)
 

@@ -1,8 +1,11 @@
-"""WebSocket frames read off the wire for a tap (RFC 6455), compressed ones included (RFC 7692).
+"""WebSocket frames parsed for a tap (RFC 6455), compressed ones included (RFC 7692).
 
-A reader sees a copy of the bytes of one direction and describes each frame; the relay never waits for it and
-never hears of an error. Memory is bounded whatever comes: a frame's header, the first bytes of its payload and
-the window of zlib. Where bytes make no sense one Frame "invalid" says why, and the reader is silent from then on.
+A reader gets a copy of the bytes of one direction and describes each frame. The relay does not wait for it and gets no
+error from it. Memory is bounded for every input: a frame's header, the first bytes of its payload, and the window of
+zlib. Bytes that are not valid end in one Frame "invalid" with the reason, and the reader ignores the rest.
+
+The parser of `websockets` was tried in its place. It buffers each frame as a whole before it returns it, up to 32 MiB
+here per direction and connection, and with a limit it stops at the first frame above it.
 """
 
 import zlib
@@ -17,7 +20,7 @@ INFLATE_LIMIT = 16 * 1024 * 1024
 """Inflated bytes of one message after which a connection's compressed previews are given up (zip bombs)."""
 
 _CHUNK = 65536
-_TAIL = b"\x00\x00\xff\xff"  # what RFC 7692 has the sender leave off at the end of a message
+_TAIL = b"\x00\x00\xff\xff"  # RFC 7692: the sender removes these bytes from the end of a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Frame:
 
 
 class FrameReader:
-    """Reads one direction of one connection.
+    """Parses one direction of one connection.
 
     `extensions` is the Sec-WebSocket-Extensions header of the 101 response, "" if there is none; `direction` is
     "in" for bytes from client to function.
@@ -54,7 +57,7 @@ class FrameReader:
         self._broken = False
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames that `data` completes. Never raises for anything the wire may carry."""
+        """Return the frames that `data` completes. Raises no error for any input."""
         frames: list[Frame] = []
         view = memoryview(data)
         while not self._broken:
@@ -70,7 +73,7 @@ class FrameReader:
         return frames
 
     def _read_header(self, view: memoryview, frames: list[Frame]) -> memoryview:
-        """Take header bytes off `view`; sets `_payload` once the header is complete."""
+        """Take header bytes off `view`; set `_payload` once the header is complete."""
         head = self._header
         while True:
             need = _header_size(head)
@@ -90,7 +93,7 @@ class FrameReader:
         return view
 
     def _fault(self, head: bytearray) -> str:
-        """Why this header cannot be, or ""."""
+        """Return why this header is not valid, or ""."""
         code, control = head[0] & 0x0F, bool(head[0] & 0x08)
         if code not in OPCODES:
             return f"opcode {code} is reserved"
@@ -116,7 +119,7 @@ class FrameReader:
 
 
 class _Payload:
-    """A payload that passes by: counted, unmasked as far as needed, its first bytes kept."""
+    """A payload: counted, unmasked as far as needed, its first bytes kept."""
 
     def __init__(self, opcode: str, kind: str, final: bool, length: int, mask: bytes,
                  inflater: "_Inflater | None") -> None:
@@ -126,7 +129,7 @@ class _Payload:
         self.left = length
 
     def take(self, view: memoryview) -> memoryview:
-        """Take this frame's part off `view`; the rest is answered."""
+        """Take this frame's part off `view`, and return the rest."""
         part, rest = view[:self.left], view[self.left:]
         offset = self._length - self.left
         self.left -= len(part)
@@ -161,7 +164,7 @@ class _Inflater:
         self.note = ""
 
     def feed(self, data: bytes, room: int) -> bytes:
-        """Inflate; answers at most `room` bytes, the rest is dropped."""
+        """Inflate `data` and return at most `room` bytes of it; the rest is dropped."""
         start = bytearray()
         while data and not self.note:
             try:
@@ -179,7 +182,7 @@ class _Inflater:
         return bytes(start)
 
     def end(self, room: int) -> bytes:
-        """The message is complete."""
+        """End the message, and return at most `room` more bytes of it."""
         start = self.feed(_TAIL, room)
         self._total = 0
         if self._reset:
@@ -189,7 +192,7 @@ class _Inflater:
 
 
 def _header_size(head: bytearray) -> int:
-    """Bytes of the header as far as `head` tells."""
+    """Return the size of the header, as far as the bytes in `head` determine it."""
     if len(head) < 2:
         return 2
     return 2 + {126: 2, 127: 8}.get(head[1] & 0x7F, 0) + (4 if head[1] & 0x80 else 0)
@@ -201,7 +204,7 @@ def _length(head: bytearray) -> int:
 
 
 def _unmasked(part: memoryview, mask: bytes, offset: int) -> bytes:
-    """`part` of a payload, `offset` bytes from its beginning, without its mask."""
+    """Return `part` of a payload, `offset` bytes from its beginning, without its mask."""
     if not mask or not part:
         return bytes(part)
     turned = mask[offset % 4:] + mask[:offset % 4]
@@ -210,7 +213,7 @@ def _unmasked(part: memoryview, mask: bytes, offset: int) -> bytes:
 
 
 def _shown(kind: str, start: bytes) -> str:
-    """The first bytes of a payload as printable text."""
+    """Return the first bytes of a payload as printable text."""
     start = start[:PREVIEW]
     if kind == "binary":
         return start[:PREVIEW // 3].hex(" ")

@@ -1,4 +1,4 @@
-"""Which headers pass, in both directions, and which the platform adds.
+"""Which headers are forwarded, in both directions, and which the platform adds.
 
 Sources: "HTTP triggers overview" (headers that cannot be customised), "Context and log format" (the common
 x-fc-* headers), "Web functions" (X-Fc-Request-Id), RFC 9110 7.6.1 (hop-by-hop headers). Names are lower case.
@@ -21,15 +21,15 @@ _HOP_BY_HOP = frozenset(
 # The platform frames the message itself and answers Expect: 100-continue itself.
 _FROM_CLIENT = _HOP_BY_HOP | {b"content-length", b"expect"}
 _FROM_FUNCTION = _HOP_BY_HOP | {b"content-length", b"date", b"server"}
-# A client that names these in Connection still does not get them removed.
+# These are forwarded even if the client names them in Connection.
 _END_TO_END = frozenset((b"host", b"cookie", b"authorization", b"content-type", b"origin", b"x-forwarded-for"))
 
 
 def for_instance(revision: Revision, *, request_id: str, qualifier: str, control_path: str) -> Headers:
-    """The common x-fc-* headers of every call that reaches an instance.
+    """Return the common x-fc-* headers of every call that reaches an instance.
 
-    `control_path`: /http-invoke, /invoke, /initialize or /pre-stop. fclocal has no roles, so the credentials are
-    empty, as they are on the service for a function without a role.
+    `control_path`: /http-invoke, /invoke, /initialize or /pre-stop. fclocal does not emulate roles, so the credentials
+    are empty, as they are on the service for a function without a role.
     """
     config = revision.config
     facts = (config.function_name, config.handler, config.memory_size, config.timeout, qualifier, revision.version_id)
@@ -58,10 +58,10 @@ def _of_revision(name: str, handler: str, memory: int, timeout: int, qualifier: 
 
 
 def to_instance(head: RequestHead, added: Iterable[tuple[bytes, bytes]], *, client: str, websocket: bool) -> Headers:
-    """The headers that the function sees: the client's own that may pass, then `added`, which win.
+    """Return the headers that the function sees: the client's own as far as they may pass, then `added`, which win.
 
-    What Connection names is removed from the client's headers before the platform's are added, so nobody can
-    have those removed. A WebSocket handshake keeps Connection and Upgrade.
+    The headers that Connection names are removed before the platform's are added, so a client cannot remove those. A
+    WebSocket handshake keeps Connection and Upgrade.
     """
     added = tuple(added)
     replaced = {name for name, _ in added}
@@ -75,9 +75,9 @@ def to_instance(head: RequestHead, added: Iterable[tuple[bytes, bytes]], *, clie
         and name != b"x-forwarded-for"
         and not name.startswith(b"x-fc-")
     ]
-    way = b", ".join((*head.get_all(b"x-forwarded-for"), client.encode()))
+    forwarded_for = b", ".join((*head.get_all(b"x-forwarded-for"), client.encode()))
     hop = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket")) if websocket else ((b"connection", b"close"),)
-    return (*passed, (b"x-forwarded-for", way), *added, *hop)
+    return (*passed, (b"x-forwarded-for", forwarded_for), *added, *hop)
 
 
 def to_client(
@@ -90,7 +90,7 @@ def to_client(
     wall: float,
     websocket: bool = False,
 ) -> Headers:
-    """The headers that the client sees: the function's own (`received`) that may pass, and the platform's.
+    """Return the headers that the client sees: the function's own (`received`) if they may pass, and the platform's.
 
     The default domain forces a download; a request with an Origin gets the default CORS headers, of which the
     function may set the allowing ones itself. `websocket`: the answer is a 101.

@@ -83,7 +83,7 @@ class JwtConfig:
 
 
 def parse(config: Mapping[str, Any]) -> JwtConfig:
-    """Read authConfig; names of fields count whatever their case (documents and tools spell them differently).
+    """Parse authConfig. The case of field names does not matter: documents and tools spell them differently.
 
     Raises FcError InvalidArgument that names the field.
     """
@@ -116,7 +116,7 @@ def find_token(config: JwtConfig, head: RequestHead) -> str:
 
 
 def verify(config: JwtConfig, token: str, now: float) -> dict[str, Any]:
-    """The claims of `token`, or FcError AccessDenied. `now`: wall-clock seconds since 1970.
+    """Return the claims of `token`. Raises FcError AccessDenied. `now`: wall-clock seconds since 1970.
 
     The key is chosen by `kid` alone and verifies only its own algorithms; jku, jwk, x5u and x5c in the token's
     header are never looked at.
@@ -186,12 +186,12 @@ def _lower(value: Any, field: str, names: Sequence[str]) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _wrong(field, "must be an object")
     proper = {name.lower(): name for name in names}
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for name, item in value.items():
-        if (known := proper.get(str(name).lower())) is None or known in found:
+        if (known := proper.get(str(name).lower())) is None or known in members:
             raise _wrong(f"{field}.{name}", "is given twice" if known else f"is none of {', '.join(names)}")
-        found[known] = item
-    return found
+        members[known] = item
+    return members
 
 
 def _paths(fields: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
@@ -261,7 +261,7 @@ def _keys(jwks: Any) -> tuple[Key, ...]:
     keys = [_key(f"authConfig.jwks.keys[{number}]", row) for number, row in enumerate(rows)]
     kids = [key.kid for key in keys]
     if kids.count("") > 1:
-        raise _wrong("authConfig.jwks.keys", "at most one key may have no kid")
+        raise _wrong("authConfig.jwks.keys", "only one key may be without kid")
     if twice := next((kid for kid in kids if kids.count(kid) > 1), None):
         raise _wrong("authConfig.jwks.keys", f"kid '{twice}' is given twice")
     return tuple(keys)

@@ -1,6 +1,6 @@
 """The states of one instance, as a table.
 
-An event that has no row for the present state is a bug and raises. The effects are what the pool does to the process
+An event without a row for the present state is a bug and raises. The effects are what the pool does to the process
 when it takes the row.
 """
 
@@ -26,7 +26,7 @@ class Event(StrEnum):
     DRAIN = "drain"  # its last request has ended
     FREEZE = "freeze"  # the platform freezes it
     STOP = "stop"  # the platform stops it
-    EXIT = "exit"  # its process has ended, for whatever reason
+    EXIT = "exit"  # its process has ended
 
 
 class Effect(StrEnum):
@@ -59,7 +59,7 @@ TABLE: dict[tuple[State, Event], Row] = {
 
 
 def step(state: State, event: Event) -> Row:
-    """Return the next state and the effects of `event`. Raises ValueError where the table has no row."""
+    """Return the next state and the effects of `event`. Raises ValueError for an event without a row."""
     try:
         return TABLE[state, event]
     except KeyError:

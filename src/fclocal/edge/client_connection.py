@@ -13,7 +13,7 @@ from fclocal.edge.connection import HeadTooLong, StreamConnection
 from fclocal.edge.exchange import Exchange, Next, error_answer
 from fclocal.runtime.requests.engine import Engine
 
-_UNREADABLE = RequestHead("-", "-")  # stands in the journal for a head that could not be parsed
+_UNREADABLE = RequestHead("-", "-")  # in the journal, in place of a head that could not be parsed
 
 
 class ClientConnection(StreamConnection):
@@ -55,7 +55,7 @@ class ClientConnection(StreamConnection):
             self.close()
 
     def close(self) -> None:
-        """Close at once, whatever is under way."""
+        """Close at once, also in the middle of a request."""
         if self._task is not None:  # else its TLS handshake is not complete, and cancelled by the listener
             self._task.cancel()
             self.transport.abort()

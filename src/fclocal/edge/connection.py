@@ -12,7 +12,7 @@ _HIGH_WATER = 64 * limits.KIB  # unread bytes at which reading from the socket s
 
 
 class HeadTooLong(Exception):
-    """A head has no end within the limit; the argument is the part received."""
+    """A head is longer than its limit; the argument is the part received."""
 
 
 class StreamConnection(asyncio.Protocol):

@@ -116,7 +116,7 @@ class _ProtocolDetector(asyncio.Protocol):
         self._listener = listener
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from it
         self._timer = self._listener.clock.call_later(limits.HEAD_SECONDS, self._transport.abort)
 
     def data_received(self, data: bytes) -> None:
@@ -145,7 +145,7 @@ def _bind(port: int) -> list[socket.socket]:
         for family, address in _ADDRESSES:
             try:
                 sock = socket.socket(family, socket.SOCK_STREAM)
-            except OSError:  # this machine has no IPv6
+            except OSError:  # a machine without IPv6
                 continue
             sockets.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -72,8 +72,8 @@ OnEnd = Callable[["Lease", Ending, int, int | None, int, int], None]
 class Lease:
     """A place on `instance`, and the limits that hold for the request on it.
 
-    A context manager: whatever leaves the block gives the place back. A request that outlives the block is handed
-    over to another holder, which calls `end`.
+    A context manager: the end of the block gives the place back, also after an error. A request that outlives the block
+    is handed over to another holder, which calls `end`.
     """
 
     __slots__ = (

@@ -122,7 +122,7 @@ class Output:
 
 
 class _Pipe:
-    """One stream, split into lines; `rest` is a line that has no end yet."""
+    """One stream, split into lines; `rest` is a line whose end has not arrived yet."""
 
     def __init__(self, stream: str) -> None:
         self.stream = stream

@@ -102,16 +102,16 @@ class Process:
         return await asyncio.shield(self.exited)
 
     def kill(self) -> None:
-        """SIGKILL to the tree; `on_exit` follows."""
+        """Send SIGKILL to the tree; `on_exit` is called afterwards."""
         if not self.exited.done():
             self._kill_tree()
 
     def tree(self) -> list[int]:
-        """Every process of the instance, also those that left its group, session or parent."""
-        found: list[int] = [] if self.exited.done() else [self.pid, *guardian.descendants(self.pid)]
-        for stray in self._launcher.strays(self._id, self.pid):
-            found += [stray, *guardian.descendants(stray)]
-        return found
+        """Return every process of the instance, also those that left its group, session or parent."""
+        pids: list[int] = [] if self.exited.done() else [self.pid, *guardian.descendants(self.pid)]
+        for orphan in self._launcher.strays(self._id, self.pid):
+            pids += [orphan, *guardian.descendants(orphan)]
+        return pids
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -119,33 +119,33 @@ class Process:
         guardian.kill_all(self.tree(), number)
 
     def _kill_tree(self) -> None:
-        caught: set[int] = set()
-        while found := set(self.tree()) - caught:  # stopped ones cannot fork any more
-            guardian.kill_all(found, signal.SIGSTOP)
-            caught |= found
+        stopped: set[int] = set()
+        while running := set(self.tree()) - stopped:  # a stopped process cannot fork any more
+            guardian.kill_all(running, signal.SIGSTOP)
+            stopped |= running
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        guardian.kill_all(caught, signal.SIGKILL)
+        guardian.kill_all(stopped, signal.SIGKILL)
 
     def became_ready(self) -> None:
-        """From now on the end is told by `on_exit`, no more by the error of the start."""
+        """Report the end by `on_exit` from now on, not by the error of the start."""
         self._ready = True
 
     async def check_health(self) -> None:
-        """Wait until healthCheckConfig, if there is one, finds the instance healthy; after the initializer.
+        """Wait until the health check succeeds, if there is one. It follows the initializer.
 
         Raises FcError FunctionNotStarted.
         """
         await healthy(self.started(), self._launcher.clock)
 
     def ended(self, code: int) -> None:
-        """The guardian says that the main process ended with `code`."""
+        """Handle the guardian's report that the main process ended with `code`."""
         if self.exited.done():
             return
         self.output.finish()
         self.exited.set_result(code)
-        self._kill_tree()  # what it left behind
-        if sys.platform != "linux":  # nobody adopts orphans there
+        self._kill_tree()  # processes that it left behind
+        if sys.platform != "linux":  # orphans go to init there, not to the guardian
             guardian.kill_all(guardian.processes_of(self._id))
         self._launcher.ended(self._id, self)
         if self._ready:
@@ -188,7 +188,7 @@ class Launcher:
         """Start an instance and return when it serves.
 
         `on_line(stream, text)` gets its output, `on_dropped(count)` how much of a flood was not kept,
-        `on_exit(code)` its end, whatever ended it, after the last line. Raises FcError CAExited, CAFileNotFound,
+        `on_exit(code)` its end, after the last line. Raises FcError CAExited, CAFileNotFound,
         CAFilePermission or FunctionNotStarted, or what is wrong with the package; no process is left then, nor
         when the call is cancelled.
         """
@@ -351,9 +351,9 @@ def _claim(root: Path) -> int:
 
 
 async def _remove(home: Path, clock: Clock) -> None:
-    """Remove an instance's folder; what is in the way (no descriptor free, a last write) goes away by itself.
+    """Remove an instance's folder. Reasons to fail, such as missing descriptors or a last write, pass after a while.
 
-    What is left after all tries is swept when the next platform starts.
+    A folder that is left after all attempts is removed when the next platform starts.
     """
     def remove() -> bool:
         shutil.rmtree(home, ignore_errors=True)
@@ -367,7 +367,7 @@ async def _remove(home: Path, clock: Clock) -> None:
 
 @contextlib.contextmanager
 def _exhausted() -> Iterator[None]:
-    """Descriptors, memory or disk run out: the platform has no room for another instance."""
+    """Turn missing descriptors, memory or disk space into FcError ResourceThrottled."""
     try:
         yield
     except OSError as error:
@@ -375,7 +375,7 @@ def _exhausted() -> Iterator[None]:
 
 
 def _prepare(home: Path, code_zip: Path) -> None:
-    """The instance's folder: code, temporary files, and the pipe on which its preload reports."""
+    """Create the instance's folder: code, temporary files, and the pipe on which its preload reports."""
     home.mkdir(parents=True)
     package.unpack(code_zip, home / "code")
     (home / "tmp").mkdir()
@@ -383,7 +383,7 @@ def _prepare(home: Path, code_zip: Path) -> None:
 
 
 def _order(revision: Revision, instance_id: str, qualifier: str, home: Path, port: int) -> dict[str, Any]:
-    """What the guardian is told to start. Raises OSError if there is nothing to execute."""
+    """Return the guardian's order to start the process. Raises OSError if there is no program to execute."""
     code = home / "code"
     env = startup.environment(
         revision, instance_id=instance_id, qualifier=qualifier, port=port, code=str(code), home=str(home),
@@ -401,7 +401,7 @@ def _order(revision: Revision, instance_id: str, qualifier: str, home: Path, por
 
 
 def _refusal(error: OSError, runtime: CustomRuntime) -> FcError:
-    """What it means that the start command cannot be executed."""
+    """Return the error for a start command that cannot be executed."""
     if isinstance(error, PermissionError):
         return startup.not_executable(runtime)
     if isinstance(error, FileNotFoundError) and error.filename:

@@ -192,7 +192,7 @@ class Engine:
 
     # Faults
 
-    async def arm(self, what: str, given: Mapping[str, Any]) -> faults.FaultRule:
+    async def arm(self, what: str, settings: Mapping[str, Any]) -> faults.FaultRule:
         """Arm a fault, for requests that are open already too. Raises FcError InvalidArgument."""
 
         def open_requests() -> None:
@@ -200,7 +200,7 @@ class Engine:
                 for lease in tuple(instance.leases):
                     self._inject(lease)
 
-        return await self.injection.arm(what, given, open_requests)
+        return await self.injection.arm(what, settings, open_requests)
 
     def _inject(self, lease: Lease) -> None:
         """Carry out the armed faults that hit a request on its instance."""

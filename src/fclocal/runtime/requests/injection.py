@@ -30,13 +30,13 @@ class Injection:
         """The rules that are armed now."""
         return self._rules
 
-    async def arm(self, what: str, given: Mapping[str, Any], running: Callable[[], None]) -> faults.FaultRule:
-        """Arm a rule (see core.faults.rule for `given`); `running` applies it to the requests that are open already.
+    async def arm(self, what: str, settings: Mapping[str, Any], running: Callable[[], None]) -> faults.FaultRule:
+        """Arm a rule (see core.faults.rule for `settings`); `running` applies it to the requests that are open already.
 
         The fault pause_redis has taken effect when this returns. Raises FcError InvalidArgument.
         """
         now = self._clock.now()
-        rule = faults.rule(f"f-{secrets.token_hex(4)}", what, given, now)
+        rule = faults.rule(f"f-{secrets.token_hex(4)}", what, settings, now)
         if rule.what == "pause_redis" and not self._redis.ours:
             why = "REDIS_URL names another one" if self._redis.running else "no function has asked for it yet"
             raise FcError("InvalidArgument", reason=f"pause_redis: the kit's own Redis does not run: {why}")
