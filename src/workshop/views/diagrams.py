@@ -11,31 +11,32 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
+from workshop.views.drawing import css
+
 LESSONS = ("Echo server", "HTTP trigger", "https to wss", "Keep alive", "Reconnect", "Billing", "Chat on Redis",
            "Errors", "Go live")
 
-# One palette for all diagrams: the first colour in a light page, the second in a dark one.
-STYLE = """
-svg{color-scheme:light dark;font:14px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-.page{fill:light-dark(#fff,#16181d)}
-.ink{fill:light-dark(#1b1f24,#e6e8eb)}.dim{fill:light-dark(#59636e,#9aa4af);font-size:12px}
-.head{font-weight:600}.mono{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:12.5px}
-.box{fill:light-dark(#f3f6fa,#20252c);stroke:light-dark(#9fb0c3,#56636f)}
-.busy{fill:light-dark(#dcebfb,#1d3a57);stroke:light-dark(#5b8fc9,#5d93cc)}
-.rest{fill:light-dark(#e4e8ee,#2a3038);stroke:light-dark(#9fb0c3,#56636f);stroke-dasharray:4 3}
-.good{fill:light-dark(#ddf3e4,#173a26);stroke:light-dark(#2f8f5b,#56b884)}
-.line{stroke:light-dark(#59636e,#aab4c0);fill:none;stroke-width:2}
-.data{stroke:light-dark(#0b5fb3,#6cb1ff);fill:none;stroke-width:2}
-.redis{stroke:light-dark(#8a1f7a,#e58fd6);fill:none;stroke-width:2}
-.cut{stroke:light-dark(#b3261e,#ff8a80);fill:none;stroke-width:2}
-.cutink{fill:light-dark(#b3261e,#ff8a80)}.dataink{fill:light-dark(#0b5fb3,#6cb1ff)}
-.goodink{fill:light-dark(#1d7a48,#6fd09a)}
-.badge{fill:light-dark(#0b5fb3,#6cb1ff)}.number{fill:light-dark(#fff,#10141a);font-weight:700;font-size:13px}
-.lit{fill:none;stroke:light-dark(#c25700,#ffb25c);stroke-width:3}.litbadge{fill:light-dark(#c25700,#ffb25c)}
+STYLE = f"""
+svg{{color-scheme:light dark;font:14px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}}
+.page{{fill:{css("paper")}}}
+.ink{{fill:{css("ink")}}}.dim{{fill:{css("dim")};font-size:12px}}
+.head{{font-weight:600}}.mono{{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:12.5px}}
+.box{{fill:{css("lane")};stroke:{css("edge")}}}
+.busy{{fill:{css("data-soft")};stroke:{css("data")}}}
+.rest{{fill:{css("frozen")};stroke:{css("edge")};stroke-dasharray:4 3}}
+.good{{fill:{css("good-soft")};stroke:{css("good")}}}
+.line{{stroke:{css("http")};fill:none;stroke-width:2}}
+.data{{stroke:{css("data")};fill:none;stroke-width:2}}
+.redis{{stroke:{css("redis")};fill:none;stroke-width:2}}
+.cut{{stroke:{css("bad")};fill:none;stroke-width:2}}
+.cutink{{fill:{css("bad")}}}.dataink{{fill:{css("data")}}}
+.goodink{{fill:{css("good")}}}
+.badge{{fill:{css("data")}}}.number{{fill:{css("paper")};font-weight:700;font-size:13px}}
+.lit{{fill:none;stroke:{css("bill")};stroke-width:3}}.litbadge{{fill:{css("bill")}}}
 """
 
 
-class Drawing:
+class Diagram:
     """Collects elements; `svg()` returns the whole picture. Lengths in pixels."""
 
     def __init__(self, width: int, height: int, title: str) -> None:
@@ -147,7 +148,7 @@ def system_map(lesson: int = 0) -> str:
         "connections to instances of your program. The instances share messages through Redis. "
     )
     title += "Numbers 1 to 9 mark what each lesson is about." if not lesson else f"Lesson {lesson}: {_ABOUT[lesson]}."
-    draw = Drawing(1060, 366 if not lesson else 292, title)
+    draw = Diagram(1060, 366 if not lesson else 292, title)
     draw.labelled(20, 88, 152, 92, "client", "browser, Python,", "Node.js")
     draw.labelled(228, 88, 134, 92, "network", "NAT, proxies,", "load balancers")
     draw.box(416, 24, 202, 244)
@@ -183,7 +184,7 @@ def system_map(lesson: int = 0) -> str:
 
 def polling_and_websocket() -> str:
     """Draw a page that asks every two seconds above a page with one open connection."""
-    draw = Drawing(1060, 392, (
+    draw = Diagram(1060, 392, (
         "Two timelines of ten seconds. Above, polling: the page asks every two seconds, five of six answers are empty, "
         "and a bus that arrives at second 4.3 is shown at second 6. Below, a WebSocket: the page opens one connection, "
         "and the bus is shown at second 4.3."
@@ -236,7 +237,7 @@ _STAGES = (
 
 def trigger_stages() -> str:
     """Draw the stages that a request passes at the trigger, each with the status that it answers with."""
-    draw = Drawing(1060, 250, (
+    draw = Diagram(1060, 250, (
         "The stages of a request at the HTTP trigger, from left to right: size and form, trigger, public URL, method, "
         "authentication, capacity. A request that fails a stage is answered there with 400, 404, 403, 403, 400 or 403, "
         "429 or 503. A request that passes all of them starts your program."
@@ -259,7 +260,7 @@ def trigger_stages() -> str:
 
 def two_lives() -> str:
     """Draw the two lives of a connection: an HTTP request until the 101, a WebSocket afterwards."""
-    draw = Drawing(1060, 300, (
+    draw = Diagram(1060, 300, (
         "The two lives of a connection. Before the handshake is complete it is an HTTP request: errors are status "
         "codes such as 403, 412, 429 or 503, and the platform answers. After 101 it is a WebSocket: errors are close "
         "codes such as 1006 or 1011, and the cause is in your program or its log."
@@ -293,7 +294,7 @@ def two_lives() -> str:
 
 def alias_and_versions() -> str:
     """Draw an alias that points to one version and sends a part of the connections to another."""
-    draw = Drawing(1060, 300, (
+    draw = Diagram(1060, 300, (
         "A trigger points to the alias prod. The alias sends 90 percent of new connections to version 1 and 10 percent "
         "to version 2. LATEST is the code that you change; publishing it makes a version that never changes."
     ))

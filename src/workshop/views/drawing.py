@@ -46,6 +46,11 @@ _NARROW, _MIDDLE, _WIDE = dict.fromkeys("ijlI|.,:;'!()[]{} ", 360), dict.fromkey
 _WIDTHS = _NARROW | _MIDDLE | _WIDE | dict.fromkeys("ABCDEFGHKNOPQRSUVXYZ", 700)
 
 
+def css(name: str) -> str:
+    """Return a colour of the palette as a CSS value that follows light and dark."""
+    return "light-dark({},{})".format(*PALETTE[name])
+
+
 def text_width(words: str, size: float = 12, *, bold: bool = False) -> float:
     """Return the pixels that a line of text takes at most."""
     return sum(_WIDTHS.get(letter, 620) for letter in words) * size / 1000 * (1.08 if bold else 1.0)
@@ -62,12 +67,10 @@ def fit(words: str, width: float, size: float = 12) -> str:
 
 def style() -> str:
     """Return the style sheet of all pictures: a class `f-NAME` fills and `s-NAME` strokes with a colour."""
-    rules = [f".wp .f-{name}{{fill:light-dark({light},{dark})}}.wp .s-{name}{{stroke:light-dark({light},{dark})}}"
-             for name, (light, dark) in PALETTE.items()]
+    rules = [f".wp .f-{name}{{fill:{css(name)}}}.wp .s-{name}{{stroke:{css(name)}}}" for name in PALETTE]
     # An element that can be focused shows it; a picture in a file of its own follows the system.
-    light, dark = PALETTE["paper"]
     return ("svg.wp:root{color-scheme:light dark}.wp .none,.wp .f-hover{fill:none;pointer-events:all}"
-            f".wp .halo{{paint-order:stroke;stroke-width:3;stroke:light-dark({light},{dark})}}"
+            f".wp .halo{{paint-order:stroke;stroke-width:3;stroke:{css('paper')}}}"
             ".wp .detail{visibility:hidden}.wp g[tabindex]:focus{outline:none}"
             ":is(.wp g[tabindex]:focus,.wp g[tabindex]:hover) :is(.hit,.detail){stroke-width:3;visibility:visible}"
             + "".join(rules))

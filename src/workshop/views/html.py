@@ -4,7 +4,7 @@ import re
 from html import escape
 from typing import Any
 
-from workshop.views.drawing import FONT, PALETTE
+from workshop.views.drawing import FONT, PALETTE, css
 
 CODE = "ui-monospace, 'Cascadia Mono', Menlo, Consolas, monospace"
 # Colours of a verdict: the border, and its soft background.
@@ -14,7 +14,7 @@ VERDICT = {"PASS": ("good", "good-soft"), "NOT YET": ("ping", "ping-soft"), "NOT
 
 def style() -> str:
     """Return the style sheet of all views: one CSS variable per colour, and the classes that they share."""
-    colours = "".join(f"--{name}:light-dark({light},{dark});" for name, (light, dark) in PALETTE.items())
+    colours = "".join(f"--{name}:{css(name)};" for name in PALETTE)
     # The class twice: JupyterLab has rules of its own for dl, dt and pre, and these must win.
     return (f"<style>.wv{{{colours}color:var(--ink);font:14px/1.5 {FONT};max-width:860px;margin:6px 0}}"
             ".wv.wv a{color:var(--data)}.wv.wv .dim{color:var(--dim)}.wv.wv details{margin:6px 0}"
