@@ -22,12 +22,12 @@ from pathlib import Path
 
 import psutil
 from chat import FUNCTIONS, Kind, Variant, ours
-from fclocal.runtime.redis_server import RedisServer
 from redis.asyncio import Redis
 
 from fclocal.core.billing import bill
 from fclocal.core.metering import meter
 from fclocal.core.records import Record
+from fclocal.runtime.instances.redis_server import RedisServer
 
 sys.path.insert(0, str(FUNCTIONS.parent / "tests" / "functions"))
 from chat_support import Cluster

@@ -22,7 +22,7 @@ EVERY = 1.0  # seconds between two signs of life of an instance
 EXPIRE = 6.0  # seconds without one, after which its members are removed; a busy instance may be late
 GATHER = 0.1  # seconds between two announcements, and one second more for every 10,000 members of this instance
 KEEP = 25 * 3600  # seconds; a connection on Function Compute lives for 24 hours at most
-LISTED = 200  # members that a newcomer receives by name; the others are a number
+LISTED = 200  # members that are told by name; in a larger crowd, members are told its number only
 INSTANCES = "chat:instances"
 
 # One step in Redis: renew the entry of this instance, remove expired entries, return the others.
@@ -65,16 +65,21 @@ class Crowd:
                 self.people[field] = after[new.id] = new
         joined = [after[id]._asdict() for id, was in before.items() if not was and id in self._ids]
         left = [id for id, was in before.items() if was and id not in self._ids]
-        return {"joined": joined, "left": left, "count": len(self._ids)} if joined or left else None
+        return {"joined": joined, "left": left, "count": self.size} if joined or left else None
+
+    @property
+    def size(self) -> int:
+        return len(self._ids)
 
     def of(self, instance: str) -> list[str]:
         """Return the fields of an instance's members."""
         return [field for field, person in self.people.items() if person.instance == instance]
 
-    def listing(self, own: str) -> dict[str, Any]:
-        """Return what a newcomer receives; its own field is `own`."""
-        people = {person.id: person for person in (self.people[own], *islice(self.people.values(), LISTED))}
-        return {"members": [person._asdict() for person in people.values()], "count": len(self._ids)}
+    def listing(self, *own: str) -> dict[str, Any]:
+        """Return the members by name, up to LISTED, and their number. The field `own` is always among them."""
+        fields = (*own, *islice(self.people, LISTED))
+        people = {self.people[field].id: self.people[field]._asdict() for field in fields}
+        return {"members": list(people.values()), "count": self.size}
 
 
 def _person(field: str, value: str | None) -> Person | None:

@@ -11,7 +11,7 @@ from redis.asyncio.client import Pipeline
 import protocol
 from log import log_error
 from member import Member
-from presence import Crowd, Presence
+from presence import LISTED, Crowd, Presence
 from redis_nodes import Node, NotLive, Trouble
 
 JOIN = 5.0  # seconds that a join may take
@@ -110,8 +110,13 @@ class Room:
         self.presence.announce(self, fields)
 
     def people(self, fields: Mapping[str, str | None]) -> None:
-        """Enter changes of who is here, and tell the members."""
+        """Enter changes of who is here, and tell the members. Names of thousands, to thousands, would be too much."""
+        before = self.crowd.size
         if change := self.crowd.apply(fields):
+            if self.crowd.size > LISTED:
+                change = {"joined": [], "left": [], "count": self.crowd.size}
+            elif before > LISTED:
+                self.deliver(protocol.frame(protocol.dump("members", **self.crowd.listing())))
             self.deliver(protocol.frame(protocol.dump("presence", **change)))
 
     # What arrives.
