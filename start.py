@@ -191,12 +191,18 @@ def pip_failure(output):
 
 
 def quiet_jupyter():
-    """Make the lesson the first thing seen: no question about news, no check for updates, Markdown files as pages."""
+    """Make the lesson the first thing seen: no question about news, no check for updates, Markdown files as pages.
+
+    A kernel listens on loopback and warns about eavesdropping each time it starts: it reports errors only.
+    """
     settings = VENV / "share" / "jupyter" / "lab" / "settings"
     settings.mkdir(parents=True, exist_ok=True)
     choice = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
               "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}}}
     (settings / "overrides.json").write_text(json.dumps(choice), "utf-8")
+    ipython = VENV / "etc" / "ipython"
+    ipython.mkdir(parents=True, exist_ok=True)
+    (ipython / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 40\n", "utf-8")
 
 
 def install(*locks):
@@ -353,7 +359,7 @@ def lab(args):
     install_npm_packages(LEARNER_NPM, required=False)
     say("Opening JupyterLab. To stop it, press Ctrl-C here twice.")
     as_root = ["--allow-root"] if os.geteuid() == 0 else []
-    opened = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{NOTEBOOK}", "--log-level=WARN"]
+    opened = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{NOTEBOOK}", "--log-level=ERROR"]
     # Its terminals keep this PATH; started from a program, they would be login shells, which set another one.
     opened.append(f"--ServerApp.terminado_settings=shell_command={os.environ.get('SHELL') or 'sh'}")
     os.chdir(ROOT)

@@ -325,3 +325,14 @@ def test_a_packed_folder_runs_the_tour_and_installs_node_packages_without_a_netw
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[5/5] Stop" in done.stdout
     assert (tmp_path / "käse" / "functions" / "01-echo-node" / "node_modules" / "ws").is_dir()
+
+
+def test_a_kernel_starts_without_a_warning_that_frightens(tmp_path: Path) -> None:
+    start = runpy.run_path(str(ROOT / "start.py"), run_name="start")
+    start["quiet_jupyter"].__globals__["VENV"] = tmp_path
+    start["quiet_jupyter"]()
+    program = (f"import sys; sys.prefix = {str(tmp_path)!r}; from IPython.core.application import ENV_CONFIG_DIRS;"
+               "from traitlets.config import PyFileConfigLoader as Loader;"
+               "print(Loader('ipython_kernel_config.py', ENV_CONFIG_DIRS[0]).load_config())")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "'log_level': 40" in done.stdout, done.stderr
