@@ -26,7 +26,9 @@ def test_a_query_out_of_bounds_is_refused(shared: Platform, path: str, query: di
 
 
 @pytest.mark.parity("api.bounded-input")
-@pytest.mark.parametrize("body", [[], "text", {"what": "reject", "status": 10**400}, {"what": {"a": 1}}])
+@pytest.mark.parametrize("body", [[], "text", {"what": "reject", "status": 10**400}, {"what": {"a": 1}},
+                                  {"what": "reject", "status": []}, {"what": "kill", "after": 10**400},
+                                  {"what": "kill", "times": 10**400}])
 def test_a_body_out_of_bounds_is_refused(shared: Platform, body: object) -> None:
     with pytest.raises(FcError, match="InvalidArgument"):
         shared.at.call("POST", "/faults", body=body)

@@ -82,7 +82,8 @@ def rule(rule_id: str, what: str, settings: Mapping[str, Any], now: float) -> Fa
         raise _wrong(unknown[0], f"a fault '{what}' has no such field, only {', '.join(sorted(known))}")
     if not isinstance(values.get("function", ""), str):
         raise _wrong("function", "must be the name of a function")
-    if values.get("status", 503) not in _REASONS:
+    status = values.get("status", 503)
+    if not isinstance(status, int) or status not in _REASONS:
         raise _wrong("status", "must be 429, 500 or 503")
     times = values.get("times")
     if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 1):
