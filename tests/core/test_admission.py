@@ -13,7 +13,7 @@ from fclocal.core.model import (
     Function,
     FunctionConfig,
     HttpTriggerConfig,
-    Invocation,
+    InvocationRestriction,
     Revision,
     Route,
     RouteConfig,
@@ -76,7 +76,7 @@ def test_the_roll_decides_between_the_version_of_an_alias_and_its_canary(roll: f
     [
         ({"triggers": {}}, (404, "TriggerNotFound")),
         ({"config": {"disable_url_internet": True}}, (403, "AccessDenied")),
-        ({"disabled": Invocation(reason="night", since=0.0)}, (403, "AccessDenied")),
+        ({"disabled": InvocationRestriction(reason="night", since=0.0)}, (403, "AccessDenied")),
         ({"config": {"methods": ("POST",)}}, (403, "AccessDenied")),
         ({"config": {"auth_type": "function"}}, (400, "MissingRequiredHeader")),
         ({"qualifier": "gone"}, (404, "AliasNotFound")),
@@ -96,7 +96,7 @@ def test_a_reserved_concurrency_above_zero_is_the_affair_of_dispatch() -> None:
 def test_the_first_rule_that_is_broken_decides() -> None:
     broken: list[tuple[dict[str, Any], str]] = [
         ({"config": {"disable_url_internet": True}}, "internet URL"),
-        ({"disabled": Invocation(reason="night", since=0.0)}, "disabled: night"),
+        ({"disabled": InvocationRestriction(reason="night", since=0.0)}, "disabled: night"),
         ({"config": {"methods": ("POST",)}}, "request method GET"),
         ({"config": {"auth_type": "function"}}, "Date was not specified"),
         ({"qualifier": "gone"}, "alias 'gone'"),

@@ -20,7 +20,7 @@ from fclocal.core.model import (
     Function,
     FunctionConfig,
     HttpTriggerConfig,
-    Invocation,
+    InvocationRestriction,
     Revision,
     Trigger,
 )
@@ -41,7 +41,7 @@ def function(store: Store, name: str = "echo", code: bytes | None = None) -> Fun
         versions={"4": latest.model_copy(update={"version_id": "4"})}, reserved_concurrency=0,
         aliases={"prod": Alias(alias_name="prod", version_id="4", additional_version_weight={"3": 0.1}, created=1,
                                modified=1)},
-        min_instances={"LATEST": 2}, disabled=Invocation(reason="r", since=3))
+        min_instances={"LATEST": 2}, disabled=InvocationRestriction(reason="r", since=3))
 
 
 def domain() -> CustomDomain:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -31,12 +31,6 @@ def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
         if any((folder / mark).exists() for mark in _MARKS):
             return folder / ".fclocal"
     return here / ".fclocal"
-
-
-class Closeable(Protocol):
-    """What can be closed."""
-
-    def close(self) -> None: ...
 
 
 @cache
@@ -84,7 +78,7 @@ class Running:
         found = [json.loads(line) for line in answer.iter_lines() if line]
         return found, max([int(answer.headers["x-fclocal-cursor"]), *(record["seq"] for record in found[-1:])])
 
-    def hold(self) -> Closeable:
+    def hold(self) -> httpx.Response:
         """Open the stream that attaches this client to the platform. Closing it detaches the client."""
         return self._send("GET", "/attach", {}, None, stream=True)
 

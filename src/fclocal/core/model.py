@@ -65,7 +65,7 @@ class CustomRuntime(Shape):
     health_check_config: HealthCheck | None = None
 
 
-class Hook(Shape):
+class LifecycleHook(Shape):
     """One lifecycle hook. `timeout` in seconds."""
 
     handler: str = ""
@@ -75,8 +75,8 @@ class Hook(Shape):
 class LifecycleHooks(Shape):
     """instanceLifecycleConfig: what is called after the start and before the stop of an instance."""
 
-    initializer: Hook | None = None
-    pre_stop: Hook | None = None
+    initializer: LifecycleHook | None = None
+    pre_stop: LifecycleHook | None = None
 
     @model_validator(mode="after")
     def _pre_stop_limit(self) -> Self:
@@ -212,8 +212,8 @@ class Trigger(Shape):
         return f"https://localhost:{self.port}"
 
 
-class Invocation(Shape):
-    """Set while a function's invocation is disabled."""
+class InvocationRestriction(Shape):
+    """Why and since when a function's invocation is disabled. `since`: seconds since 1970."""
 
     reason: str = ""
     since: float
@@ -235,7 +235,7 @@ class Function(Shape, extra="ignore"):
     triggers: dict[str, Trigger] = {}
     reserved_concurrency: int | None = None
     min_instances: dict[str, int] = {}
-    disabled: Invocation | None = None
+    disabled: InvocationRestriction | None = None
 
     @property
     def name(self) -> str:

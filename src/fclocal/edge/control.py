@@ -26,8 +26,8 @@ from fclocal.core.bounded import parse_json
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.edge.management.call import Call, Operation
-from fclocal.edge.management.deployment import Deployment
-from fclocal.edge.management.running import Invoke, Running
+from fclocal.edge.management.deployment import DeploymentOperations
+from fclocal.edge.management.runtime import Invoke, RuntimeOperations
 from fclocal.edge.management.sessions import SessionOperations
 from fclocal.runtime.requests.engine import Engine
 from fclocal.runtime.state.registry import Registry
@@ -123,7 +123,7 @@ def management_app(registry: Registry, engine: Engine, *, invoke: Invoke, local:
     """The application that serves the management API, and the routes of `local` under /local, signed alike."""
     guard = Guard({store.access_key_id: store.access_key_secret}, clock)
     by_path: dict[str, dict[str, Operation]] = {}
-    tables = (Deployment(registry).table(), Running(registry, engine, invoke).table(),
+    tables = (DeploymentOperations(registry).table(), RuntimeOperations(registry, engine, invoke).table(),
               SessionOperations(registry, engine).table())
     for operation in (operation for table in tables for operation in table):
         by_path.setdefault(operation.path, {})[operation.method] = operation

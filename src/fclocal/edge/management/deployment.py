@@ -12,7 +12,7 @@ from fclocal.edge.management.call import FUNCTION, PAGE, Call, Operation, as_obj
 from fclocal.runtime.state.registry import Registry
 
 
-class Deployment:
+class DeploymentOperations:
     """The operations that change or show what is deployed."""
 
     def __init__(self, registry: Registry) -> None:

@@ -19,7 +19,7 @@ from fclocal.core.model import (
     CustomDomain,
     Function,
     FunctionConfig,
-    Invocation,
+    InvocationRestriction,
     Revision,
     Shape,
     Trigger,
@@ -288,7 +288,7 @@ class Registry:
     async def disable(self, name: str, reason: str) -> Function:
         """Reject all invocations of a function from now on."""
         async with self._edit(name) as function:
-            disabled = Invocation(reason=reason, since=self._clock.now())
+            disabled = InvocationRestriction(reason=reason, since=self._clock.now())
             return self._keep(function.model_copy(update={"disabled": disabled}), "invocation.disabled", reason=reason)
 
     async def enable(self, name: str) -> Function:

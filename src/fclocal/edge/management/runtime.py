@@ -21,7 +21,7 @@ Invoke = Callable[[str, str, bytes, Mapping[str, str]], Awaitable[tuple[int, Map
 """(function, qualifier, event, x-fc-* headers of the caller) to (status, headers, body) of the function's answer."""
 
 
-class Running:
+class RuntimeOperations:
     """The operations that change, show or use the instances of a function."""
 
     def __init__(self, registry: Registry, engine: Engine, invoke: Invoke) -> None:
