@@ -158,7 +158,7 @@ class Usage:
 
 
 @dataclass(slots=True)
-class Instance:
+class MeteredInstance:
     """One instance that may still be billed.
 
     `open`: request -> its begin. `stretches`: (begin, end, requests) of billed requests that have ended, joined
@@ -193,7 +193,7 @@ class Instance:
         closed = len(self.stretches) if first is None else bisect_left(self.stretches, first, key=itemgetter(1))
         return max(0, closed - 1)
 
-    def copy(self) -> "Instance":
+    def copy(self) -> "MeteredInstance":
         """Return a copy that shares nothing mutable."""
         return replace(self, open=dict(self.open), stretches=list(self.stretches))
 
@@ -219,7 +219,7 @@ class Meter:
 
     listed: int | None = None
     usages: dict[str, Usage] = field(default_factory=dict)
-    instances: dict[str, Instance] = field(default_factory=dict)
+    instances: dict[str, MeteredInstance] = field(default_factory=dict)
     latest: int = 0
     platform_stopped: int | None = None
     taken: int = 0
@@ -229,7 +229,7 @@ class Meter:
         at, kind, data = micros(record.at), record.kind, record.data
         if kind == "request.begin":
             if (instance := self.instances.get(record.instance)) is None:
-                instance = self.instances[record.instance] = Instance(record.function)
+                instance = self.instances[record.instance] = MeteredInstance(record.function)
             instance.open[record.request] = at
         elif kind == "request.end":
             if (instance := self.instances.get(record.instance)) and record.request in instance.open:
@@ -239,7 +239,7 @@ class Meter:
         elif kind == "instance.starting":
             size = Size(round(data["cpu"] * 100), data["memorySize"], data["diskSize"], data["concurrency"],
                         data["why"] == "minimum")
-            self.instances[record.instance] = Instance(record.function, size)
+            self.instances[record.instance] = MeteredInstance(record.function, size)
         elif kind == "instance.ready":
             if instance := self.instances.get(record.instance):
                 instance.ready = at
@@ -293,7 +293,7 @@ class Meter:
             return [self.usage(function)]
         return [self.usages[name] for name in sorted(self.usages)]
 
-    def _end(self, instance: Instance, begin: int, at: int, record: Record) -> None:
+    def _end(self, instance: MeteredInstance, begin: int, at: int, record: Record) -> None:
         data, usage = record.data, self.usage(record.function)
         usage.bytes_in += data["bytesIn"]
         usage.bytes_out += data["bytesOut"]
@@ -334,7 +334,7 @@ class Meter:
                 limit = min(limit, max(instance.settled, instance.stopped))
             _add_tail(usage, size, instance.settled, limit)
 
-    def _settle(self, name: str, instance: Instance, count: int, *, running: bool = False) -> None:
+    def _settle(self, name: str, instance: MeteredInstance, count: int, *, running: bool = False) -> None:
         """Move the first `count` stretches into the sums; `running`: the last one has not ended."""
         usage, size = self.usage(instance.function), instance.size or ASSUMED
         disk = max(0, size.disk - FREE_DISK)

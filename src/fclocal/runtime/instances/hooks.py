@@ -16,7 +16,7 @@ from fclocal.core.model import Revision
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
+class HookCall:
     """A lifecycle hook: its name in the log, its method and its path, which is also its x-fc-control-path."""
 
     title: str
@@ -24,8 +24,8 @@ class Hook:
     path: str
 
 
-INITIALIZE = Hook("Initialize", "POST", "/initialize")
-PRE_STOP = Hook("PreStop", "GET", "/pre-stop")
+INITIALIZE = HookCall("Initialize", "POST", "/initialize")
+PRE_STOP = HookCall("PreStop", "GET", "/pre-stop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Answer:
     body: bytes
 
 
-async def call(hook: Hook, port: int, revision: Revision, *, request_id: str, limit: float, time: Clock) -> None:
+async def call(hook: HookCall, port: int, revision: Revision, *, request_id: str, limit: float, time: Clock) -> None:
     """Call a lifecycle hook, within `limit` seconds. Raises FcError InitializationError."""
     given = headers.for_instance(
         revision, request_id=request_id, qualifier=revision.version_id or "LATEST", control_path=hook.path

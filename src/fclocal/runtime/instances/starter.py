@@ -68,7 +68,7 @@ class Starter:
         if hook is not None and instance.process is not None:
             await self._call(hooks.PRE_STOP, instance, instance.process, hook.timeout)
 
-    async def _call(self, hook: hooks.Hook, instance: Instance, process: Process, limit: float) -> None:
+    async def _call(self, hook: hooks.HookCall, instance: Instance, process: Process, limit: float) -> None:
         request_id = identifiers.hook_id(os.urandom(16))
         platform_log(self._journal, instance, request_id, f"FC {hook.title} Start RequestId: {request_id}")
         error = ""

@@ -13,7 +13,7 @@ from fclocal.runtime.requests.engine import Engine
 _HEAD = RequestHead("POST", "/invoke")
 
 
-class Invocation:
+class PendingInvocation:
     """One call under way: the holder of its lease."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ async def invoke(
     """
     request = engine.receive(Entry("invocation", name, qualifier), _HEAD, "invoke", "")
     admission = engine.admit(request)
-    invocation = Invocation()
+    invocation = PendingInvocation()
     with await engine.lease(admission, invocation) as lease:
         try:
             answer = await hooks.invoke(lease.port, admission, body)
