@@ -108,7 +108,7 @@ class _Canvas:
         for at, name in bar.pings:
             if at >= self.scene.begin:
                 self.used.add("ping")
-                self.front.line(self.x(at), y + height * .4, self.x(at), y + height, "ping", width=2,
+                self.front.line(self.x(at), y + height * .65, self.x(at), y + height, "ping", width=2,
                                 tip=f"{name} at {self.seconds(at)}")
         if row >= 14:
             room = text_width(bar.label, 11) + 10
@@ -120,16 +120,17 @@ class _Canvas:
 
     def spans(self, lane: Lane, top: float, base: float) -> None:
         """Draw the billed stretches under the bars, and T1, T2 ... where two or three requests share one."""
-        written = 0.0
-        for span in lane.spans:
+        written: list[tuple[float, float]] = []
+        for span in sorted(lane.spans, key=lambda span: -span.ms):     # the longest get their words first
             billed = f"billed {span.ms / 1000:.3f} s" + " so far" * span.running
             self.rect("bill", span.begin, span.end, base, 6, f"{billed}, requests: {span.requests}", radius=0)
             left, right = self.x(span.begin), self.x(span.end)
             words = f"{billed}: first in to last out" if span.requests > 1 and right - left > 190 else billed
             start = min(left, self.width - 6 - text_width(words, 11))     # at the right edge it ends there
-            if start > written:
+            end = start + text_width(words, 11) + 6
+            if all(start > until or end < since for since, until in written):
                 self.front.text(start, base + 20, words, "dim", size=11)
-                written = start + text_width(words, 11)
+                written.append((start, end))
             free = 0.0
             for number, at in enumerate(_moments(lane, span), 1):
                 x = self.x(at)

@@ -206,3 +206,10 @@ def test_names_of_moments_stay_inside_and_apart():
                    and (e.text or "")[1:].isdigit())
     assert found and all(x + 16 <= 900 - 24 + 1 for x, _ in found)
     assert all(right - left >= 17 for (left, _), (right, _) in pairwise(found))
+
+
+def test_the_words_of_the_longest_span_come_first():
+    story = Story()
+    story.start(0)
+    story.connections([(1.0, 1.003), (1.2, 6.0)])
+    assert "billed 4.800 s" in words(svg(story.records)) and "billed 0.003 s" not in words(svg(story.records))
