@@ -1,4 +1,4 @@
-"""A client that loses nothing: it reconnects, resumes after its last message, and repeats what has no answer.
+"""A client that loses nothing: it reconnects, resumes after its last message, and repeats unanswered messages.
 
     python3 client.py wss://localhost:9443 tea Ana
 
@@ -30,7 +30,7 @@ class Client:
     """One person in one room. Run it as a task: `asyncio.create_task(client.run())`.
 
     `on_event(event)` is called with every message of the chat. `messages` are the room's messages, in order. Of the
-    texts that this client sent, `refused` are those that nobody received, `unsure` those whose fate is unknown, and
+    texts that this client sent, `refused` are those that no member received, `unsure` those whose fate is unknown, and
     `missed` those that some instance did not receive. With the durable chat, `unsure` and `missed` stay empty, and
     `refused` has only texts that broke a rule. `gone` counts losses of the room's history.
     """
@@ -113,7 +113,7 @@ class Client:
             await self.changed.wait_for(lambda: self.state == "in")
 
     async def sees(self, name: str) -> None:
-        """Wait until somebody of that name is in the room."""
+        """Wait until a member of that name is in the room."""
         async with self.changed:
             await self.changed.wait_for(lambda: name in self.members.values())
 

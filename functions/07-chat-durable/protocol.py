@@ -14,7 +14,7 @@
 
 PERSON is {"id", "name", "instance"}.
 A client numbers its messages with `ref`: 1, 2, 3 ...; each answer carries the same number. In "failed", `sure` means
-that nobody received the message, and `retry` that the same message can be sent again. "missed" counts instances with
+that no member received the message, and `retry` that the same message can be sent again. "missed" counts instances with
 members that did not receive the message. `client` is a secret that a client keeps across connections; the public `id`
 is derived from it. `rate` and `burst` are the limits that a client must keep.
 Only the durable chat uses `acked` (the last ref with an answer), `after` (the id of the last message received), `gone`
@@ -149,7 +149,7 @@ def message(by: str, name: str, say: Say) -> bytes:
 def frame(payload: bytes) -> bytes:
     """Return a WebSocket text frame, which is built once and then written to every member's connection.
 
-    The library would build it anew for each member, which costs as much as the rest of a delivery.
+    The library would build one frame per member, which costs as much as the rest of a delivery.
     """
     return Frame(Opcode.TEXT, payload).serialize(mask=False)
 

@@ -71,7 +71,7 @@ class RedisRoom(Room):
         if say.error:
             member.failed(say.ref, say.error)
         else:
-            member.tell("sent", ref=say.ref)
+            member.send("sent", ref=say.ref)
 
     def message(self, data: bytes) -> None:
         before, id, text = data.split(b" ", 2)
@@ -103,7 +103,7 @@ class RedisRoom(Room):
             while len(page) == PAGE and _number(self.last) < _number(end):
                 page = await self.node.redis.xrange(self.log, b"(" + self.last, end, count=PAGE)
                 for id, fields in page:
-                    if _number(id) > _number(self.last):  # the next messages may have arrived meanwhile
+                    if _number(id) > _number(self.last):  # the next messages may have arrived during the read
                         self._deliver(fields[b"p"], id, fields[b"m"])
 
     def ask(self, pipe: Pipeline) -> None:

@@ -11,7 +11,7 @@ ADDRESSES = 10_000  # addresses that are remembered
 
 
 def source(headers: Headers) -> str:
-    """Return the client's address, or "" when no gateway stands in front.
+    """Return the client's address, or "" when there is no gateway.
 
     Each gateway appends the address of its own client to x-forwarded-for, and a client can send the first entries
     itself. So the last public address is the client's.

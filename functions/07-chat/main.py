@@ -49,7 +49,7 @@ class Chat:
         log("open", connection)
         try:
             if NAME_HEADER and not name:
-                raise protocol.Violation("the token has no name")
+                raise protocol.Violation("the token lacks a name")
             async for data in connection:
                 now = time.monotonic()
                 within = member.rate.take(now)
@@ -80,7 +80,7 @@ class Chat:
     async def handshake(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer plain HTTP requests; None continues with the WebSocket handshake.
 
-        The service calls /pre-stop before it ends an instance. The header tells its call from a visitor's.
+        The service calls /pre-stop before it ends an instance. A header distinguishes this call from a visitor's.
         """
         if request.path == "/pre-stop" and request.headers.get("x-fc-control-path") == "/pre-stop":
             members = [other for other in connection.server.connections if other is not connection]

@@ -56,10 +56,10 @@ class Member:
                 await self.connection.close(code, reason)
         self.transport.abort()
 
-    def tell(self, type: str, **fields: object) -> None:
+    def send(self, type: str, **fields: object) -> None:
         """Send a message to this member alone."""
         self.write(protocol.frame(protocol.dump(type, **fields)))
 
     def failed(self, ref: int, reason: str, *, sure: bool = True, retry: bool = False) -> None:
         """Answer that a message was not accepted; see protocol.py."""
-        self.tell("failed", ref=ref, sure=sure, retry=retry, reason=reason)
+        self.send("failed", ref=ref, sure=sure, retry=retry, reason=reason)

@@ -1,4 +1,4 @@
-"""Who is in a room, on all instances.
+"""Presence: the members of each room, on all instances.
 
 Each room has a hash in Redis with one field per member. An instance writes and publishes only what changes, so presence
 costs nothing while nobody joins or leaves. Once per second each instance also renews one entry of its own. When that
@@ -22,7 +22,7 @@ EVERY = 1.0  # seconds between two signs of life of an instance
 EXPIRE = 6.0  # seconds without one, after which its members are removed; a busy instance may be late
 GATHER = 0.1  # seconds between two announcements, and one second more for every 10,000 members of this instance
 KEEP = 25 * 3600  # seconds; a connection on Function Compute lives for 24 hours at most
-LISTED = 200  # members that are told by name; in a larger crowd, members are told its number only
+LISTED = 200  # members that are listed by name; a larger crowd is reported as a number
 INSTANCES = "chat:instances"
 
 # One step in Redis: renew the entry of this instance, remove expired entries, return the others.
@@ -131,7 +131,7 @@ class Presence:
                                for node, rooms in by_node.items()))
 
     async def goodbye(self) -> None:
-        """Write the last changes, so that nobody has to wait until this instance expires."""
+        """Write the last changes, so that other instances need not wait until this one expires."""
         if self._known.is_set():
             with contextlib.suppress(*Trouble):
                 await self._flush()
@@ -148,7 +148,7 @@ class Presence:
             node.publish(pipe, room, b"p" + json.dumps(fields, ensure_ascii=False).encode())
         try:
             await pipe.execute()
-        except Trouble:  # try again later; a change that came meanwhile is newer
+        except Trouble:  # try again later; a change made during the write is newer
             for room, fields in changes.items():
                 self.announce(room, fields | self._changes[room])
             await asyncio.sleep(EVERY)

@@ -1,7 +1,7 @@
-"""A room on Redis publish/subscribe: each message is delivered at most once, and none is kept.
+"""A room on Redis publish/subscribe: each message is delivered at most once and not stored.
 
-What is published while an instance's subscription is broken is lost for its members. The chat says so: to them, and as
-far as it can be known, to the sender.
+Messages that are published while an instance's subscription is broken are lost for its members. The chat reports this
+to the members, and to the sender when the number of receivers shows it.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from room import Room
 
 class RedisRoom(Room):
     DOWN = "Redis does not answer. Messages from others do not arrive."
-    UP = "Redis is back. Messages sent meanwhile are lost."
+    UP = "Redis is back. Messages sent during the outage are lost."
 
     async def admit(self, member: Member, join: protocol.Join) -> None:
         self.welcome(member, durable=False)
@@ -41,7 +41,7 @@ class RedisRoom(Room):
             rejected = isinstance(answer, NotLive | ResponseError)  # otherwise it may have arrived before the failure
             member.failed(say.ref, f"Redis does not answer ({type(answer).__name__})", sure=rejected)
         elif answer or not self.node.counts:  # fewer than there are instances with members: some received nothing
-            member.tell("sent", ref=say.ref, receivers=answer,
+            member.send("sent", ref=say.ref, receivers=answer,
                         missed=max(0, len(self.crowd.instances) - answer) if self.node.counts else 0)
         else:
             member.failed(say.ref, "no instance is subscribed to the room")

@@ -22,7 +22,7 @@ class Room:
     """One room. A subclass decides how messages travel: `send`, `answer`, `message` and `admit`."""
 
     ASKS = 1  # answers that `recover` needs
-    DOWN, UP = "", ""  # what the members are told when Redis fails and comes back
+    DOWN, UP = "", ""  # texts for the members when Redis fails and answers again
 
     def __init__(self, name: str, instance: str, presence: Presence) -> None:
         self.name, self.instance, self.presence = name, instance, presence
@@ -45,7 +45,7 @@ class Room:
         raise NotImplementedError
 
     def answer(self, member: Member, say: protocol.Say, answer: Any) -> None:
-        """Tell the sender what became of its message. `answer` is Redis's, or an exception."""
+        """Send the sender the result of its message. `answer` is Redis's, or an exception."""
         raise NotImplementedError
 
     def message(self, data: bytes) -> None:
@@ -84,7 +84,7 @@ class Room:
                 await asyncio.sleep(0.05)
 
     def welcome(self, member: Member, **fields: Any) -> None:
-        member.tell("welcome", room=self.name, id=member.id, name=member.name, instance=self.instance, **fields,
+        member.send("welcome", room=self.name, id=member.id, name=member.name, instance=self.instance, **fields,
                     rate=protocol.RATE, burst=protocol.BURST)
 
     def add(self, member: Member) -> None:
@@ -92,9 +92,9 @@ class Room:
         self.flush()
         field = f"{self.instance} {member.number}"
         self._announce({field: f"{member.id} {member.name}"})
-        self.flush()  # the others hear of the newcomer; the newcomer receives the list
+        self.flush()  # the others receive the change; the new member receives the list
         self.members[member] = field
-        member.tell("members", **self.crowd.listing(field))
+        member.send("members", **self.crowd.listing(field))
 
     def drop(self, member: Member) -> None:
         """The opposite of `add`."""
@@ -110,7 +110,7 @@ class Room:
         self.presence.announce(self, fields)
 
     def people(self, fields: Mapping[str, str | None]) -> None:
-        """Enter changes of who is here, and tell the members. Names of thousands, to thousands, would be too much."""
+        """Apply changes of presence and send them to the members. A large crowd receives its size only."""
         before = self.crowd.size
         if change := self.crowd.apply(fields):
             if self.crowd.size > LISTED:
@@ -125,7 +125,7 @@ class Room:
         """Handle one message of the subscription: b"m" and a message, or b"p" and changes of presence."""
         if data.startswith(b"m"):
             self.message(data[1:])
-        elif data.startswith(b"p"):  # what others say about our own members is older than what we know
+        elif data.startswith(b"p"):  # reports by others about our own members are outdated
             self.people({field: value for field, value in json.loads(data[1:]).items()
                          if not field.startswith(f"{self.instance} ")})
 

@@ -47,7 +47,7 @@ def make_keys() -> int:
 def make_token(name: str, minutes: float) -> int:
     """Print a token for one person."""
     if not PRIVATE.exists():
-        print("There is no key. Run first: python3 tokens.py keys", file=sys.stderr)
+        print("The key is missing. Run first: python3 tokens.py keys", file=sys.stderr)
         return 1
     now = int(time.time())
     claims = {"sub": name, "name": name, "iat": now, "exp": now + int(60 * minutes)}

@@ -190,7 +190,7 @@ async def until(condition: Any, limit: float = 10) -> None:
 
 
 class Figures:
-    """What became of what was said: count it per member, against what the senders were told."""
+    """Count the messages that each member received, against the answers that the senders received."""
 
     def __init__(self, people: list[Any]) -> None:
         refused = {text for person in people for text in person.refused}

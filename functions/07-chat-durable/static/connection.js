@@ -1,4 +1,4 @@
-// One person in one room: connect, resume, repeat what has no answer. This file knows no page; client.py of
+// One person in one room: connect, resume, repeat unanswered messages. This file uses no page; client.py of
 // 07-chat-durable is the same in Python. Events: "state" (detail: state, seconds, reason), "said" (detail: a message of
 // the chat), "fate" (detail: ref, fate, reason).
 
@@ -45,12 +45,12 @@ export class Connection extends EventTarget {
     this.#closed({ code: 1006, reason: "" }, this.#socket);
   }
 
-  #tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
+  #emit(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
 
   #open() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    this.#tell("state", { state: "connecting" });
+    this.#emit("state", { state: "connecting" });
     const socket = this.#socket = new WebSocket(this.url);
     const current = (handler) => (event) => { if (socket === this.#socket) handler(event); };
     socket.onopen = current(() => socket.send(JSON.stringify({
@@ -64,12 +64,12 @@ export class Connection extends EventTarget {
     this.#inside = false;
     if (FINAL.has(code)) {
       this.#ended = true;
-      return this.#tell("state", { state: "closed", reason });
+      return this.#emit("state", { state: "closed", reason });
     }
     // Full jitter: clients that were cut together do not come back together.
     const seconds = Math.random() * Math.min(LONGEST, 0.2 * 2 ** this.#retry++);
     this.#timer = setTimeout(() => this.#open(), seconds * 1000);
-    this.#tell("state", { state: "waiting", seconds });
+    this.#emit("state", { state: "waiting", seconds });
   }
 
   #receive(said) {
@@ -87,7 +87,7 @@ export class Connection extends EventTarget {
       case "members":
         this.#inside = true;
         this.#retry = 0;
-        this.#tell("state", { state: "in" });
+        this.#emit("state", { state: "in" });
         break;
       case "message": this.#after = said.id ?? ""; break;
       case "sent":
@@ -104,7 +104,7 @@ export class Connection extends EventTarget {
           this.#held = setTimeout(() => this.#repeat(), 500);
         }
     }
-    this.#tell("said", said);
+    this.#emit("said", said);
     this.#send();
   }
 
@@ -142,7 +142,7 @@ export class Connection extends EventTarget {
 
   #settle(from, to, fate, reason = "") {
     for (let ref = from; ref <= to; ref++) {
-      if (this.#outbox.delete(ref)) this.#tell("fate", { ref, fate, reason });
+      if (this.#outbox.delete(ref)) this.#emit("fate", { ref, fate, reason });
     }
     while (this.#acked < this.#last && !this.#outbox.has(this.#acked + 1)) this.#acked++;
   }

@@ -27,7 +27,7 @@ const asked = new URLSearchParams(location.search);
 let connection = null;
 let members = new Map(); // id -> { name, instance }; the first of a crowd, by name
 let count = 0;
-let mine = new Map(); // ref -> { item, text, heard, fate } of messages that are not finished; fate: see FATES
+let mine = new Map(); // ref -> { item, text, received, fate } of unfinished messages; fate: see FATES
 let troubled = false, welcomed = false;
 
 function enter(room, name) {
@@ -136,8 +136,8 @@ function hear(said) {
     case "gone": note("The history of this room was deleted. There may be a gap here."); break;
     case "message": {
       const own = said.by === connection.id, sent = own && mine.get(said.ref);
-      if (sent && !sent.heard) {
-        sent.heard = true;
+      if (sent && !sent.received) {
+        sent.received = true;
         sent.item.querySelector(".when").textContent = clock(said.at);
         add(sent.item, true); // its place is where the room received it
         showFate(said.ref, sent.fate ?? "sent");
@@ -182,11 +182,11 @@ function showFate(ref, fate, reason = "") {
   if (!own) return;
   own.fate = fate;
   keepEnd(() => showLine(own, fate, reason, ref));
-  if (own.heard && (fate === "sent" || fate === "missed")) mine.delete(ref);
+  if (own.received && (fate === "sent" || fate === "missed")) mine.delete(ref);
 }
 
 function showLine(own, fate, reason, ref) {
-  const line = own.item.querySelector(".fate"), again = !own.heard && (fate === "refused" || fate === "unsure");
+  const line = own.item.querySelector(".fate"), again = !own.received && (fate === "refused" || fate === "unsure");
   line.textContent = FATES[fate];
   line.title = reason;
   line.classList.toggle("bad", fate !== "sent");
@@ -203,7 +203,7 @@ function say(text) {
   const item = message(connection.name, text, ""), ref = connection.say(text);
   item.querySelector(".fate").textContent = "sending";
   item.dataset.ref = ref;
-  mine.set(ref, { item, text, heard: false });
+  mine.set(ref, { item, text, received: false });
   add(item, true);
 }
 
