@@ -16,7 +16,7 @@ class MarksError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """What stands between two marks: the lines of the solution, and those of the stub."""
+    """The text between two marks: the lines of the solution, and those of the stub."""
 
     task: str
     solution: tuple[str, ...]
@@ -95,7 +95,7 @@ def _closed(part: Region, body: Iterable[str]) -> list[str]:
 def solution_lines(text: str) -> set[str]:
     """What must not be given away: stripped lines of solutions, 20 characters or more, not in the stub.
 
-    The line that mends a fault is an ordinary one (other folders have it too); it gives nothing away.
+    The line that fixes a fault is an ordinary one (other folders have it too); it gives nothing away.
     """
     shown = {line.strip() for line in stub(text).splitlines()}
     return {line.strip() for part in parse(text) if isinstance(part, Region) and part.end for line in part.solution
@@ -103,7 +103,7 @@ def solution_lines(text: str) -> set[str]:
 
 
 def region(text: str, task: str) -> tuple[int, list[str]] | None:
-    """The learner's lines for `task` and the number of the first; None if its two marks are gone."""
+    """Return the learner's lines for `task` and the number of the first, or None if a mark is gone."""
     found: list[str] = []
     first = 0
     inside = False
@@ -118,11 +118,29 @@ def region(text: str, task: str) -> tuple[int, list[str]] | None:
 
 
 def untouched(learner: str, stub_text: str, task: str) -> bool:
-    """Whether the regions of `task` are as in the stub; comments and blank lines do not count."""
+    """Return whether the regions of `task`, and the lines outside all regions, are as in the stub.
+
+    Comments, blank lines and imports do not count. An answer outside its region is an answer: a `try` can stand around
+    a loop instead of around the call of its function.
+    """
     mine, theirs = region(learner, task), region(stub_text, task)
     if mine is None or theirs is None:
         return _bare(learner.splitlines()) == _bare(stub_text.splitlines())
-    return _bare(mine[1]) == _bare(theirs[1])
+    return _bare(mine[1]) == _bare(theirs[1]) and _bare(_outside(learner)) == _bare(_outside(stub_text))
+
+
+def _outside(text: str) -> list[str]:
+    """Return the lines outside the regions of all tasks, without imports."""
+    lines: list[str] = []
+    inside = ""
+    for line in text.splitlines():
+        if begin := re.search(r"\bTODO (\d+\.\d+)\b", line):
+            inside = begin[1]
+        elif inside and re.search(rf"\bend of {re.escape(inside)}\b", line):
+            inside = ""
+        elif not inside and not re.match(r"\s*(?:import|from) ", line):
+            lines.append(line)
+    return lines
 
 
 def _bare(lines: list[str]) -> list[str]:

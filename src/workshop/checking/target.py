@@ -21,6 +21,7 @@ from websockets.typing import Subprotocol
 from fclocal import App, Platform
 from workshop.checking.client import Client, Recording, Response, Unexpected, Wire, ask, preview, reason
 
+PRELOAD = str(Path(__file__).with_name("preload"))  # see preload/sitecustomize.py
 StepBody = Callable[["Target"], Awaitable[None]]
 
 
@@ -134,7 +135,8 @@ class Target:
         `props` override s.yaml. Returns fclocal's app: .name, .url, .urls. Raises FcError as `fc.deploy` does.
         """
         if folder not in self.apps or props:
-            given = {**self.props, **props}
+            environment = {"PYTHONPATH": PRELOAD, **props.pop("environmentVariables", {})}
+            given = {**self.props, **props, **{f"environmentVariables.{k}": v for k, v in environment.items()}}
             if self._since is None:
                 self._since = (await asyncio.to_thread(lambda: self.fc.status()))["journal"]
             self.apps[folder] = await asyncio.to_thread(lambda: self.fc.deploy(self.folder / folder, **given))

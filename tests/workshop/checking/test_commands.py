@@ -46,7 +46,7 @@ def test_only_the_file_that_the_solution_changes_is_named(project: Path, capsys:
 def test_untouched_says_not_started_and_where_to_look(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workshop.check("1.1")
     said = capsys.readouterr().out
-    assert said.splitlines()[:2] == ["1.1 NOT STARTED  Repeat each text message in capitals",
+    assert said.splitlines()[:2] == ["1.1 NOT STARTED  Send each text message back in capital letters",
                                      "  Open     : exercises/01-echo/main.py"]
 
 

@@ -39,6 +39,45 @@ def test_a_function_deployed_elsewhere(fc: Platform, tmp_path: Path, scheme: str
     assert (verdict.word, verdict.headline[:10]) == ("PASS", "(1 of 1 st")  # the log is read on fclocal only
 
 
+def test_an_answer_outside_its_region_is_judged(fc: Platform, tmp_path: Path) -> None:
+    """Lesson 1 puts `try` around the loop, not around the call of the function that has it."""
+    text = ECHO.stub["main.py"]
+    loop = text[text.index("    async for"):text.index("async def main")].rstrip()
+    inside = "\n".join(f"    {line}" if line.strip() else line for line in loop.splitlines())
+    lost = "    except ConnectionClosedError:\n        print('connection lost without a Close frame', flush=True)"
+    files = {**ECHO.stub, "main.py": text.replace(loop, f"    try:\n{inside}\n{lost}").replace(
+        "...  # <- your code here", "await connection.send(message)")}
+    assert judged("1.3", put(tmp_path / "01-echo", files), fc).word == "PASS"
+
+
+def test_an_import_alone_is_not_an_answer(tmp_path: Path) -> None:
+    files = {**ECHO.stub, "main.py": ECHO.stub["main.py"].replace("import os\n", "import os\nimport json\n")}
+    assert judged("1.3", put(tmp_path / "01-echo", files), None).word == "NOT STARTED"
+
+
+def test_the_exception_of_a_background_task_is_in_the_verdict(fc: Platform, tmp_path: Path) -> None:
+    """The program keeps the task, so asyncio's own report of the exception never comes."""
+    answer = """            async def later():
+                await connection.send(message.uper())
+            tasks.append(asyncio.create_task(later()))"""
+    text = ECHO.solution["main.py"].replace("            await connection.send(message.upper())", answer)
+    files = {**ECHO.solution, "main.py": text.replace("PORT =", "tasks = []\nPORT =", 1)}
+    verdict = judged("1.1", put(tmp_path / "01-echo", files), fc)
+    assert verdict.first_line().startswith("1.1 CRASHED  AttributeError: 'str' object has no attr"), verdict.text()
+
+
+def test_a_collected_exception_is_not_reported(fc: Platform, tmp_path: Path) -> None:
+    answer = """            async def later():
+                raise ValueError("expected")
+            try:
+                await asyncio.create_task(later())
+            except ValueError:
+                await connection.send(message)"""
+    text = ECHO.solution["main.py"].replace("            await connection.send(message.upper())", answer)
+    verdict = judged("1.1", put(tmp_path / "01-echo", {**ECHO.solution, "main.py": text}), fc)
+    assert verdict.first_line() == "1.1 NOT YET  the text comes back unchanged", verdict.text()
+
+
 def test_a_wrong_function_deployed_elsewhere(fc: Platform, tmp_path: Path) -> None:
     wrong = next(wrong for wrong in ECHO.wrong if wrong.name == "1.1-unchanged")
     app = fc.deploy(put(tmp_path / "elsewhere", ECHO.with_answer(wrong)))

@@ -55,9 +55,10 @@ def test_without_its_marks_the_whole_file_is_compared() -> None:
     assert marks.untouched(stub, stub, "1.1")
 
 
-def test_edits_outside_the_region_do_not_count() -> None:
+def test_edits_outside_the_regions_are_an_answer_but_imports_are_not() -> None:
     stub = marks.stub(SOURCE)
-    assert marks.untouched(stub.replace("9000", "9001"), stub, "1.1")
+    assert not marks.untouched(stub.replace("9000", "9001"), stub, "1.1")
+    assert marks.untouched("import json\n" + stub, stub, "1.1")
 
 
 def test_region_tells_its_first_line() -> None:
