@@ -42,7 +42,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     # protocol: http | websocket | invoke. cold: it waited for a cold start of `waited` seconds.
     "request.begin": ("protocol", "method", "path", "trigger", "qualifier", "version", "client", "cold", "waited"),
     # status: HTTP status the client saw (101 for a WebSocket). closeCode: WebSocket close code the client
-    # saw, None if not known. why: done | client | function | timeout | instance | fault | shutdown.
+    # saw, None if not known. why: a value of core.ending.Ending.
     "request.end": ("status", "closeCode", "why", "bytesIn", "bytesOut"),
     # stream: stdout | stderr | platform. One line, without its line end.
     "log": ("stream", "text"),
