@@ -7,11 +7,13 @@ step did what it says.
 """
 
 import asyncio
+import io
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
@@ -54,9 +56,12 @@ def _tour(state: str) -> None:
         fc = fclocal.start(state)
     pids = [fc.at.pid]
     try:
-        with _step(2, f"Deploy {FOLDER} through the official SDK"):
+        # What deploy prints comes below, wrapped, so that the step keeps its line.
+        with _step(2, f"Deploy {FOLDER} through the official SDK"), redirect_stdout(io.StringIO()) as notices:
             app = fc.deploy(root() / FOLDER)
         print(f"      {app.url}")
+        for notice in notices.getvalue().splitlines():
+            print(textwrap.fill(notice, 76, initial_indent="      ", subsequent_indent="      "))
         url = "wss" + app.url.removeprefix("https")
         with _step(3, f"Echo over {url}"):
             asyncio.run(asyncio.wait_for(_talk(url), PATIENCE))
@@ -112,7 +117,7 @@ def _journal(fc: Platform, app: App, *, ended: int) -> list[Record]:
         if sum(record.kind == "request.end" for record in records) >= ended:
             return records
         time.sleep(0.05)
-    raise Departure(f"the journal did not tell the end of {ended} connections within {PATIENCE:g} seconds")
+    raise Departure(f"the journal did not record the end of {ended} connections within {PATIENCE:g} seconds")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ class Progress:
             new.replace(self.path)
 
     def task(self, name: str) -> dict[str, Any]:
-        """What is known of one task."""
+        """Return the stored facts of one task."""
         return {"verdict": "NOT STARTED", "tries": 0, "fails": 0, "hints": 0, **self.read()["tasks"].get(name, {})}
 
     def note(self, name: str, **facts: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ PATIENCE = 2.0  # seconds that a check waits for something that must come
 class Unexpected(Exception):
     """What the check saw instead of what it wanted, in words the learner can read.
 
-    `trace`: a traceback that explains it; when it passes through the learner's file the verdict is CRASHED.
+    `trace`: a traceback that explains it; when it names the learner's file, the verdict is CRASHED.
     """
 
     def __init__(self, text: str, trace: str = "") -> None:
@@ -69,7 +69,7 @@ def preview(data: str | bytes, limit: int = 40) -> str:
 
 
 class Recording(ClientConnection):
-    """websockets' client that also tells which frames came in."""
+    """A client of websockets that also reports each frame that it received."""
 
     tell: Callable[[Frame], None] | None = None
 
@@ -90,7 +90,7 @@ class Client:
 
     def _came(self, frame: Frame) -> None:
         self._record("fn", self.name, frame.opcode.name, _frame_text(frame))
-        if frame.opcode is Opcode.PING:     # websockets has answered it before it tells
+        if frame.opcode is Opcode.PING:     # websockets has answered it before the report
             self._record(self.name, "fn", "PONG", _frame_text(frame))
 
     async def send(self, data: str | bytes) -> None:

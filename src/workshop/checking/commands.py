@@ -1,4 +1,4 @@
-"""check, hint, details and reset: the commands of a learner; notebook and terminal print the same."""
+"""check, hint, details and reset: the commands of a learner, equal in a notebook and in a terminal."""
 
 import asyncio
 import textwrap

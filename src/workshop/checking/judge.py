@@ -146,7 +146,7 @@ async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | N
     told.append(("I saw", saw))
     found = Findings(task.id, saw, log, code)
     known = next((m for m in (*script(exercise.folder).mistakes, *GENERAL) if m.fits(found)), None)
-    # An exception because the connection ended is a consequence: a cause that we know goes before it.
+    # An exception because the connection ended is a consequence. A known cause is more useful, so it comes first.
     if trace and not (known and trace.error.startswith("ConnectionClosed")):
         place = f"{trace.file} line {trace.line}"
         headline = crash(task.id, trace.error, place)

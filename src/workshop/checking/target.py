@@ -53,7 +53,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A wrong answer we know: its task ("*": any), the headline, how to know it, perhaps the cause in full."""
+    """A known wrong answer: its task ("*": any), its headline, the signs of it, and perhaps its cause in full."""
 
     task: str
     says: str
@@ -102,8 +102,8 @@ class Target:
     props: Mapping[str, Any] = field(default_factory=dict)
     wire: list[Wire] = field(default_factory=list)
     apps: dict[str, App] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)  # what is to be told before the verdict
-    heard: Callable[[Wire], None] = lambda line: None  # told of each line of the transcript as it is written
+    said: list[str] = field(default_factory=list)  # sentences to print before the verdict
+    heard: Callable[[Wire], None] = lambda line: None  # called with each line of the transcript
     output: list[str] = field(default_factory=list)  # what the learner's scripts wrote to stderr, for tracebacks
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ class Verdict:
     lines: tuple[tuple[str, str], ...] = ()  # (label, text); label "" for a line of the learner's code
     before: tuple[str, ...] = ()  # said before the verdict, e.g. that the code was reloaded
     wire: tuple[Wire, ...] = field(default=(), repr=False)
-    report: str = field(default="", repr=False)  # for OUR FAULT: what we need to know
+    report: str = field(default="", repr=False)  # for OUR FAULT: the report for the authors
 
     def first_line(self) -> str:
         """Word and headline, cut at the width."""

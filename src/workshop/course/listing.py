@@ -13,7 +13,7 @@ from workshop.workspace import root
 def lines_of(text: str, region: str, suffix: str = ".py") -> tuple[int, int]:
     """First and last line (from 1) of a region of a file.
 
-    A region is, whichever is found first: "12-20"; a part between comments "region NAME" and "endregion"; in
+    A region is the first that fits of: "12-20"; a part between comments "region NAME" and "endregion"; in
     Python a function, class, method ("Class.method") or top-level name; in YAML a key; in JavaScript and CSS the block
     that begins on the line holding the name. Raises UserError if there is none.
     """
@@ -68,7 +68,7 @@ def _block(lines: list[str], region: str, yaml: bool) -> tuple[int, int] | None:
 
 
 def excerpt(path: str, region: str | None = None, project: Path | None = None) -> tuple[list[str], int]:
-    """Return the lines of a region of a file and the number of the first. Raises UserError if it is not there."""
+    """Return the lines of a region of a file and the number of the first line. Raises UserError if it is not there."""
     file = (project or root()) / path
     if not file.is_file():
         raise UserError(f"There is no file {path}.")

@@ -122,7 +122,7 @@ def estimate(plan: Plan) -> Estimate:
     within = takewhile(lambda record: record.at <= now, journal(plan, visits(plan, window)))
     made = bill(meter(within, now=now), currency=plan.currency, now=now)
     per_hour = 3600.0 / window
-    # The rounding up to 1 CU and the minimum hold per hour, whatever the window was.
+    # The rounding up to 1 CU and the minimum apply per hour, for every length of the window.
     units = math.ceil(float(sum(line.cu for line in made.lines)) * per_hour)
     price = float(made.tariff.tiers[0].price)
     hour = max(units * price, float(made.tariff.minimum or 0) if made.requests else 0.0)

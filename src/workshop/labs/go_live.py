@@ -3,7 +3,7 @@
     folder = with_packages("functions/09-live")
     print(go_live_checklist(folder, fc, decided=["auth"]))
 
-What is checked is documented by the service or measured; each rule says so where it stands.
+Each rule checks a documented or a measured fact, and names its source.
 """
 
 import importlib.metadata

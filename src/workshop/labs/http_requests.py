@@ -17,7 +17,7 @@ WIDTH = 100
 def http_request(url: str, method: str = "GET", **headers: str) -> tuple[int, Any]:
     """Send a request; return its status and its answer: parsed JSON, or the sentence of a refusal.
 
-    Names of headers are written as keywords; `**{"x-acs-date": ...}` where they are no Python names.
+    Names of headers are written as keywords; `**{"x-acs-date": ...}` where they are not Python names.
     """
     request = urllib.request.Request(url, method=method, headers=headers)
     try:

@@ -118,7 +118,7 @@ def _heading(wave: Wave) -> str:
 async def reconnect_storm(clients: int = 200) -> Storm:
     """Cut `clients` connections at once, without and with jitter, and watch them come back.
 
-    One instance holds half of them, and a second one may be started 0.4 s after the first. Without jitter a client
+    One instance holds half of them, and another may be started 0.4 s after the first instance. Without jitter a client
     tries at once, then after 0.2, 0.4, 0.8 ... s; with jitter it draws its first wait from 1.4 s.
     """
     with tempfile.TemporaryDirectory(prefix="storm-") as state:
@@ -174,5 +174,5 @@ async def _wave(fc: Platform, app: App, clients: int, jitter: bool) -> Wave:
     began = loop.time()                                     # ... and are cut in one moment
     async with asyncio.timeout(60):
         back = await asyncio.gather(*(come_back(began) for _ in connections))
-    await asyncio.gather(*(ws.close() for ws in back))      # who is back keeps its place until all are
+    await asyncio.gather(*(ws.close() for ws in back))      # a client keeps its connection until all are connected
     return Wave(jitter, clients, tuple(sorted(tries)))

@@ -97,7 +97,7 @@ async def _measured(fc: Platform, folder: str, visits: Sequence[tuple[float, flo
         async with connect(f"{to_wss(app.url)}/?seconds={stays}") as ws:
             await ws.wait_closed()
 
-    # All instances are there before the clock runs: the model knows no cold starts.
+    # All instances run before the measurement begins: the model has no cold starts.
     await asyncio.gather(*(visit(0, 0.1) for _ in range(instances * concurrency)))
     after = (await asyncio.to_thread(fc.status))["journal"]
     await asyncio.gather(*(visit(*one) for one in visits))

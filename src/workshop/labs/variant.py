@@ -11,7 +11,7 @@ def variant(folder: str, old: str, new: str, file: str = "main.py") -> Path:
     """Copy `folder` of the project and put `new` for `old` in one of its files; say so; return the copy's path.
 
     The copy replaces the last variant of that folder; the folder itself stays as it is. Raises UserError if the file
-    is not there or `old` does not stand in it exactly once.
+    is not there or `old` does not occur in it exactly once.
     """
     project = root()
     source = project / folder

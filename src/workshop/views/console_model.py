@@ -1,4 +1,4 @@
-"""What the console knows and does, without a single widget: the trigger form, the WebSocket probe, the observer."""
+"""The models of the console, without a widget: the trigger form, the WebSocket probe, the observer."""
 
 import asyncio
 import json
@@ -126,7 +126,7 @@ def sentence(error: TeaException | FcError) -> str:
 
 
 class Background:
-    """An event loop in a thread of its own; a notebook's own loop stands still while a cell runs."""
+    """An event loop in a thread of its own; a notebook's own loop is blocked while a cell runs."""
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
@@ -164,7 +164,7 @@ class Probe:
         return self._client is not None and self._client.connection.close_code is None
 
     def connect(self) -> None:
-        """Open the connection; what happens is told in `lines`."""
+        """Open the connection; `lines` records each event."""
         self._background = self._background or Background("workshop-probe")
         self.lines.clear()
         self._began = time.monotonic()

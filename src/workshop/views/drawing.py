@@ -79,7 +79,7 @@ def style() -> str:
 class Drawing:
     """One SVG picture. Elements appear in the order of the calls.
 
-    `title` names the picture; `description` says what it shows, for a reader who does not see it. `height` may be set
+    `title` names the picture; `description` says what it shows, for screen readers. `height` may be set
     later: it is read by `svg()`.
     """
 

@@ -36,13 +36,13 @@ def style() -> str:
 
 
 def block(body: str, label: str = "") -> str:
-    """Return one view: its style sheet and its body; `label` names it for a reader who does not see it."""
+    """Return one view: its style sheet and its body; `label` names it for screen readers."""
     named = f' role="group" aria-label="{escape(label)}"' if label else ""
     return f'{style()}<div class="wv"{named}>{body}</div>'
 
 
 def prose(text: str) -> str:
-    """Escape a sentence; what stands in `backticks` is code."""
+    """Escape a sentence; text in `backticks` is code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 

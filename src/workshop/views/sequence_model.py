@@ -80,7 +80,7 @@ class Diagram:
 
 @dataclass(slots=True)
 class _Connection:
-    """One request as the records tell it."""
+    """One request, collected from its records."""
 
     request: str
     arrived: float
@@ -275,7 +275,8 @@ def _nat_rows(build: _Builder, nat: Sequence[NatEvent]) -> None:
             build.add(Note(event.at, NAT, f"entry removed after {event.idle:.2g} s of silence"))
         elif event.kind == "dropped" and event.direction == "in":
             build.add(Arrow(event.at, client, NAT, "data", f"{event.size} bytes", "dropped: no entry",
-                            f"{event.size} bytes from the client; the NAT has no entry and tells nobody", lost=True))
+                            f"{event.size} bytes from the client; the NAT has deleted the entry and reports nothing",
+                            lost=True))
         elif event.kind == "reset":
             build.add(Arrow(event.at, NAT, client, "bad", "TCP reset", "no entry", "the NAT answers with a TCP reset"))
 

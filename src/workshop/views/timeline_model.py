@@ -56,7 +56,7 @@ class Lane:
 
     @property
     def name(self) -> str:
-        """The instance id, cut to what tells instances apart."""
+        """The instance id, shortened to its distinct part."""
         return self.instance[:19]
 
     @property
