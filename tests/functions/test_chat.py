@@ -43,7 +43,7 @@ def test_the_two_chats_differ_in_one_module() -> None:
     """A function folder stands alone, so files are there twice; they must not drift apart."""
     compared = filecmp.dircmp(FUNCTIONS / "07-chat", FUNCTIONS / "07-chat-durable", ignore=["__pycache__"])
     assert set(compared.diff_files) == {"README.md", "redis_room.py", "s.yaml"}
-    assert (compared.left_only, compared.right_only) == (["tokens.py"], ["client.py", "retry.py"])
+    assert (compared.left_only, compared.right_only) == (["tokens.py"], ["SCALING.md", "client.py", "retry.py"])
     assert not compared.subdirs["static"].diff_files and not compared.subdirs["static"].left_only
     assert filecmp.cmp(FUNCTIONS / "07-chat-durable" / "retry.py", FUNCTIONS / "05-reconnect" / "retry.py")
 
