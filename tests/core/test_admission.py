@@ -51,9 +51,9 @@ def domains(**change: Any) -> dict[str, CustomDomain]:
 
 def admit(
     known: Functions, entry: Entry = TRIGGER, *, method: str = "GET", target: str = "/a?b=1", roll: float = 0.99,
-    propagation: float = 0.0, **domain: Any
+    propagation: float = 0.0, headers: tuple[tuple[bytes, bytes], ...] = (), **domain: Any
 ) -> admission.Admission:
-    request = IncomingRequest(entry, RequestHead(method, target), "http", "127.0.0.1", "1-2-3", NOW, NOW, roll)
+    request = IncomingRequest(entry, RequestHead(method, target, headers), "http", "127.0.0.1", "1-2-3", NOW, NOW, roll)
     trigger = admission.resolve(request, known, domains(**domain), propagation)
     return admission.admit(request, trigger, known, {"id": "secret"})
 
@@ -137,3 +137,27 @@ def test_a_call_of_the_api_needs_no_trigger_and_no_further_authentication() -> N
     accepted = admit(functions(triggers={}), CALL, method="POST", target="/invoke")
     assert accepted.revision == revision()
     assert (CALL.trigger, TRIGGER.trigger, DOMAIN.trigger) == ("", "http", "shop.example.com")
+
+
+@pytest.mark.parity("gateway.invocation-headers")
+@pytest.mark.parametrize(
+    ("header", "value", "code", "message"),
+    [
+        (b"x-fc-invocation-type", b"Async", "NotEmulated", "fclocal does not emulate 'x-fc-invocation-type: Async'"),
+        (b"x-fc-log-type", b"Tail", "NotEmulated", "fclocal does not emulate 'x-fc-log-type: Tail'"),
+        (b"x-fc-async-task-id", b"1", "NotEmulated", "fclocal does not emulate 'x-fc-async-task-id'"),
+        (b"x-fc-invocation-type", b"Later", "InvalidArgument", "x-fc-invocation-type must be Sync or Async"),
+        (b"x-fc-log-type", b"All\xff", "InvalidArgument", "x-fc-log-type must be None or Tail"),
+    ],
+)
+def test_an_invocation_that_is_not_emulated_is_refused_by_name(
+    header: bytes, value: bytes, code: str, message: str
+) -> None:
+    with pytest.raises(FcError) as refused:
+        admit(functions(), headers=((header, value),))
+    assert (refused.value.status, refused.value.code, refused.value.message) == (400, code, message)
+
+
+@pytest.mark.parametrize("header", [(b"x-fc-invocation-type", b"Sync"), (b"x-fc-log-type", b"None")])
+def test_the_headers_of_a_synchronous_invocation_change_nothing(header: tuple[bytes, bytes]) -> None:
+    assert admit(functions(), headers=(header,)).revision.version_id == "1"

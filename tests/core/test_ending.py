@@ -9,7 +9,7 @@ from fclocal.core.ending import TABLE, Ending
 EXPECTED = {
     Ending.CLIENT: (499, "ClientClosedRequest", "Invocation canceled by client", None),
     Ending.FUNCTION: (502, "BadResponse", "", 1006),
-    Ending.TIMEOUT: (504, "FunctionTimeout", "Function time out after 3 seconds", 1006),
+    Ending.TIMEOUT: (502, "FunctionTimeout", "Function time out after 3 seconds", 1006),
     Ending.INSTANCE: (502, "BadResponse", "Process exited unexpectedly before completing request", 1006),
     Ending.FAULT: (502, "BadResponse", "Connection cut by an injected fault", 1006),
     Ending.SHUTDOWN: (503, "ResourceThrottled", "the platform is shutting down", 1001),

@@ -41,7 +41,7 @@ TABLE = {
     "FunctionNotStarted": ("function", 412),
     "InitializationError": ("function", 200),
     "BadResponse": ("function", 502),
-    "FunctionTimeout": ("function", 504),
+    "FunctionTimeout": ("function", 502),
     "RequestTimeout": ("learner", 408),
     "ClientClosedRequest": ("learner", 499),
     "ResourceExhausted": ("learner", 429),
@@ -69,7 +69,8 @@ def test_an_error_fills_its_sentence_and_its_fix():
     assert (error.code, error.owner, error.status, error.facts) == ("NotEmulated", "learner", 400, {
         "field": "vpcConfig"})
     assert str(error) == error.message == "fclocal does not emulate 'vpcConfig'"
-    assert error.cure == "Remove 'vpcConfig', or deploy with --loose, which leaves it out with a warning."
+    assert error.cure == (
+        "Remove 'vpcConfig'. A field of s.yaml can also be left out with a warning: deploy with --loose.")
     with pytest.raises(KeyError):
         FcError("NotEmulated")
 
@@ -78,7 +79,18 @@ def test_the_body_of_an_error_has_the_documented_names():
     error = FcError("FunctionNotFound", name="echo")
     assert error.body("1-2") == {
         "RequestId": "1-2", "Code": "FunctionNotFound", "Message": "function 'echo' does not exist"}
-    assert error.error_type == "FCCommonError"
+    assert error.error_type == "FcCommonError"
     failed = FcError("InitializationError", reason="it answered 500")
     assert failed.body("1-2") == {"errorMessage": "it answered 500", "requestId": "1-2"}
     assert failed.error_type == "InitializationError"
+
+
+@pytest.mark.parity("gateway.error-type")
+def test_the_error_type_says_whether_the_function_failed():
+    facts = dict.fromkeys(("reason", "header", "field", "name", "seconds", "limit"), "x")
+    listed = ("InvalidArgument", "NotEmulated", "AccessDenied", "TriggerNotFound", "ResourceExhausted",
+              "InternalServerError", "ResourceThrottled")
+    assert {FcError(code, **facts).status for code in listed} == {400, 403, 404, 429, 500, 503}
+    assert {FcError(code, **facts).error_type for code in listed} == {"FcCommonError"}
+    failures = [FcError(code, **facts) for code in ("BadResponse", "FunctionTimeout")]
+    assert {(error.status, error.error_type) for error in failures} == {(502, "UnhandledInvocationError")}

@@ -49,7 +49,7 @@ def test_a_request_that_succeeds() -> None:
     (302, "done", {"FunctionHTTPStatus3xx"}),
     (404, "done", {"FunctionHTTPStatus4xx"}),
     (500, "done", {"FunctionHTTPStatus5xx"}),
-    (504, "timeout", {"FunctionHTTPStatus5xx", "FunctionFunctionErrors"}),
+    (502, "timeout", {"FunctionHTTPStatus5xx", "FunctionFunctionErrors"}),
     (101, "timeout", {"FunctionFunctionErrors"}),
     (502, "instance", {"FunctionHTTPStatus5xx", "FunctionFunctionErrors"}),
     (502, "function", {"FunctionHTTPStatus5xx", "FunctionFunctionErrors"}),

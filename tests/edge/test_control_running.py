@@ -134,6 +134,8 @@ def test_invocations_other_than_synchronous_ones_are_refused_by_name(api: Manage
     assert refused(lambda: invoke(b"", x_fc_log_type="Tail")) == (
         400, "NotEmulated", "fclocal does not emulate 'x-fc-log-type: Tail'")
     assert invoke(b"", x_fc_log_type="None").status_code == 200
+    assert refused(lambda: invoke(b"", x_fc_async_task_id="1")) == (
+        400, "NotEmulated", "fclocal does not emulate 'x-fc-async-task-id'")
 
 
 def fc_options() -> Any:

@@ -257,7 +257,7 @@ def test_errors_have_the_documented_shape(platform: Platform) -> None:
             "Code": "FunctionNotFound",
             "Message": "function 'echo' does not exist",
         }
-        assert answer["x-fc-error-type"] == "FCCommonError"
+        assert answer["x-fc-error-type"] == "FcCommonError"
         assert answer["content-type"] == "application/json"
         sock.sendall(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")  # the connection goes on, and HEAD gets no body
         answer = Answer.parse(read_head(sock))
@@ -349,11 +349,11 @@ def test_a_client_that_leaves_while_it_waits_for_an_instance(platform: Platform)
     assert not platform.engine.leases
 
 
-@pytest.mark.parity("gateway.http-timeout")
+@pytest.mark.parity("gateway.http-timeout", "gateway.error-type")
 @pytest.mark.parametrize(
     ("why", "status", "code"),
     [
-        ("timeout", 504, "FunctionTimeout"),
+        ("timeout", 502, "FunctionTimeout"),
         ("instance", 502, "BadResponse"),
         ("shutdown", 503, "ResourceThrottled"),
         ("disabled", 403, "AccessDenied"),
@@ -366,6 +366,7 @@ def test_cut_before_the_answer(platform: Platform, why: str, status: int, code: 
         platform.call(platform.engine.leases[0].on_abort, why)
         answer = Answer.read(sock)
     assert (answer.status, answer.error) == (status, code)
+    assert answer["x-fc-error-type"] == ("UnhandledInvocationError" if status == 502 else "FcCommonError")
     assert (platform.engine.end()["why"], platform.engine.end()["status"]) == (why, status)
 
 

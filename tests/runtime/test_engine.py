@@ -199,7 +199,7 @@ def test_a_lease_that_fails_to_begin_holds_no_place() -> None:
 @pytest.mark.parametrize(
     ("reason", "status", "code"),
     [
-        (Ending.TIMEOUT, 504, "FunctionTimeout"),
+        (Ending.TIMEOUT, 502, "FunctionTimeout"),
         (Ending.SHUTDOWN, 503, "ResourceThrottled"),
         (Ending.INSTANCE, 502, "BadResponse"),
         (Ending.FAULT, 502, "BadResponse"),

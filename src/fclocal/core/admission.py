@@ -7,7 +7,7 @@ enabled, is the method configured, is the caller authenticated, does the qualifi
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fclocal.core import auth, routes
+from fclocal.core import auth, headers, routes
 from fclocal.core.auth import Authentication
 from fclocal.core.errors import FcError
 from fclocal.core.model import HTTP_METHODS, CustomDomain, Function, Revision, snapshot
@@ -87,6 +87,8 @@ def admit(
         allowed = ", ".join(trigger.methods)
         raise FcError("AccessDenied", reason=f"request method {head.method} is not configured here (only {allowed})")
     passed = auth.authenticate(trigger.authentication, head, keys=keys, wall=request.wall)
+    if any(name.startswith(b"x-fc-") for name, _ in head.headers):
+        headers.check_invocation({name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers})
     if (revision := snapshot(function, trigger.qualifier, request.canary_roll)) is None:
         code = "VersionNotFound" if trigger.qualifier.isdecimal() else "AliasNotFound"
         raise FcError(code, name=trigger.qualifier, function=function.name)

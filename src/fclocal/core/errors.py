@@ -42,7 +42,7 @@ _ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
      "additionalVersionWeight must not name the alias's own version '{version}'",
      "Give the weight to another version; the alias's own version takes what is left."),
     ("NotEmulated", "learner", 400, "fclocal does not emulate '{field}'",
-     "Remove '{field}', or deploy with --loose, which leaves it out with a warning."),
+     "Remove '{field}'. A field of s.yaml can also be left out with a warning: deploy with --loose."),
     ("NotImplemented", "platform", 501, "fclocal does not implement the operation {operation}",
      "`fclocal parity` lists what fclocal does; use the real service for this operation."),
     ("AccessDenied", "learner", 403, "{reason}", "Check the trigger: authentication, methods, disableURLInternet."),
@@ -93,7 +93,7 @@ _ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
     # Requests that the function fails.
     ("BadResponse", "function", 502, "BadResponse: {reason}",
      "Read `fclocal logs`; the function's answer was unusable."),
-    ("FunctionTimeout", "function", 504, "Function time out after {seconds} seconds",
+    ("FunctionTimeout", "function", 502, "Function time out after {seconds} seconds",
      "Answer sooner, or raise `timeout` (1 to 86400 seconds)."),
     ("RequestTimeout", "learner", 408, "the request did not arrive within {seconds} seconds",
      "Send the whole head of the request at once."),
@@ -149,5 +149,7 @@ class FcError(Exception):
 
     @property
     def error_type(self) -> str:
-        """The value of X-Fc-Error-Type."""
-        return "InitializationError" if self.code == "InitializationError" else "FCCommonError"
+        """The value of X-Fc-Error-Type: 502 is a failure of the function, other statuses are errors of the platform."""
+        if self.code == "InitializationError":
+            return "InitializationError"
+        return "UnhandledInvocationError" if self.status == 502 else "FcCommonError"

@@ -4,14 +4,17 @@ Sources: "HTTP triggers overview" (headers that cannot be customised), "Context 
 x-fc-* headers), "Web functions" (X-Fc-Request-Id), RFC 9110 7.6.1 (hop-by-hop headers). Names are lower case.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
 
+from fclocal.core.errors import FcError
 from fclocal.core.identifiers import ACCOUNT_ID, REGION
 from fclocal.core.model import Revision
 from fclocal.core.request import RequestHead
 
+# The documented headers of a caller: the value that changes nothing, and the one that fclocal does not emulate.
+_INVOCATION = {"x-fc-invocation-type": ("Sync", "Async"), "x-fc-log-type": ("None", "Tail")}
 Headers = tuple[tuple[bytes, bytes], ...]
 
 _HOP_BY_HOP = frozenset(
@@ -55,6 +58,20 @@ def _of_revision(name: str, handler: str, memory: int, timeout: int, qualifier: 
         "service-logstore": "",
     }
     return tuple((f"x-fc-{key}".encode(), str(value).encode()) for key, value in values.items())
+
+
+def check_invocation(fields: Mapping[str, str]) -> None:
+    """Raise FcError for headers that ask for another invocation than a synchronous one without its log.
+
+    `fields`: the headers of a request to a trigger or of InvokeFunction, by lower-case name.
+    """
+    for name, (default, other) in _INVOCATION.items():
+        if (value := fields.get(name, default)) == other:
+            raise FcError("NotEmulated", field=f"{name}: {other}")
+        if value != default:
+            raise FcError("InvalidArgument", reason=f"{name} must be {default} or {other}")
+    if "x-fc-async-task-id" in fields:
+        raise FcError("NotEmulated", field="x-fc-async-task-id")
 
 
 def to_instance(head: RequestHead, added: Iterable[tuple[bytes, bytes]], *, client: str, websocket: bool) -> Headers:

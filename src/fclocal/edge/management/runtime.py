@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from fclocal.core import rules, wire
+from fclocal.core import headers, rules, wire
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.model import LATEST, Function
@@ -119,22 +119,15 @@ class RuntimeOperations:
         return {"instances": page}
 
     async def _invoke_function(self, call: Call) -> Response:
-        kind = call.headers.get("x-fc-invocation-type", "Sync")
-        if kind == "Async":
-            raise FcError("NotEmulated", field="x-fc-invocation-type: Async")
-        if kind != "Sync":
-            raise FcError("InvalidArgument",
-                          reason=f"x-fc-invocation-type: Sync or Async, not '{wire.printable(kind)}'")
-        if call.headers.get("x-fc-log-type", "None") != "None":
-            raise FcError("NotEmulated", field="x-fc-log-type: Tail")
+        headers.check_invocation(call.headers)
         if len(call.content) > MAX_EVENT:
             raise FcError("EntityTooLarge", limit=MAX_EVENT)
         self._registry.revision(call.function, call.qualifier)
         named = {name: value for name, value in call.headers.items() if name.startswith("x-fc-")}
-        _, headers, body = await self._invoke(call.function, call.qualifier, call.content, named)
+        _, received, body = await self._invoke(call.function, call.qualifier, call.content, named)
         # Status and headers of the function are lost, but for the one with which it reports failure.
-        kept = {name: value for name, value in headers.items() if name == "x-fc-request-id"}
-        if headers.get("x-fc-status") == "404":
+        kept = {name: value for name, value in received.items() if name == "x-fc-request-id"}
+        if received.get("x-fc-status") == "404":
             kept["x-fc-error-type"] = "UnhandledInvocationError"
         return Response(body, headers=kept, media_type="application/octet-stream")
 
