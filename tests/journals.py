@@ -25,9 +25,9 @@ class Story:
         return [record._replace(seq=seq) for seq, record in enumerate(sorted(self.records, key=lambda r: r.at), 1)]
 
     def start(self, at: float, instance: str = "c-1", *, concurrency: int = 2, cpu: float = 0.35, memory: int = 512,
-              disk: int = 512, why: str = "request", seconds: float = 0.1) -> None:
+              disk: int = 512, why: str = "request", rest: str = "hibernating", seconds: float = 0.1) -> None:
         self.add(at, "instance.starting", instance, version="", generation=1, concurrency=concurrency, cpu=cpu,
-                 memorySize=memory, diskSize=disk, why=why)
+                 memorySize=memory, diskSize=disk, why=why, rest=rest)
         self.add(at + seconds, "instance.ready", instance, seconds=seconds, pid=1, port=1)
 
     def stop(self, at: float, instance: str = "c-1", why: str = "idle") -> None:

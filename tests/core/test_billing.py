@@ -108,7 +108,7 @@ def test_two_sockets_for_an_hour():
     story.start(HOUR_START, seconds=0.0)
     story.connections([(HOUR_START, HOUR_START + 2000), (HOUR_START + 1000, HOUR_START + 3600)])
     made = bill(story.records)
-    serving = sum(line.cu for line in made.lines if not line.guessed)
+    serving = sum(line.cu for line in made.lines if "hibernating" not in line.unit)
     assert serving == Decimal("1530.015")
     assert made.cu == 1531 + 5      # the release minute falls into the next hour: 4.5 CU, rounded up there
     assert made.hours == 2
@@ -121,8 +121,8 @@ def test_only_disk_above_512_mb_is_counted():
     story = Story()
     story.start(0, disk=10240)
     story.connections([(1.0, 11.0)])
-    assert amounts(story)["GB-seconds of disk above 512 MB"] == 95.0
-    assert "GB-seconds of disk above 512 MB" not in amounts(overlapping())
+    assert amounts(story)["GB-seconds of disk above 512 MB, active"] == 95.0
+    assert "GB-seconds of disk above 512 MB, active" not in amounts(overlapping())
 
 
 @pytest.mark.parity("bill.release-minute", "bill.release-minute-hibernating")
@@ -139,10 +139,10 @@ def test_the_minute_after_the_last_request(gap, stop, seconds):
     if stop:
         story.stop(stop[1], why=stop[0])
     made = bill(story.records)
-    [line] = [line for line in made.lines if line.guessed]
+    [line] = [line for line in made.lines if "hibernating" in line.unit]
     assert float(line.amount) == seconds * 0.5
     assert made.tail_as_active == Decimal(str(seconds)) * Decimal("0.35")
-    assert "guess: an instance stays one minute" in made.text()
+    assert not line.guessed and "billed as hibernating. The service can judge that time active" in made.text()
 
 
 @pytest.mark.parity("bill.hibernating-minimum-instances")
@@ -152,9 +152,8 @@ def test_minimum_instances_hibernate_between_requests():
     story.connections([(3.0, 5.0)])
     story.stop(17.0)
     made = amounts(story)
-    assert made["vCPU-seconds, serving requests"] == 0.7
-    assert made["GB-seconds, minimum instances hibernating"] == (20 - 2) * 0.5      # 17 s rounded up to 20
-    assert not any("release" in unit for unit in made)
+    assert made["vCPU-seconds, active"] == 0.7
+    assert made["GB-seconds, hibernating"] == (20 - 2) * 0.5      # 17 s rounded up to 20
 
 
 def test_a_minimum_instance_that_nobody_calls_is_billed_too():
@@ -162,8 +161,63 @@ def test_a_minimum_instance_that_nobody_calls_is_billed_too():
     story.start(0, why="minimum", seconds=0.0)
     text = bill(story.records, now=START + 100).text()
     assert "No request reached an instance.\n" in text
-    assert "GB-seconds, minimum instances hibernating         50.000" in text
+    assert "GB-seconds, hibernating                           50.000" in text
     assert "nothing is billed" in bill([]).text()
+
+
+@pytest.mark.parity("bill.minimum-active")
+def test_minimum_instances_with_their_cpu_are_billed_as_active():
+    story = Story()
+    story.start(0, why="minimum", rest="active", seconds=0.0, disk=1024)
+    story.connections([(3.0, 5.0)])
+    story.stop(17.0)
+    assert amounts(story) == {
+        "vCPU-seconds, active": 20 * 0.35, "GB-seconds, active": 20 * 0.5, "invocations": 1,
+        "GB-seconds of disk above 512 MB, active": 20 * 0.5}
+
+
+@pytest.mark.parity("bill.delayed-release")
+@pytest.mark.parametrize(("frozen", "following", "work", "hibernating"), [
+    (11.0, None, 10.0, 290.0),      # frozen ten seconds after its request, kept for five minutes
+    (None, None, 99.0, 201.0),      # it works until the moment of the bill
+    (11.0, 51.0, 10.0, 40.0),       # the next request comes 50 s after the first
+    (None, 51.0, 50.0, 0.0),
+])
+def test_with_idle_timeout_work_is_active_and_the_rest_hibernates(frozen, following, work, hibernating):
+    story = Story()
+    story.start(0, rest="by-cpu", seconds=0.0, disk=1024)
+    story.connections([(0.0, 1.0)])
+    story.add(1.0, "instance.kept", "c-1", until=START + 301.0)
+    if frozen:
+        story.add(frozen, "instance.frozen", "c-1")
+    if following:
+        story.begin(following, "next")
+    made = {line.unit: line for line in bill(story.records, now=START + 100.0).lines}
+    for unit, seconds in (("vCPU-seconds, background work (guess)", work * 0.35),
+                          ("GB-seconds, background work (guess)", work * 0.5),
+                          ("GB-seconds of disk, background (guess)", work * 0.5)):
+        assert float(made[unit].amount) == pytest.approx(seconds) and made[unit].guessed
+    assert float(made["GB-seconds, hibernating"].amount if hibernating else 0) == hibernating * 0.5
+    assert "5% of its vCPUs" in bill(story.records, now=START + 100.0).text()
+
+
+@pytest.mark.parity("bill.disk-hibernating")
+def test_the_disk_of_an_instance_that_hibernates_is_billed():
+    story = Story()
+    story.start(0, disk=10240)
+    story.connections([(1.0, 2.0)])
+    [line] = [line for line in bill(story.records).lines if line.unit == "GB-seconds of disk, hibernating"]
+    assert (float(line.amount), float(line.cu)) == (60 * 9.5, 60 * 9.5 * 0.05)
+
+
+@pytest.mark.parity("bill.sessions")
+@pytest.mark.parametrize(("until", "seconds"), [(1802.0, 1800.0), (32.0, 60.0)])
+def test_an_instance_kept_by_its_sessions_hibernates_until_the_last_one_ends(until, seconds):
+    story = Story()
+    story.start(0)
+    story.connections([(1.0, 2.0)])
+    story.add(2.0, "instance.kept", "c-1", until=START + until)
+    assert amounts(story)["GB-seconds, hibernating"] == seconds * 0.5
 
 
 @pytest.mark.parity("bill.tiers")
@@ -190,7 +244,7 @@ def test_what_still_runs_is_counted_until_now():
     made = bill(story.records, now=START + 6.0)
     assert (made.seconds, made.spans[0].running) == (5.0, True)
     assert "still running" in made.text()
-    assert not any(line.guessed for line in made.lines)
+    assert not any("hibernating" in line.unit for line in made.lines)
 
 
 @pytest.mark.parametrize("ending", ["instance", "platform", "killed"])
@@ -283,14 +337,12 @@ c-9                     03:05:09.000   03:05:10.000          1.000         1
 sum                                                         17.751         7
 
 unit                                              amount   factor         CU
-vCPU-seconds, serving requests                     6.214        1      6.214
-GB-seconds, serving requests                       8.879     0.15      1.332
+vCPU-seconds, active                               6.214        1      6.214
+GB-seconds, active                                 8.879     0.15      1.332
 invocations                                            7   0.0075      0.052
-GB-seconds of disk above 512 MB                    1.760     0.05      0.088
-GB-seconds, minimum instances hibernating         18.250     0.15      2.738
-GB-seconds of disk, hibernating                   18.250     0.05      0.912
-GB-seconds, release minute (guess)               109.875     0.15     16.481
-GB-seconds of disk, release minute (guess)       123.500     0.05      6.175
+GB-seconds of disk above 512 MB, active            1.760     0.05      0.088
+GB-seconds, hibernating                          128.125     0.15     19.219
+GB-seconds of disk, hibernating                  141.750     0.05      7.088
 rounded up to 1 CU per function and hour                               0.007
 compute units                                                             34
 
@@ -304,9 +356,9 @@ not billed
   1 x 503, ended by the platform
 
 The start of c-9 is not in these records: counted as 0.35 vCPU, 512 MB.
-guess: an instance stays one minute after its last request. The service
-  judges whether that minute counts as active; here it counts as
-  hibernating. As active it would add 66.512 CU.
+An instance is kept after its last request, for one minute or longer, and
+  billed as hibernating. The service can judge that time active, which
+  would add 66.512 CU.
 Prices of 2025-12-13. Check the current price:
   www.alibabacloud.com/help/en/functioncompute, page Pay-as-you-go
 """
@@ -405,7 +457,8 @@ def test_what_the_bill_of_two_functions_adds_up():
         sum(float(part.lines[number].amount) for part in apart) for number in range(len(made.lines))]
 
 
-def test_the_tiers_of_a_month_are_used_up_by_hours_before():
+@pytest.mark.parity("bill.tiers")
+def test_the_tiers_of_a_month_are_used_up_by_hours_before_and_start_anew_in_the_next():
     prices = tariff("CNY", 1_795_000_000)
     first, second = prices.tiers[0], prices.tiers[1]
     month = Usage("echo", hours={number: Hour(cpu=first.up_to * 100_000) for number in (498_700, 498_701)})
@@ -438,9 +491,9 @@ def test_wire_has_every_amount_of_the_invoice():
                                      {"reason": "503, ended by the platform", "requests": 1}],
         "notes": ["The start of c-9 is not in these records: counted as 0.35 vCPU, 512 MB."]}
     assert [span["running"] for span in wire["spans"]] == [False, False, False, True, False, False]
-    assert wire["units"][0] == {"unit": "vCPU-seconds, serving requests", "amount": 6.2145, "factor": 1.0,
+    assert wire["units"][0] == {"unit": "vCPU-seconds, active", "amount": 6.2145, "factor": 1.0,
                                 "cu": 6.2145, "guessed": False}
-    assert [unit["guessed"] for unit in wire["units"]] == [False] * 6 + [True] * 2
+    assert [unit["guessed"] for unit in wire["units"]] == [False] * 6
     assert set(wire["prices"]) == {"source", "date", "note"} and wire["prices"]["date"] == "2025-12-13"
     assert "functioncompute" in wire["prices"]["source"]
     assert bill(eventful(), now=START + 70, currency="USD").wire()["minimum"] is None
@@ -481,7 +534,7 @@ def test_an_hour_that_ends_in_between_changes_no_amount(offset, length):
     story.start(begin, cpu=1.0, memory=1024)
     story.connections([(begin, begin + length / 1000)])
     units = amounts(story)
-    assert units["vCPU-seconds, serving requests"] == units["GB-seconds, serving requests"] == length / 1000
+    assert units["vCPU-seconds, active"] == units["GB-seconds, active"] == length / 1000
 
 
 @given(INTERVALS, st.data())
@@ -505,6 +558,6 @@ def test_a_replay_gives_the_same_bill(intervals):
 def test_every_kind_of_record_may_occur():
     story = Story()
     for kind, facts in KINDS.items():
-        data = {fact: "done" if fact == "why" else 1 for fact in facts}
+        data = {fact: {"why": "done", "rest": "active"}.get(fact, 1) for fact in facts}
         story.records.append(Record(len(story.records), START, kind, "echo", "c-1", "r-1", data))
     assert bill(story.records).seconds == 0

@@ -70,9 +70,9 @@ def test_nobody_is_put_on_an_instance_that_is_full_or_not_running(seats, concurr
 @pytest.mark.parity("instance.idle-release", "instance.minimum")
 def test_surplus_releases_the_longest_idle_and_keeps_the_minimum():
     seats = [Seat(name, State.FROZEN, 0, 0.0) for name in "abc"] + [Seat("d", State.ACTIVE, 1, 0.0)]
-    since = {"a": 30.0, "b": 10.0, "c": 99.0, "d": 0.0}
-    assert surplus(seats, now=100.0, idle_since=since, keep=0, idle=60.0) == ["b", "a"]
-    assert surplus(seats, now=100.0, idle_since=since, keep=3, idle=60.0) == ["b"]
+    due = {"a": 90.0, "b": 70.0, "c": 159.0, "d": 60.0}
+    assert surplus(seats, now=100.0, release_at=due, keep=0) == ["b", "a"]
+    assert surplus(seats, now=100.0, release_at=due, keep=3) == ["b"]
 
 
 @pytest.mark.parity("instance.start-backoff")
@@ -111,10 +111,11 @@ def test_a_rejection_names_its_limit():
 @pytest.mark.parity("instance.idle-release")
 def test_an_instance_is_surplus_from_the_second_its_time_is_over():
     seats = [Seat("a", State.IDLE, 0, 0.0), Seat("new", State.IDLE, 0, 0.0)]
-    assert surplus(seats, now=100.0, idle_since={"a": 40.0}, keep=0, idle=60.0) == ["a"]
-    assert surplus(seats, now=99.9, idle_since={"a": 40.0}, keep=0, idle=60.0) == []
-    assert surplus(seats, now=100.0, idle_since={"a": 40.0}, keep=2, idle=60.0) == []
-    assert surplus(seats, now=100.0, idle_since={"a": 40.0}, keep=3, idle=60.0) == []
+    due = {"a": 100.0, "new": 150.0}
+    assert surplus(seats, now=100.0, release_at=due, keep=0) == ["a"]
+    assert surplus(seats, now=99.9, release_at=due, keep=0) == []
+    assert surplus(seats, now=100.0, release_at=due, keep=2) == []
+    assert surplus(seats, now=100.0, release_at=due, keep=3) == []
 
 
 @pytest.mark.parity("instance.start-backoff")

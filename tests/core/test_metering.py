@@ -18,12 +18,15 @@ ENDS = ((101, "done"), (503, "fault"), (200, "client"), (429, "instance"), (500,
 # (milliseconds to wait, event, instance, a number to choose with)
 HISTORIES = st.lists(
     st.tuples(st.integers(0, 90_000) | st.integers(0, 20), st.sampled_from(
-        ["begin", "begin", "begin", "end", "end", "end", "reject", "stop", "restart", "kill"]),
+        ["begin", "begin", "begin", "end", "end", "end", "keep", "freeze", "reject", "stop", "restart", "kill"]),
         st.integers(0, 2), st.integers(0, 60)), max_size=50)
 
 
 def journal(history) -> list[Record]:
-    """Return the records of a history. Instance 1 has more disk, instance 2 is a minimum instance."""
+    """Return the records of a history.
+
+    Instance 1 has more disk and works in the background until it is frozen, instance 2 is a minimum instance.
+    """
     story, run, at, number = Story(), 0, 0.0, 0
     started: dict[str, list[str]] = {}
     for wait, event, index, pick in history:
@@ -38,7 +41,8 @@ def journal(history) -> list[Record]:
             continue
         if instance not in started:
             story.start(at, instance, concurrency=20, disk=1024 if index == 1 else 512,
-                        why="minimum" if index == 2 else "request", seconds=0.0)
+                        why="minimum" if index == 2 else "request", seconds=0.0,
+                        rest="by-cpu" if index == 1 else "hibernating")
             started[instance] = []
         requests = started[instance]
         if event == "begin" and requests != ["stopped"]:
@@ -48,6 +52,10 @@ def journal(history) -> list[Record]:
         elif event == "end" and requests and requests != ["stopped"]:
             status, why = ENDS[pick % len(ENDS)]
             story.end(at, requests.pop(pick % len(requests)), instance, status=status, why=why, sent=pick)
+        elif event == "keep" and not requests:
+            story.add(at, "instance.kept", instance, until=START + at + 3 * pick)
+        elif event == "freeze" and not requests:
+            story.add(at, "instance.frozen", instance)
         elif event == "reject":
             story.reject(at, 429, "ResourceExhausted")
         elif event == "stop" and requests != ["stopped"]:
@@ -115,7 +123,8 @@ def test_the_usage_of_one_function_is_its_part_of_all(history):
 
 @given(HISTORIES)
 def test_the_sums_are_those_of_a_count_millisecond_by_millisecond(history):
-    records = journal(history)
+    records = [record._replace(data={**record.data, "rest": "hibernating"}) if record.kind == "instance.starting"
+               else record for record in journal(history) if record.kind not in ("instance.kept", "instance.frozen")]
     now = round(max((record.at for record in records), default=START) + 100, 3)
     expected = Counter[str]()
     for instance in {record.instance for record in records if record.instance}:

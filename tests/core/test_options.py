@@ -11,7 +11,8 @@ from fclocal.core.options import Options, parse
 
 def test_defaults_and_values_of_the_right_type() -> None:
     assert parse({}) == Options()
-    assert parse({"freeze": False, "idle_release": 5, "instance_quota": 2}) == Options(False, 5.0, 2)
+    assert parse({"freeze": False, "idle_release": 5, "instance_quota": 2}) == Options(
+        freeze=False, idle_release=5.0, instance_quota=2)
     assert isinstance(parse({"idle_release": 5}).idle_release, float)
     assert parse({"idle_release": 0, "instance_quota": 1, "start_limit": 0.01})
 
@@ -21,7 +22,7 @@ def test_every_option_has_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(("values", "says"), [
-    ({"frezze": False}, "unknown option 'frezze'; the options are freeze, idle_release"),
+    ({"frezze": False}, "unknown option 'frezze'; the options are freeze, freeze_after"),
     ({"freeze": 0}, "option freeze: must be True or False"),
     ({"idle_release": -0.1}, "option idle_release: must be a number of at least 0"),
     ({"idle_release": True}, "option idle_release: must be a number"),

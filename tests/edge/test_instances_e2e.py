@@ -27,6 +27,11 @@ async def tick():
         await asyncio.sleep(0.05)
         ticks += 1
 
+def burn():
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        pass
+
 async def handler(ws):
     async for message in ws:
         if message == "who":
@@ -39,6 +44,8 @@ async def handler(ws):
             await ws.send("full")
         elif message == "die":
             os._exit(3)
+        elif message == "work":
+            asyncio.get_running_loop().run_in_executor(None, burn)
         elif message == "env":
             await ws.send(os.environ.get("MARK", "-"))
 
@@ -168,6 +175,23 @@ def test_without_freezing_code_goes_on(platform_factory, probe):
     pytest.fail("the instance did not run on")
 
 
+@pytest.mark.parity("instance.background-work", "instance.delayed-release", "bill.delayed-release")
+def test_with_idle_timeout_background_work_runs_after_the_last_request(fc, probe):
+    app = fc.deploy(probe, idleTimeout=300)
+    assert fc.sdk.get_function("probe", models.GetFunctionRequest()).body.idle_timeout == 300
+    with dial(app) as ws:
+        ask(ws, "who")
+        ws.send("work")
+    ended = wait_for(fc, "request.end", function="probe")
+    frozen = wait_for(fc, "instance.frozen", function="probe")
+    assert frozen.at - ended.at > 1.0
+    kept = wait_for(fc, "instance.kept", function="probe")
+    assert kept.data["until"] == pytest.approx(ended.at + 300, abs=1)
+    units = {unit["unit"]: unit["amount"] for unit in fc.bill("probe").data["units"]}
+    assert units["vCPU-seconds, background work (guess)"] == pytest.approx((frozen.at - ended.at) * 0.35, abs=0.01)
+    assert units["GB-seconds, hibernating"] == pytest.approx((kept.data["until"] - frozen.at) * 0.5, abs=0.1)
+
+
 @pytest.mark.parity("timeout.websocket-1006")
 def test_at_the_execution_timeout_the_client_sees_1006(fc, probe):
     app = fc.deploy(probe, timeout=1)
@@ -282,7 +306,6 @@ def test_an_initializer_that_fails_is_answered_as_documented(fc, probe):
 def test_minimum_instances_are_there_before_any_request_and_come_back(fc, probe):
     fc.deploy(probe, scalingConfig={"minInstances": 1})
     ready = wait_for(fc, "instance.ready", function="probe")
-    wait_for(fc, "instance.frozen", function="probe", instance=ready.instance)
     (pid,) = [instance["pid"] for instance in fc.instances("probe") if instance["instanceId"] == ready.instance]
     fc.kill(ready.instance)
     assert not psutil.pid_exists(pid)

@@ -37,6 +37,7 @@ class Process:
 
     def __init__(self, pid: int, on_exit: Callable[[int], None]) -> None:
         self.pid, self.port, self.on_exit, self.running, self.done = pid, 40_000 + pid, on_exit, True, list[str]()
+        self.used = 0.0  # CPU seconds
 
     def freeze(self) -> None:
         self.done.append("freeze")
@@ -46,6 +47,9 @@ class Process:
 
     def memory(self) -> int:
         return 0
+
+    def cpu_seconds(self) -> float:
+        return self.used
 
     def kill(self) -> None:
         self.exit(137)

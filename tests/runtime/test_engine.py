@@ -15,7 +15,6 @@ from fclocal.core.errors import FcError
 from fclocal.core.lifecycle import State
 from fclocal.core.options import Options
 from fclocal.runtime.requests import invocation
-from fclocal.runtime.requests.engine import FREEZE_AFTER
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:
@@ -146,12 +145,67 @@ def test_an_instance_freezes_after_its_pause_and_is_released_after_a_minute() ->
         await bench.settle()
         (instance,) = bench.engine.instances()
         assert instance.state is State.IDLE
-        await bench.advance(FREEZE_AFTER)
+        await bench.advance(0.05)
         assert instance.state is State.FROZEN
         await bench.advance(59)
         assert instance.state is State.FROZEN
         await bench.advance(2)
         assert instance.state is State.STOPPED
+        await bench.engine.close()
+
+    run(story())
+
+
+@pytest.mark.parity("instance.freeze-pause")
+def test_with_no_pause_an_instance_freezes_at_once() -> None:
+    async def story() -> None:
+        bench = Bench(options=Options(freeze_after=0.0))
+        (await bench.open()).close()
+        await bench.settle()
+        (instance,) = bench.engine.instances()
+        assert instance.state is State.FROZEN and bench.starter.processes[0].done == ["freeze"]
+        await bench.engine.close()
+
+    run(story())
+
+
+@pytest.mark.parity("instance.delayed-release", "instance.background-work")
+def test_with_idle_timeout_an_instance_works_then_hibernates_and_is_released_at_its_time() -> None:
+    async def story() -> None:
+        bench = Bench(idle_timeout=300)
+        (await bench.open()).close()
+        await bench.settle()
+        (instance,) = bench.engine.instances()
+        for _ in range(20):  # ten seconds of background work
+            bench.starter.processes[0].used += 0.1
+            await bench.advance(0.5)
+            assert instance.state is State.IDLE
+        await bench.advance(0.5)
+        assert instance.state is State.FROZEN
+        await bench.advance(289)
+        assert instance.state is State.FROZEN
+        await bench.advance(1)
+        assert instance.state is State.STOPPED
+        (kept,) = bench.journal.of("instance.kept")
+        assert kept["until"] == instance.idle_since + 300
+        await bench.engine.close()
+
+    run(story())
+
+
+@pytest.mark.parity("instance.minimum-active")
+@pytest.mark.parametrize(("active", "state"), [(True, State.IDLE), (False, State.FROZEN)])
+def test_a_minimum_instance_keeps_its_cpu_unless_an_option_says_otherwise(active: bool, state: State) -> None:
+    async def story() -> None:
+        bench = Bench(options=Options(minimum_active=active))
+        bench.catalogue.functions["echo"] = bench.catalogue.functions["echo"].model_copy(
+            update={"min_instances": {"LATEST": 1}})
+        bench.engine.changed("echo")
+        await bench.settle()
+        await bench.advance(600)
+        (instance,) = bench.engine.instances()
+        assert instance.state is state
+        assert bench.journal.of("instance.starting")[0]["rest"] == ("active" if active else "hibernating")
         await bench.engine.close()
 
     run(story())

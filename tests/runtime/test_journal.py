@@ -162,7 +162,7 @@ def requests(number, seed=1):
     for instance in range(6):
         yield 0.0, ("instance.starting", f"c-{instance}", ""), {
             "version": "", "generation": 1, "concurrency": 3, "cpu": 0.35, "memorySize": 512, "diskSize": 1024,
-            "why": "minimum" if instance == 5 else "request"}
+            "why": "minimum" if instance == 5 else "request", "rest": "hibernating"}
         yield 0.2, ("instance.ready", f"c-{instance}", ""), {"seconds": 0.2, "pid": 1, "port": 1}
     for request in range(number):
         instance = f"c-{draw.randrange(6)}"

@@ -10,6 +10,7 @@ from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.lifecycle import State
 from fclocal.core.model import Code, FunctionConfig, Revision
+from fclocal.core.options import Options
 from fclocal.runtime.instances.pool import Census, Pool
 from fclocal.runtime.state.journal import Journal
 
@@ -51,7 +52,7 @@ class Pretended:
 class Bench:
     """A pool and the knobs around it: `gate` holds starts back, `failure` makes them fail."""
 
-    def __init__(self, tmp_path, concurrency=2, reserved=None, freeze_after=0):
+    def __init__(self, tmp_path, concurrency=2, reserved=None, **options):
         self.clock = FakeClock()
         self.journal = Journal(tmp_path / "journal", self.clock)
         self.gate, self.failure, self.processes = asyncio.Event(), None, []
@@ -63,7 +64,8 @@ class Bench:
         self.pool = Pool(
             revision, journal=self.journal, clock=self.clock, launch=self.launch,
             census=lambda: Census(len(self.pool.instances), len(self.pool.instances), reserved, 100, 300),
-            new_id=lambda: f"c-{next(numbers)}", freeze_after=freeze_after, before_stop=self.before_stop)
+            new_id=lambda: f"c-{next(numbers)}", before_stop=self.before_stop,
+            options=Options(**{"freeze_after": 0.0, **options}), sessions_until=lambda instance_id: 0.0)
 
     async def launch(self, instance):
         await self.gate.wait()
@@ -107,7 +109,7 @@ def test_an_instance_freezes_when_its_last_request_ends_and_thaws_for_the_next(t
 
 def test_without_freezing_an_instance_just_idles(tmp_path):
     async def story():
-        bench = Bench(tmp_path, freeze_after=None)
+        bench = Bench(tmp_path, freeze=False)
         request, _ = await bench.place()
         bench.pool.release(request)
         assert request.instance.state is State.IDLE and bench.processes[0].did == []
@@ -267,14 +269,14 @@ def test_reclaim_releases_idle_instances_and_fills_up_to_the_minimum(tmp_path):
         for request in [(await bench.place())[0] for _ in range(3)]:
             bench.pool.release(request)
         bench.clock.advance(59)
-        bench.pool.reclaim(60)
+        bench.pool.reclaim()
         assert len(bench.pool.instances) == 3
         bench.clock.advance(2)
         bench.pool.keep = 1
-        bench.pool.reclaim(60)
+        bench.pool.reclaim()
         assert [i.state for i in bench.pool.instances.values()].count(State.STOPPING) == 2
         await bench.pool.close()
-        bench.pool.reclaim(60)
+        bench.pool.reclaim()
         assert [i.why for i in bench.pool.instances.values()] == ["minimum"]
         await bench.pool.close()
 

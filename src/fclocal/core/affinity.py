@@ -103,6 +103,12 @@ def full(table: Table, config: FunctionConfig, now: float) -> frozenset[str]:
     return frozenset(name for name, sessions in count.items() if sessions >= rules.session_concurrency_per_instance)
 
 
+def until(table: Table, config: FunctionConfig, instance_id: str) -> float:
+    """Return the time at which the last session bound to an instance ends without further requests, 0 without one."""
+    rules = config.session_affinity_config or AffinityConfig()
+    return max((_end(session, rules) for session in table if session.instance_id == instance_id), default=0.0)
+
+
 def bind(table: Table, session_id: str, instance_id: str, now: float, qualifier: str = LATEST) -> Table:
     """Return the table once a request of `session_id` has its place on `instance_id`."""
     known = next((session for session in table if session.session_id == session_id), None)
@@ -168,10 +174,14 @@ def _find(table: Table, session_id: str, rules: AffinityConfig, now: float) -> S
 
 def _alive(session: Session, rules: AffinityConfig, now: float) -> bool:
     """Whether a session still binds: within its lifetime, and busy or not idle for too long."""
+    return now < _end(session, rules)
+
+
+def _end(session: Session, rules: AffinityConfig) -> float:
+    """Return the time at which a session ends unless it has another request."""
     ttl, idle_timeout = limits(session, rules)
-    if now - session.created >= ttl:
-        return False
-    return session.open > 0 or now - session.used < idle_timeout
+    end = session.created + ttl
+    return end if session.open else min(end, session.used + idle_timeout)
 
 
 def _without(table: Table, session_id: str) -> Table:

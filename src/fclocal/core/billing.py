@@ -16,6 +16,7 @@ from typing import Any
 
 from fclocal.core.metering import Earlier, Hour, Size, Span, Usage
 from fclocal.core.prices import Currency, Tariff, tariff
+from fclocal.core.retention import QUIET_SHARE
 
 WIDTH = 76
 SHOWN_SPANS = 40
@@ -146,17 +147,18 @@ def _gb(product: int) -> Decimal:
 def _lines(hour: Hour, prices: Tariff) -> tuple[Line, ...]:
     factors = prices.factors
     always = (
-        Line("vCPU-seconds, serving requests", _cpu(hour.cpu), factors["vcpu_second"]),
-        Line("GB-seconds, serving requests", _gb(hour.memory), factors["gb_second"]),
+        Line("vCPU-seconds, active", _cpu(hour.cpu), factors["vcpu_second"]),
+        Line("GB-seconds, active", _gb(hour.memory), factors["gb_second"]),
         Line("invocations", Decimal(hour.invocations), factors["invocation"]),
     )
     maybe = (
-        Line("GB-seconds of disk above 512 MB", _gb(hour.disk), factors["disk_gb_second"]),
-        Line("GB-seconds, minimum instances hibernating", _gb(hour.idle_memory), factors["hibernating_gb_second"]),
-        Line("GB-seconds of disk, hibernating", _gb(hour.idle_disk), factors["hibernating_disk_gb_second"]),
-        Line("GB-seconds, release minute (guess)", _gb(hour.tail_memory), factors["hibernating_gb_second"], True),
-        Line("GB-seconds of disk, release minute (guess)", _gb(hour.tail_disk),
-             factors["hibernating_disk_gb_second"], True),
+        Line("GB-seconds of disk above 512 MB, active", _gb(hour.disk), factors["disk_gb_second"]),
+        Line("vCPU-seconds, background work (guess)", _cpu(hour.work_cpu), factors["vcpu_second"], True),
+        Line("GB-seconds, background work (guess)", _gb(hour.work_memory), factors["gb_second"], True),
+        Line("GB-seconds of disk, background (guess)", _gb(hour.work_disk), factors["disk_gb_second"], True),
+        Line("GB-seconds, hibernating", _gb(hour.idle_memory + hour.tail_memory), factors["hibernating_gb_second"]),
+        Line("GB-seconds of disk, hibernating", _gb(hour.idle_disk + hour.tail_disk),
+             factors["hibernating_disk_gb_second"]),
     )
     return always + tuple(line for line in maybe if line.amount)
 
@@ -265,8 +267,11 @@ def _remarks(bill: Bill) -> list[str]:
     if bill.unbilled:
         lines += ["not billed", *(f"  {count} x {reason}"[:WIDTH] for reason, count in bill.unbilled), ""]
     lines += bill.notes
+    if bill.tail_as_active:
+        lines += ["An instance is kept after its last request, for one minute or longer, and",
+                  "  billed as hibernating. The service can judge that time active, which",
+                  f"  would add {bill.tail_as_active:.3f} CU."]
     if any(line.guessed for line in bill.lines):
-        lines += ["guess: an instance stays one minute after its last request. The service",
-                  "  judges whether that minute counts as active; here it counts as",
-                  f"  hibernating. As active it would add {bill.tail_as_active:.3f} CU."]
+        lines += ["guess: an instance with idleTimeout works in the background while it uses",
+                  f"  {QUIET_SHARE:.0%} of its vCPUs or more. The service does not publish its threshold."]
     return [*lines, f"Prices of {bill.tariff.dated}. Check the current price:", f"  {bill.tariff.check}"]

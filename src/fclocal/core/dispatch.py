@@ -4,7 +4,7 @@ The rules are those of "configure the concurrency of a single instance": use the
 before starting another; start another only when all are full; beyond the limit answer 429 ResourceExhausted.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from fclocal.core.lifecycle import State
@@ -88,17 +88,15 @@ def startable(left: float, elapsed: float, *, burst: int, per_minute: float) -> 
     return min(float(burst), left + elapsed * per_minute / 60)
 
 
-def surplus(seats: Collection[Seat], *, now: float, idle_since: dict[str, float], keep: int, idle: float) -> list[str]:
-    """Return the instances to release: without a request for `idle` seconds, beyond the `keep` that must stay.
+def surplus(seats: Collection[Seat], *, now: float, release_at: Mapping[str, float], keep: int) -> list[str]:
+    """Return the instances to release: their time is over, beyond the `keep` that must stay; the longest due first.
 
-    `idle_since`: the time of an instance's last request. The longest idle come first.
+    `release_at`: the time at which each instance may be released, see `core.retention`.
     """
     free = [seat for seat in seats if seat.state in (State.IDLE, State.FROZEN)]
     alive = sum(seat.state in (*_OPEN, State.STARTING) for seat in seats)
     due = sorted(
-        (idle_since[seat.instance_id], seat.instance_id)
-        for seat in free
-        if now - idle_since.get(seat.instance_id, now) >= idle
+        (release_at[seat.instance_id], seat.instance_id) for seat in free if now >= release_at[seat.instance_id]
     )
     return [instance_id for _, instance_id in due[: max(0, alive - keep)]]
 

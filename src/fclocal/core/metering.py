@@ -17,9 +17,10 @@ from operator import itemgetter
 from fclocal.core import ending
 from fclocal.core.ending import Ending
 from fclocal.core.records import Record
+from fclocal.core.retention import Rest
 
 HOUR = 3_600_000_000
-TAIL = 60_000_000            # an on-demand instance is kept this long after its last request (since 2025-12-09)
+TAIL = 60_000_000            # an on-demand instance is kept this long after its last request (since 2026-03-30)
 MINIMUM_STEP_MS = 10_000     # minimum instances are metered in steps of 10 s
 FREE_DISK = 512              # MB of disk that cost nothing
 # Ends of an instance that come from this machine; the service would have kept it for its release minute.
@@ -36,6 +37,7 @@ class Size:
     disk: int
     concurrency: int
     minimum: bool
+    rest: Rest = Rest.HIBERNATING
 
 
 ASSUMED = Size(cpu=35, memory=512, disk=512, concurrency=1, minimum=False)
@@ -94,7 +96,11 @@ class Earlier:
 
 @dataclass(slots=True)
 class Hour:
-    """The usage of one function in one clock hour. Products of ms with hundredths of a vCPU, or with MB."""
+    """The usage of one function in one clock hour. Products of ms with hundredths of a vCPU, or with MB.
+
+    cpu, memory, disk: active. idle: minimum instances that hibernate. tail: other instances that hibernate after a
+    request. work: background work after a request, until the instance hibernates.
+    """
 
     cpu: int = 0
     memory: int = 0
@@ -104,6 +110,9 @@ class Hour:
     tail_cpu: int = 0
     tail_memory: int = 0
     tail_disk: int = 0
+    work_cpu: int = 0
+    work_memory: int = 0
+    work_disk: int = 0
     invocations: int = 0
 
 
@@ -163,7 +172,8 @@ class MeteredInstance:
 
     `open`: request -> its begin. `stretches`: (begin, end, requests) of billed requests that have ended, joined
     where they overlap or touch, in order of time. `settled`: the end of the newest stretch that is already in the
-    sums. All times in microseconds.
+    sums. `kept`: the end of a stretch -> until when the function kept the instance after it. `frozen`: the end of a
+    stretch -> when the instance was frozen after it. All times in microseconds.
     """
 
     function: str
@@ -174,6 +184,8 @@ class MeteredInstance:
     open: dict[str, int] = field(default_factory=dict)
     stretches: list[tuple[int, int, int]] = field(default_factory=list)
     settled: int | None = None
+    kept: dict[int, int] = field(default_factory=dict)
+    frozen: dict[int, int] = field(default_factory=dict)
 
     def close(self, begin: int, end: int) -> None:
         """Add a billed request. Requests end in order of time, so only the newest stretches can overlap it."""
@@ -181,6 +193,8 @@ class MeteredInstance:
         while self.stretches and self.stretches[-1][1] >= begin:
             joined_begin, joined_end, joined = self.stretches.pop()
             begin, end, count = min(begin, joined_begin), max(end, joined_end), count + joined
+            self.kept.pop(joined_end, None)
+            self.frozen.pop(joined_end, None)
         self.stretches.append((begin, end, count))
 
     def unchangeable(self) -> int:
@@ -195,7 +209,8 @@ class MeteredInstance:
 
     def copy(self) -> "MeteredInstance":
         """Return a copy that shares nothing mutable."""
-        return replace(self, open=dict(self.open), stretches=list(self.stretches))
+        return replace(self, open=dict(self.open), stretches=list(self.stretches), kept=dict(self.kept),
+                       frozen=dict(self.frozen))
 
 
 def rounded_up(us: int) -> int:
@@ -238,11 +253,18 @@ class Meter:
             self.usage(record.function).unbilled[f"{data['status']} {data['code']}, before the function"] += 1
         elif kind == "instance.starting":
             size = Size(round(data["cpu"] * 100), data["memorySize"], data["diskSize"], data["concurrency"],
-                        data["why"] == "minimum")
+                        data["why"] == "minimum", Rest(data.get("rest", Rest.HIBERNATING)))
             self.instances[record.instance] = MeteredInstance(record.function, size)
         elif kind == "instance.ready":
             if instance := self.instances.get(record.instance):
                 instance.ready = at
+        elif kind in ("instance.kept", "instance.frozen"):
+            if (instance := self.instances.get(record.instance)) and instance.stretches:
+                last = instance.stretches[-1][1]
+                if kind == "instance.kept":
+                    instance.kept[last] = micros(data["until"])
+                else:
+                    instance.frozen.setdefault(last, at)
         elif kind == "instance.stopped":
             if instance := self.instances.get(record.instance):
                 instance.stopped, instance.why = at, data["why"]
@@ -325,14 +347,12 @@ class Meter:
         self._settle(name, instance, len(instance.stretches), running=running)
         if size.minimum:
             if instance.ready is not None:
-                _hibernate(usage, size, instance.ready if instance.settled is None else instance.settled, end)
+                _add_idle_time(usage, size, instance.ready if instance.settled is None else instance.settled, end)
                 life = rounded_up(max(0, end - instance.ready))
                 _add_idle(usage, size, max(instance.ready, end - 1) // HOUR, -life % MINIMUM_STEP_MS)
         elif instance.settled is not None and not running:
-            limit = instance.settled + TAIL
-            if instance.stopped is not None and instance.why not in LOCAL_STOPS:
-                limit = min(limit, max(instance.settled, instance.stopped))
-            _add_tail(usage, size, instance.settled, limit)
+            stopped = None if instance.why in LOCAL_STOPS else instance.stopped
+            _add_rest(usage, instance, size, stopped, worked_until=end)
 
     def _settle(self, name: str, instance: MeteredInstance, count: int, *, running: bool = False) -> None:
         """Move the first `count` stretches into the sums; `running`: the last one has not ended."""
@@ -348,9 +368,9 @@ class Meter:
                 hour.disk += ms * disk
             if size.minimum:
                 if (since := instance.ready if instance.settled is None else instance.settled) is not None:
-                    _hibernate(usage, size, since, begin)
+                    _add_idle_time(usage, size, since, begin)
             elif instance.settled is not None:
-                _add_tail(usage, size, instance.settled, min(instance.settled + TAIL, begin))
+                _add_rest(usage, instance, size, begin, worked_until=begin)
             instance.settled = end
         del instance.stretches[:count]
 
@@ -370,7 +390,7 @@ def meter(records: Iterable[Record], function: str | None = None, *, now: float 
     return whole.finish(now, function)
 
 
-def _hibernate(usage: Usage, size: Size, begin: int, end: int) -> None:
+def _add_idle_time(usage: Usage, size: Size, begin: int, end: int) -> None:
     """Count a minimum instance between two requests."""
     for number, ms in _by_hour(begin, end):
         _add_idle(usage, size, number, ms)
@@ -378,14 +398,34 @@ def _hibernate(usage: Usage, size: Size, begin: int, end: int) -> None:
 
 def _add_idle(usage: Usage, size: Size, number: int, ms: int) -> None:
     if ms:
+        hour, disk = usage.hour(number), max(0, size.disk - FREE_DISK)
+        if size.rest is Rest.ACTIVE:
+            hour.cpu += ms * size.cpu
+            hour.memory += ms * size.memory
+            hour.disk += ms * disk
+        else:
+            hour.idle_memory += ms * size.memory
+            hour.idle_disk += ms * disk
+
+
+def _add_rest(
+    usage: Usage, instance: MeteredInstance, size: Size, end: int | None, *, worked_until: int
+) -> None:
+    """Count the time that an on-demand instance is kept after its settled stretches, at the latest until `end`.
+
+    It works in the background until it is frozen, or until `worked_until`, and hibernates afterwards.
+    """
+    since = instance.settled or 0
+    until = max(since + TAIL, instance.kept.pop(since, 0))
+    until = until if end is None else min(until, max(since, end))
+    frozen = instance.frozen.pop(since, worked_until)
+    hibernates = min(until, max(since, frozen)) if size.rest is Rest.BY_CPU else since
+    for number, ms in _by_hour(since, hibernates):
         hour = usage.hour(number)
-        hour.idle_memory += ms * size.memory
-        hour.idle_disk += ms * max(0, size.disk - FREE_DISK)
-
-
-def _add_tail(usage: Usage, size: Size, begin: int, end: int) -> None:
-    """Count the time that an on-demand instance is kept after a request."""
-    for number, ms in _by_hour(begin, end):
+        hour.work_cpu += ms * size.cpu
+        hour.work_memory += ms * size.memory
+        hour.work_disk += ms * max(0, size.disk - FREE_DISK)
+    for number, ms in _by_hour(hibernates, until):
         hour = usage.hour(number)
         hour.tail_cpu += ms * size.cpu
         hour.tail_memory += ms * size.memory

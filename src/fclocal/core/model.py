@@ -103,7 +103,7 @@ AffinityConfigString = Annotated[
 
 
 class FunctionConfig(Shape):
-    """The settable part of a function: what CreateFunction takes, without the code."""
+    """The settable part of a function: what CreateFunction takes, without the code. Times in seconds."""
 
     function_name: Name
     description: str = Field("", max_length=256)
@@ -114,6 +114,7 @@ class FunctionConfig(Shape):
     disk_size: Literal[512, 10240] = 512
     timeout: int = Field(3, ge=1, le=86400)
     instance_concurrency: int = Field(1, ge=1, le=200)
+    idle_timeout: int | None = Field(None, ge=300, le=3600)
     internet_access: bool = True
     environment_variables: dict[str, str] = {}
     custom_runtime_config: CustomRuntime = CustomRuntime()

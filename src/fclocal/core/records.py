@@ -28,10 +28,14 @@ KINDS: dict[str, tuple[str, ...]] = {
     "invocation.disabled": ("reason",),
     "invocation.enabled": (),
     # An instance: one process. cpu in vCPU, memorySize and diskSize in MB; why: "request" | "minimum".
-    "instance.starting": ("version", "generation", "concurrency", "cpu", "memorySize", "diskSize", "why"),
+    # rest: how it passes time without requests, a value of core.retention.Rest.
+    "instance.starting": ("version", "generation", "concurrency", "cpu", "memorySize", "diskSize", "why",
+                          "rest"),
     "instance.ready": ("seconds", "pid", "port"),
     "instance.failed": ("code", "message"),
     "instance.frozen": (),
+    # Without a request, and kept until this time by idleTimeout or by its sessions. until: seconds since 1970.
+    "instance.kept": ("until",),
     "instance.thawed": (),
     # why: idle | update | deleted | shutdown | memory | exit | fault | unhealthy | failed
     "instance.stopping": ("why",),

@@ -47,7 +47,7 @@ DEFAULT_PAGE = 20
 NOT_EMULATED = frozenset({
     # functions
     "customContainerConfig", "customDNS", "disableInjectCredentials", "disableOndemand", "enableLongLiving",
-    "gpuConfig", "idleTimeout", "instanceIsolationMode", "juiceFsConfig", "layers", "logConfig", "microSandboxConfig",
+    "gpuConfig", "instanceIsolationMode", "juiceFsConfig", "layers", "logConfig", "microSandboxConfig",
     "nasConfig", "ossMountConfig", "polarFsConfig", "resourceGroupId", "role", "tags", "tracingConfig", "vpcConfig",
     "ossBucketName", "ossObjectName", "checksum", "sseEndpointPath", "command",
     # sessions

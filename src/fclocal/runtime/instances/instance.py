@@ -12,6 +12,7 @@ from fclocal.core.ending import Ending
 from fclocal.core.headers import Headers
 from fclocal.core.lifecycle import State
 from fclocal.core.model import Revision
+from fclocal.core.retention import Rest
 from fclocal.runtime.instances.process import Process
 
 
@@ -25,12 +26,15 @@ class Instance:
     instance_id: str
     revision: Revision
     why: str
+    rest: Rest
     created: float
     on_exit: Callable[["Instance", int, str], None]
     state: State = State.STARTING
     process: Process | None = None
     leases: set["Lease"] = field(default_factory=set)
     idle_since: float = 0.0
+    kept_until: float = 0.0
+    cpu_sample: tuple[float, float] = (0.0, 0.0)  # time, CPU seconds used until then
     exit_code: int | None = None
     starting: asyncio.Task[None] | None = None
 

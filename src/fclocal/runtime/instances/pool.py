@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from fclocal.core import dispatch, lifecycle
+from fclocal.core import dispatch, lifecycle, retention
 from fclocal.core.clock import Clock
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.lifecycle import Effect, Event, State
 from fclocal.core.model import Revision
+from fclocal.core.options import Options
+from fclocal.core.retention import Rest
 from fclocal.runtime.instances.instance import Instance, Lease
 from fclocal.runtime.instances.process import Process
 from fclocal.runtime.state.journal import Journal
@@ -36,7 +38,8 @@ class Pool:
     """Instances of one revision.
 
     `launch` starts the process of an instance and returns when it serves, initializer included; it raises FcError
-    and leaves no process behind if it fails. `census` counts the instances of all pools.
+    and leaves no process behind if it fails. `census` counts the instances of all pools. `sessions_until` returns the
+    time until which sessions hold an instance, 0 if none does.
     """
 
     def __init__(
@@ -48,7 +51,8 @@ class Pool:
         launch: Callable[[Instance], Awaitable[Process]],
         census: Callable[[], Census],
         new_id: Callable[[], str],
-        freeze_after: float | None,
+        options: Options,
+        sessions_until: Callable[[str], float],
         before_stop: Callable[[Instance], Awaitable[None]],
     ) -> None:
         self.revision = revision
@@ -60,7 +64,8 @@ class Pool:
         self._launch = launch
         self._census = census
         self._new_id = new_id
-        self._freeze_after = freeze_after  # seconds without a request; None: never
+        self._options = options
+        self._sessions_until = sessions_until
         self._before_stop = before_stop
         self._waiting: dict[Lease, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -145,14 +150,37 @@ class Pool:
                 granted.set_result(None)
 
     def _rest(self, instance: Instance) -> None:
-        """Freeze an instance without requests, or stop it if a newer revision has replaced it."""
+        """Let an instance without requests rest, or stop it if a newer revision has replaced it."""
         instance.idle_since = self._clock.now()
         if self.retired:
             self.stop(instance, "update")
-        elif self._freeze_after == 0:
+            return
+        self._keep(instance)
+        if not self._options.freeze or instance.process is None:
+            return
+        if instance.rest is Rest.BY_CPU:
+            instance.cpu_sample = (instance.idle_since, instance.process.cpu_seconds())
+        elif instance.rest is Rest.HIBERNATING and self._options.freeze_after == 0:
             self._freeze(instance, instance.idle_since)
-        elif self._freeze_after is not None:
-            self._clock.call_later(self._freeze_after, self._freeze, instance, instance.idle_since)
+        elif instance.rest is Rest.HIBERNATING:
+            self._clock.call_later(self._options.freeze_after, self._freeze, instance, instance.idle_since)
+
+    def _keep(self, instance: Instance) -> None:
+        """Find out until when the function keeps an instance that rests, and record each change."""
+        sessions = self._sessions_until(instance.instance_id)
+        kept = retention.kept_until(instance.idle_since, self.revision.config.idle_timeout, sessions)
+        kept = max(kept, min(instance.kept_until, self._clock.now()))  # what has passed is not taken back
+        if instance.kept_until != kept:
+            instance.kept_until = kept
+            self._log(instance, "instance.kept", until=kept)
+
+    def _freeze_if_quiet(self, instance: Instance, now: float) -> None:
+        """Freeze an instance that has done no work since the last look."""
+        at, used = instance.cpu_sample
+        if now > at and instance.process is not None:
+            instance.cpu_sample = (now, instance.process.cpu_seconds())
+            if retention.is_quiet(instance.cpu_sample[1] - used, now - at, self.revision.config.cpu):
+                self._freeze(instance, instance.idle_since)
 
     def _freeze(self, instance: Instance, idle_since: float) -> None:
         """Freeze an instance unless it has had a request since."""
@@ -164,9 +192,10 @@ class Pool:
 
     def start(self, why: str) -> None:
         """Start one more instance in the background."""
-        instance = Instance(self._new_id(), self.revision, why, self._clock.now(), self.exited)
-        self.instances[instance.instance_id] = instance
         config = self.revision.config
+        rest = retention.rest(config, why, minimum_active=self._options.minimum_active)
+        instance = Instance(self._new_id(), self.revision, why, rest, self._clock.now(), self.exited)
+        self.instances[instance.instance_id] = instance
         self._log(
             instance,
             "instance.starting",
@@ -177,6 +206,7 @@ class Pool:
             memorySize=config.memory_size,
             diskSize=config.disk_size,
             why=why,
+            rest=rest,
         )
         instance.starting = self._background(self._run_start(instance))
 
@@ -269,12 +299,18 @@ class Pool:
             if not instance.leases and not (instance.state is State.STARTING and self._waiting):
                 self.stop(instance, "update")
 
-    def reclaim(self, idle: float) -> None:
-        """Release instances idle for `idle` seconds beyond the minimum; start those missing from the minimum."""
+    def reclaim(self) -> None:
+        """Freeze and release instances whose time has come, beyond the minimum; start those missing from it."""
         now = self._clock.now()
-        since = {i.instance_id: i.idle_since for i in self.instances.values()}
+        for instance in self.instances.values():
+            if instance.state in (State.IDLE, State.FROZEN):
+                self._keep(instance)
+            if instance.state is State.IDLE and instance.rest is Rest.BY_CPU and self._options.freeze:
+                self._freeze_if_quiet(instance, now)
+        due = {i.instance_id: retention.release_at(i.idle_since, self._options.idle_release, i.kept_until)
+               for i in self.instances.values()}
         seats = [i.seat() for i in self.instances.values()]
-        for instance_id in dispatch.surplus(seats, now=now, idle_since=since, keep=self.keep, idle=idle):
+        for instance_id in dispatch.surplus(seats, now=now, release_at=due, keep=self.keep):
             self.stop(self.instances[instance_id], "idle")
         alive = sum(i.state is not State.STOPPING for i in self.instances.values())
         if alive < self.keep and (not self._last_failure or now - self._last_failure[0] >= 10):

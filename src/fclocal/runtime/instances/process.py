@@ -90,6 +90,15 @@ class Process:
                 total += psutil.Process(pid).memory_info().rss
         return total
 
+    def cpu_seconds(self) -> float:
+        """CPU time that the whole tree has used so far, in seconds."""
+        total = 0.0
+        for pid in self.tree():
+            with contextlib.suppress(psutil.Error):
+                times = psutil.Process(pid).cpu_times()
+                total += times.user + times.system
+        return total
+
     async def stop(self, grace: float) -> int:
         """SIGTERM to the tree, SIGKILL after `grace` seconds; returns the exit code once nothing is left."""
         if grace > 0 and not self.exited.done():

@@ -30,10 +30,6 @@ from fclocal.runtime.requests.taps import FrameTap, Taps
 from fclocal.runtime.state.journal import Journal
 from fclocal.runtime.state.store import Store
 
-# Seconds from an instance's last request to its freeze, for the traceback or log line that a program writes after it
-# has closed a connection. The service's own pause is not documented.
-FREEZE_AFTER = 0.05
-
 
 class Engine:
     """Instances and requests of one platform. Call from one event loop only."""
@@ -254,7 +250,7 @@ class Engine:
             if key in keep or key in self._pools:
                 pool = self._pool(revision)
                 pool.keep = keep.get(key, 0)
-                pool.reclaim(self.options.idle_release)
+                pool.reclaim()
         self._drop_empty()
 
     async def close(self) -> None:
@@ -275,7 +271,8 @@ class Engine:
                 launch=self._start,
                 census=lambda: self._census(name),
                 new_id=self._new_instance,
-                freeze_after=FREEZE_AFTER if self.options.freeze else None,
+                options=self.options,
+                sessions_until=lambda instance_id: self.sessions.until(revision.config, instance_id),
                 before_stop=self._starter.before_stop,
             )
             if self._sweeper is None:
@@ -320,7 +317,7 @@ class Engine:
                     platform_log(self.journal, instance, "", text)
                     self.kill(instance, "memory")
         for pool in list(self._pools.values()):
-            pool.reclaim(self.options.idle_release)
+            pool.reclaim()
         self._drop_empty()
         self._sweeper = None
         if self._pools and not self._closing:

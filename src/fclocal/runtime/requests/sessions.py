@@ -28,6 +28,10 @@ class Sessions:
         """Instances that take no further session."""
         return affinity.full(self._table(config), config, now)
 
+    def until(self, config: FunctionConfig, instance_id: str) -> float:
+        """Return the time until which sessions hold an instance, 0 if none does."""
+        return affinity.until(self._table(config), config, instance_id)
+
     def bind(self, config: FunctionConfig, session_id: str, instance_id: str, now: float, qualifier: str) -> None:
         """Record that a request of the session has its place on the instance."""
         table = affinity.bind(self._table(config), session_id, instance_id, now, qualifier)
