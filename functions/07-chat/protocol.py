@@ -169,7 +169,3 @@ class Rate:
             return False
         self._left -= 1
         return True
-
-    def full(self, now: float) -> bool:
-        """Whether the bucket is as good as new."""
-        return self._left + (now - self._at) * self._rate >= self._burst
