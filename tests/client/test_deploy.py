@@ -16,6 +16,7 @@ from alibabacloud_fc20230330 import models
 from alibabacloud_fc20230330.client import Client
 from alibabacloud_tea_openapi.models import Config
 
+from fclocal.client import platform
 from fclocal.client.deploy import deploy, pack, parse_override, remove
 from fclocal.core.errors import FcError
 from fclocal.testing import connect, wait_for
@@ -107,6 +108,16 @@ def test_a_package_is_checked_where_it_arrives(fc, folder):
             deploy(fc.sdk, folder, overrides={})
         assert "plain files" in error.value.cure
     assert fc.status()["functions"] == []
+
+
+@pytest.mark.parity("api.manifest-notices")
+def test_a_process_prints_the_notice_of_a_field_once(fc, folder, capsys, monkeypatch):
+    monkeypatch.setattr(platform, "_printed", set())
+    for comment in ("", "\n"):  # the second file has the field in another line
+        (folder / "s.yaml").write_text(comment + S_YAML.replace("timeout: 10", "logConfig: auto"))
+        app = fc.deploy(folder)
+        assert [notice.partition(" ")[0] for notice in app.notices] == ["logConfig"]
+    assert capsys.readouterr().out.count("notice: logConfig (") == 1
 
 
 def test_what_is_no_file_is_refused(folder):

@@ -235,7 +235,8 @@ def test_fields_that_are_not_emulated_are_errors_or_warnings(text, field, line):
 def test_props_that_a_complete_file_needs_are_left_out_with_a_notice(field, value, says):
     found = parse(props(f"{field}: {value}"))
     (notice,) = found.notices
-    assert notice.startswith(f"{field} (s.yaml line 15): on the service, ") and says in notice
+    assert notice.startswith(f"{field} (s.yaml line 15) ") and "on the service; fclocal runs without" in notice
+    assert says in notice and ". " not in notice
     assert found.warnings == () and field not in found.resources[0].function
     assert parse(HEAD).notices == ()
 
@@ -271,7 +272,7 @@ def test_a_certificate_of_a_domain_is_taken_or_noticed():
                          ("{ certificate: 'oss://a/b/c', privateKey: k }", "not on this machine")):
         found = parse(props(DOMAIN + config))
         (notice,) = found.notices
-        assert notice.startswith("customDomain.certConfig (s.yaml line 18): ") and notice.endswith(says), notice
+        assert notice.startswith("customDomain.certConfig (s.yaml line 18) ") and notice.endswith(says), notice
         assert "certConfig" not in found.resources[0].domains[0]
     for config, says in (("{ certifcate: x }", "unknown field 'certifcate'"), ("auto", "'certConfig' must be a map"),
                          ("{ certificate: ../c.pem, privateKey: k }", "certificate '../c.pem' must be a relative")):
@@ -286,7 +287,7 @@ def test_a_certificate_of_a_domain_is_taken_or_noticed():
 def test_a_redis_url_that_is_replaced_is_noticed(url, noticed):
     found = parse(props(f"environmentVariables: {{ REDIS_URL: '{url}' }}"))
     assert len(found.notices) == noticed
-    assert all(notice.startswith("environmentVariables.REDIS_URL (s.yaml line 15): ") for notice in found.notices)
+    assert all(notice.startswith("environmentVariables.REDIS_URL (s.yaml line 15) ") for notice in found.notices)
     assert "secret" not in "".join(found.notices)
 
 

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError
 
 from fclocal import App, Platform
+from fclocal.client import platform
 from fclocal.core.errors import FcError
 from fclocal.runtime.instances.redis_server import RedisServer, find_program
 
@@ -125,7 +126,8 @@ def test_it_ends_when_the_platform_is_killed(fc: Platform) -> None:
 
 @pytest.mark.parity("redis.url", "redis.kit")
 def test_a_function_that_declares_redis_url_gets_the_kits_unless_it_names_this_machine(
-        fc: Platform, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        fc: Platform, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "_printed", set())
     folder = tmp_path / "env"
     folder.mkdir()
     (folder / "s.yaml").write_text("""

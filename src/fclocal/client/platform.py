@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alibabacloud_fc20230330.client import Client
 
 _printed: set[str] = set()
-"""Notices of deployments that this process has printed: a notebook deploys the same folder many times."""
+"""Fields of s.yaml whose notice this process has printed: a notebook deploys many folders with the same fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ class Platform:
         """Deploy a function folder from its s.yaml; keywords override its props (`timeout=5`).
 
         With `loose`, fields that fclocal does not emulate are left out with a warning. Raises FcError.
-        The first resource of the file is returned. What fclocal runs without (`logConfig`, `vpcConfig` and others) is
-        printed once for each process.
+        The first resource of the file is returned. A notice about a field that fclocal runs without (`logConfig`,
+        `vpcConfig` and others) is printed once for each process; the command `fclocal deploy` prints all.
         """
         from fclocal.client.deploy import deploy
 
@@ -92,8 +92,9 @@ class Platform:
         for warning in app.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         for notice in app.notices:
-            if notice not in _printed:
-                _printed.add(notice)
+            field = notice.partition(" (")[0]
+            if field not in _printed:
+                _printed.add(field)
                 print(f"notice: {notice}")
         return app
 

@@ -25,16 +25,15 @@ _RESOURCE_OTHERS = frozenset({"actions", "access", "extend"})
 _APART = frozenset({"region", "code", "triggers", "concurrencyConfig", "scalingConfig", "customDomain"})
 _OTHERS = frozenset({"asyncInvokeConfig", "provisionConfig", "vpcBinding", "endpoint", "tlsConfig", "wafConfig"})
 _NOTICES = {
-    "role": "on the service, the RAM role whose temporary credentials the function receives; "
-            "fclocal gives the function no credentials",
-    "logConfig": "on the service, the logstore of Simple Log Service that keeps the function's output; "
-                 "here `fclocal logs` prints it",
-    "vpcConfig": "on the service, the VPC through which the function reaches private addresses; "
-                 "here the function uses this machine's network",
-    "tags": "on the service, labels for search and cost allocation; fclocal runs without them",
+    "role": "gives the function temporary credentials on the service; fclocal runs without it",
+    "logConfig": "stores the function's output in Simple Log Service on the service; fclocal runs without it, and "
+                 "`fclocal logs` prints the output",
+    "vpcConfig": "connects the function to your private network on the service; fclocal runs without it, in this "
+                 "machine's network",
+    "tags": "label the function for search and cost allocation on the service; fclocal runs without them",
 }
 """Props that a complete s.yaml needs on the service and fclocal runs without, each with its notice."""
-_CERTIFICATE = ("on the service, the domain's own TLS certificate; fclocal serves the domain with a certificate of its"
+_CERTIFICATE = ("is the domain's TLS certificate on the service; fclocal serves the domain with a certificate of its"
                 " own, because ")
 _CERTIFICATE_FIELDS = frozenset({"certName", "certificate", "privateKey", "certId"})
 _ELSEWHERE = ("http://", "https://", "oss://")
@@ -110,7 +109,7 @@ class _Reader:
 
     def notice(self, path: Path, name: str, text: str) -> None:
         """Record what a field does on the service that fclocal runs without."""
-        self.notices.append(f"{name} ({self.source.where(path)}): {text}")
+        self.notices.append(f"{name} ({self.source.where(path)}) {text}")
 
     def outline(self, tree: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         """Return name and props of each resource."""
