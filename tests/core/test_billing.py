@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from journals import START, Story, overlapping
 
 from fclocal.core import billing
-from fclocal.core.billing import Bill, compute_units
+from fclocal.core.billing import Charges, compute_units
 from fclocal.core.metering import Hour, Meter, Usage, meter
 from fclocal.core.prices import tariff
 from fclocal.core.records import KINDS, Record
@@ -18,7 +18,7 @@ from fclocal.core.records import KINDS, Record
 HOUR_START = 1_767_322_800.0 - START    # 03:00:00 UTC, before Story's first second
 
 
-def bill(records, function=None, *, now=None, currency="CNY") -> Bill:
+def bill(records, function=None, *, now=None, currency="CNY") -> Charges:
     return billing.bill(meter(records, function, now=now), now=now, currency=currency)
 
 

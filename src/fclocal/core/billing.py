@@ -37,8 +37,8 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
-    """The cost of functions. Money in `currency`, seconds and bytes otherwise.
+class Charges:
+    """The charges of functions. Money in `currency`, seconds and bytes otherwise.
 
     `spans`: the billed intervals in order of time; `earlier`: the sums of older ones. `cu`: compute units, each
     function's hour rounded up to a whole one. `cost`: their price. `raised`: the amount added to reach the minimum
@@ -106,7 +106,7 @@ class Bill:
         }
 
 
-def bill(usages: Sequence[Usage], *, currency: Currency = "CNY", now: float | None = None) -> Bill:
+def bill(usages: Sequence[Usage], *, currency: Currency = "CNY", now: float | None = None) -> Charges:
     """Return the bill of what `meter` counted, at the prices of `now` (default: of the newest span).
 
     Traffic is counted and not priced: the service bills it as another product. Raises ValueError for a currency
@@ -121,7 +121,7 @@ def bill(usages: Sequence[Usage], *, currency: Currency = "CNY", now: float | No
     for usage in usages:
         for fleet in usage.fleets:
             sizes[fleet.size] += fleet.instances
-    return Bill(
+    return Charges(
         functions=tuple(usage.function for usage in usages), spans=spans, earlier=_earlier(usages),
         sizes=tuple(sorted(sizes.items(), key=repr)),
         lines=_lines(_sum(hour for usage in usages for hour in usage.hours.values()), prices),
@@ -206,7 +206,7 @@ def _money_of(amount: Decimal, currency: str) -> str:
     return f"{amount:.5f} {currency}"
 
 
-def _head(bill: Bill) -> list[str]:
+def _head(bill: Charges) -> list[str]:
     lines = [f"BILL  {', '.join(bill.functions) or 'no function'}"[:WIDTH]]
     if bill.spans:
         begin = bill.spans[0].begin_us if bill.earlier.begin_us is None else bill.earlier.begin_us
@@ -220,11 +220,11 @@ def _head(bill: Bill) -> list[str]:
     return lines
 
 
-def _nothing(bill: Bill) -> str:
+def _nothing(bill: Charges) -> str:
     return "No request reached an instance" + (": nothing was served, nothing is billed." if not bill.hours else ".")
 
 
-def _spans(bill: Bill) -> list[str]:
+def _spans(bill: Charges) -> list[str]:
     lines = [f"{'instance':<24}{'first in':<15}{'last out':<15}{'billed (s)':>12}{'requests':>10}"]
     unlisted = replace(bill.earlier)
     for span in bill.spans[:-SHOWN_SPANS]:
@@ -238,7 +238,7 @@ def _spans(bill: Bill) -> list[str]:
     return [*lines, f"{'sum':<54}{bill.seconds:>12.3f}{bill.requests:>10}"]
 
 
-def _units(bill: Bill) -> list[str]:
+def _units(bill: Charges) -> list[str]:
     lines = [f"{'unit':<44}{'amount':>12}{'factor':>9}{'CU':>11}"]
     for line in bill.lines:
         amount = f"{line.amount:.0f}" if line.unit == "invocations" else f"{line.amount:.3f}"
@@ -248,7 +248,7 @@ def _units(bill: Bill) -> list[str]:
     return [*lines, f"{'compute units':<65}{bill.cu:>11}"]
 
 
-def _money(bill: Bill) -> list[str]:
+def _money(bill: Charges) -> list[str]:
     each = bill.tariff.tiers[0].price
     off = f", discount {1 - bill.tariff.discount:.0%} included" if bill.tariff.discount != 1 else ""
     rate = f"at {each.normalize():f} {bill.currency}" if bill.cost == bill.cu * each else "over several price tiers"
@@ -262,7 +262,7 @@ def _money(bill: Bill) -> list[str]:
     return [*lines, _right("TOTAL", _money_of(bill.total, bill.currency))]
 
 
-def _remarks(bill: Bill) -> list[str]:
+def _remarks(bill: Charges) -> list[str]:
     lines = []
     if bill.unbilled:
         lines += ["not billed", *(f"  {count} x {reason}"[:WIDTH] for reason, count in bill.unbilled), ""]
