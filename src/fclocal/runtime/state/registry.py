@@ -30,8 +30,8 @@ from fclocal.runtime.state.journal import Journal
 from fclocal.runtime.state.store import Store
 
 
-class Ports(Protocol):
-    """The gateway's listeners: one for each entry."""
+class EntryPorts(Protocol):
+    """The ports of the entries, opened and closed by the gateway: a floor above, which this module cannot import."""
 
     async def open(self, entry: Entry, preferred: int | None) -> int: ...
     async def close(self, entry: Entry) -> None: ...
@@ -41,7 +41,7 @@ class Ports(Protocol):
 class Registry:
     """Everything that is deployed. Call it from one event loop only."""
 
-    def __init__(self, store: Store, journal: Journal, clock: Clock, ports: Ports) -> None:
+    def __init__(self, store: Store, journal: Journal, clock: Clock, ports: EntryPorts) -> None:
         self._store = store
         self._journal = journal
         self._clock = clock
