@@ -94,7 +94,7 @@ for number in range(1, 10**9):
 @pytest.mark.parity("state.survives-kill")
 def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
     here = Path(__file__).parent
-    program = WRITER.format(tests=str(here.parent), here=str(here), state=str(tmp_path))
+    program = WRITER.format(tests=str(here.parents[1]), here=str(here), state=str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout
         for line in writer.stdout:
