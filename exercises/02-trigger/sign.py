@@ -5,10 +5,10 @@ import hmac
 
 
 def signed_headers(method: str, path: str, key_id: str, secret: str, date: str) -> dict[str, str]:
-    """The headers of a signed request without a query. `date` is UTC, like 2026-01-02T03:04:05Z."""
+    """Return the headers of a signed request without a query. `date` is UTC, like 2026-01-02T03:04:05Z."""
     canonical = f"{method}\n{path}\n\nx-acs-date:{date}\n\nx-acs-date\n"
     # TODO 2.3: the text to sign is "ACS3-HMAC-SHA256", a line end, and the SHA-256 of `canonical` in hex.
-    # The signature is the HMAC-SHA256 of that text under the secret, in hex.
+    # The signature is the HMAC-SHA256 of that text in hex. Its key is the secret.
     signature = ""  # <- your code here
     # end of 2.3
     credential = f"Credential={key_id},SignedHeaders=x-acs-date,Signature={signature}"

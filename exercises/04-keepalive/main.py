@@ -1,4 +1,4 @@
-"""The harbour's list of buoys: who is out there now."""
+"""A server that counts its open connections and confirms each message."""
 
 import asyncio
 import os
@@ -8,30 +8,30 @@ from websockets.exceptions import ConnectionClosedError
 
 PORT = int(os.environ.get("FC_SERVER_PORT", "9000"))
 INTERVAL = float(os.environ.get("PING_SECONDS", "0.3"))
-BUOYS: set[ServerConnection] = set()
+CONNECTIONS: set[ServerConnection] = set()
 
 
-async def buoy(ws: ServerConnection) -> None:
-    """One buoy: on the list from its first word to its last."""
-    BUOYS.add(ws)
+async def handler(ws: ServerConnection) -> None:
+    """Serve one client, which is counted from its first message to its last."""
+    CONNECTIONS.add(ws)
     try:
         async for message in ws:
             print(message, flush=True)
-            await ws.send(f"{len(BUOYS)} here" if message == "who" else f"noted: {message}")
+            await ws.send(f"{len(CONNECTIONS)} open" if message == "count" else f"stored: {message}")
     except ConnectionClosedError:
-        print("a buoy is lost", flush=True)
+        print("connection lost", flush=True)
     finally:
-        BUOYS.discard(ws)
+        CONNECTIONS.discard(ws)
 
 
 async def main() -> None:
-    """Listen, and keep an eye on those who say nothing."""
-    # TODO 4.1: ask each buoy for a sign of life in every INTERVAL, and give it one more INTERVAL to answer.
+    """Listen, and detect dead connections."""
+    # TODO 4.1: send a Ping on each connection in every INTERVAL, and allow one more INTERVAL for its Pong.
     # serve() takes ping_interval and ping_timeout, both in seconds.
     keepalive = {"ping_interval": None}  # <- your code here
     # end of 4.1
-    async with serve(buoy, "0.0.0.0", PORT, **keepalive) as server:
-        print(f"the harbour listens on port {PORT}", flush=True)
+    async with serve(handler, "0.0.0.0", PORT, **keepalive) as server:
+        print(f"the server listens on port {PORT}", flush=True)
         await server.serve_forever()
 
 

@@ -1,4 +1,4 @@
-"""The customs house: tells a caller who the platform says it is. WebSocket and plain HTTP (ASGI)."""
+"""Greet each caller with the claim that the trigger passed on. WebSocket and plain HTTP (ASGI)."""
 
 import os
 
@@ -8,7 +8,7 @@ PORT = int(os.environ.get("FC_SERVER_PORT", "9000"))
 
 
 async def app(scope, receive, send) -> None:
-    """Greet whoever comes; over a WebSocket, answer each message too."""
+    """Send a greeting; over a WebSocket, answer each message too."""
     headers = dict(scope.get("headers", ()))
     greeting = f"welcome, {headers.get(b'x-caller', b'stranger').decode()}"
     if scope["type"] == "http":

@@ -1,6 +1,6 @@
-"""A buoy's program: reports a depth, waits for the tide, reports again.
+"""A client that sends a depth, is silent for a while, and sends another depth.
 
-    python3 client.py wss://localhost:9443 1.5      # the tide takes 1.5 seconds
+    python3 client.py wss://localhost:9443 1.5      # silent for 1.5 seconds
 """
 
 import asyncio
@@ -10,26 +10,26 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 
 
-async def report(url: str, tide: float) -> None:
-    """Two depths, with a long silence in between."""
-    # 4.2: the relay forgets a line that carries nothing for 0.6 seconds. Let the library send pings often enough,
-    # and do not wait for a pong longer than 0.5 seconds: connect() takes ping_interval and ping_timeout too.
+async def report(url: str, silence: float) -> None:
+    """Send two depths, with `silence` seconds between them."""
+    # 4.2: the NAT gateway removes a connection without traffic for 0.6 seconds. Make the library send Pings often
+    # enough, and wait at most 0.5 seconds for a Pong: connect() takes ping_interval and ping_timeout too.
     keepalive = {"ping_interval": 0.2, "ping_timeout": 0.4}
     async with connect(url, close_timeout=0.1, **keepalive) as ws:
         await ws.send("depth 4")
         print(await ws.recv(), flush=True)
-        await asyncio.sleep(tide)
+        await asyncio.sleep(silence)
         await ws.send("depth 5")
         print(await ws.recv(), flush=True)
 
 
-async def main(url: str, tide: float) -> None:
-    # 4.3: when nobody answers the pings, the library ends the connection, and report() raises
-    # ConnectionClosedError. Catch it and print "the line is dead".
+async def main(url: str, silence: float) -> None:
+    # 4.3: when no Pong arrives, the library closes the connection, and report() raises
+    # ConnectionClosedError. Catch it and print "the connection is dead".
     try:
-        await report(url, tide)
+        await report(url, silence)
     except ConnectionClosedError:
-        print("the line is dead", flush=True)
+        print("the connection is dead", flush=True)
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ class Target:
         except InvalidStatus as refused:
             said = Response(refused.response.status_code, {}, bytes(refused.response.body or b""))
             self.record("fn", name, f"({said.status})", preview(said.text, 60))
-            raise Unexpected(f"{name} was refused: {said.status} {reason(said)}") from None
+            raise Unexpected(f"{name} was rejected: {said.status} {reason(said)}") from None
         except TimeoutError:
             raise Unexpected(f"{name} got no answer to the handshake within {patience:g} s") from None
         except (OSError, InvalidHandshake, InvalidURI, ConnectionClosed, EOFError) as error:
@@ -183,12 +183,12 @@ class Target:
         return client
 
     async def refused(self, name: str = "client", path: str = "/", **how: Any) -> Unexpected:
-        """Open a WebSocket that must be refused; what it was refused with. Raises Unexpected if it is let in."""
+        """Open a WebSocket that must be rejected; return the rejection. Raises Unexpected if it is accepted."""
         try:
             await self.connect(name, path, **how)
         except Unexpected as saw:
             return saw
-        raise Unexpected(f"{name} was let in")
+        raise Unexpected(f"{name} was accepted")
 
     async def request(self, path: str = "/", *, method: str = "GET", headers: Mapping[str, str] | None = None,
                       body: bytes = b"", url: str = "", folder: str = ".") -> Response:

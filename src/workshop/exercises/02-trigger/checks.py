@@ -1,4 +1,4 @@
-"""What the doors of the customs house must do."""
+"""What the three triggers must accept and reject."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -8,123 +8,140 @@ import jwt
 from workshop.checking import Mistake, Response, Target, Unexpected, step
 
 KEY = base64.urlsafe_b64decode("dGhlIGtleSBvZiBwaWVyIG9uZSBpcyBrZXB0IGhlcmU=")
-DOMAIN = "archive.harbour.example"
+DOMAIN = "files.example.com"
 
 
 def token(name: str, key: bytes = KEY, minutes: int = 5) -> str:
-    """A pass for `name`, good for some minutes (negative: expired)."""
+    """Return a token for `name`, valid for some minutes (negative: expired)."""
     claims = {"sub": name, "exp": datetime.now(UTC) + timedelta(minutes=minutes)}
-    return jwt.encode(claims, key, algorithm="HS256", headers={"kid": "pier-1"})
+    return jwt.encode(claims, key, algorithm="HS256", headers={"kid": "key-1"})
 
 
 async def url_of(target: Target, function: str) -> str:
-    """The URL of one of the functions of s.yaml."""
+    """Return the URL of one of the functions of s.yaml. Raises Unexpected without a trigger."""
     await target.deploy()
     rows = {row["functionName"]: row for row in target.fc.status()["functions"]}
     triggers = rows.get(function, {"triggers": []})["triggers"]
     if not triggers:
-        raise Unexpected(f"function {function} has no HTTP trigger")
+        raise Unexpected(f"the HTTP trigger of function {function} is missing")
     return str(triggers[0]["url"])
 
 
 def must(answer: Response, status: int) -> None:
-    """Raise Unexpected unless the answer has this status."""
+    """Raise Unexpected unless the response has this status."""
     if answer.status != status:
         raise Unexpected(f"{answer.status}: {answer.text[:120]}")
 
 
-@step("2.1", did="ana came with a token in the query", wanted='101, and "welcome, ana"', local=True)
+@step("2.1", did="ana connected with a token in the query", wanted='status 101, then the message "welcome, ana"',
+      local=True)
 async def with_token(target: Target) -> None:
-    ana = await target.connect("ana", f"/?token={token('ana')}", url=await url_of(target, "customs-gate"))
+    ana = await target.connect("ana", f"/?token={token('ana')}", url=await url_of(target, "token-only"))
     await ana.expect("welcome, ana")
 
 
-@step("2.1", did="bo came without a token", wanted="403", local=True)
+@step("2.1", did="bo sent a request without a token", wanted="status 403", local=True)
 async def without_token(target: Target) -> None:
-    must(await target.request("/", url=await url_of(target, "customs-gate")), 403)
+    must(await target.request("/", url=await url_of(target, "token-only")), 403)
 
 
-@step("2.1", did="bo came with a token that somebody else signed", wanted="403", local=True)
+@step("2.1", did="bo sent a token that was signed with another key", wanted="status 403", local=True)
 async def forged(target: Target) -> None:
     path = f"/?token={token('bo', b'another key, long enough for HS256')}"
-    must(await target.request(path, url=await url_of(target, "customs-gate")), 403)
+    must(await target.request(path, url=await url_of(target, "token-only")), 403)
 
 
-@step("2.1", did="ana sent GET and POST with her token", wanted="200 both times", local=True)
+@step("2.1", did="ana sent GET and POST with her token", wanted="status 200 for both", local=True)
 async def allowed(target: Target) -> None:
-    gate = await url_of(target, "customs-gate")
+    url = await url_of(target, "token-only")
     for method in ("GET", "POST"):
-        must(await target.request(f"/?token={token('ana')}", method=method, url=gate), 200)
+        must(await target.request(f"/?token={token('ana')}", method=method, url=url), 200)
 
 
-@step("2.1", did="ana sent PUT and DELETE with her token", wanted="403 both times", local=True)
+@step("2.1", did="ana sent PUT and DELETE with her token", wanted="status 403 for both", local=True)
 async def not_allowed(target: Target) -> None:
-    gate = await url_of(target, "customs-gate")
+    url = await url_of(target, "token-only")
     for method in ("PUT", "DELETE"):
-        must(await target.request(f"/?token={token('ana')}", method=method, url=gate), 403)
+        must(await target.request(f"/?token={token('ana')}", method=method, url=url), 403)
 
 
-@step("2.2", did="ana asked the archive at its public URL", wanted="403: the public URL is closed", local=True)
+@step("2.2", did="ana sent a request to the public URL of domain-only",
+      wanted="status 403: the public URL is disabled", local=True)
 async def closed(target: Target) -> None:
-    must(await target.request("/", url=await url_of(target, "customs-archive")), 403)
+    must(await target.request("/", url=await url_of(target, "domain-only")), 403)
 
 
-@step("2.2", did=f"ana asked the archive at {DOMAIN}", wanted='"welcome, stranger", on every path', local=True)
+@step("2.2", did=f"ana sent requests to {DOMAIN}", wanted='"welcome, stranger", on every path', local=True)
 async def own_domain(target: Target) -> None:
     if DOMAIN in [row["domainName"] for row in target.fc.status()["customDomains"]]:
-        target.fc.sdk.delete_custom_domain(DOMAIN)  # perhaps left by an earlier answer: does this one make it?
+        target.fc.sdk.delete_custom_domain(DOMAIN)  # an earlier answer may have created it
         target.apps.clear()
     await target.deploy()
     domains = {row["domainName"]: row["url"] for row in target.fc.status()["customDomains"]}
     if DOMAIN not in domains:
-        raise Unexpected(f"there is no custom domain {DOMAIN}")
-    for path in ("/", "/ships/1926"):
+        raise Unexpected(f"the custom domain {DOMAIN} does not exist")
+    for path in ("/", "/files/1926"):
         answer = await target.request(path, url=domains[DOMAIN], headers={"host": DOMAIN})
         must(answer, 200)
         if answer.text != "welcome, stranger":
             raise Unexpected(answer.text)
 
 
-@step("2.3", did="signed a request to /ws with known keys", wanted="the service's signature", local=True)
+@step("2.3", did="called signed_headers with a key whose signature is known", wanted="the known signature", local=True)
 async def known_answer(target: Target) -> None:
     known = ["GET", "/ws", "testAK", "testSecret", "2026-01-02T03:04:05Z"]
     [got] = await target.call("sign.py", "signed_headers", known)
     if got.error:
         raise Unexpected(got.error, got.trace)
-    signature = str(got.value).rpartition("Signature=")[2][:64]
+    signature = got.value["authorization"].rpartition("Signature=")[2][:64]
+    if not signature:
+        raise Unexpected("the signature is empty")
     if signature != "e66abc77c9a65612795cd728a89731dfeb517f8b0179636180f9e5ac496c7b02":
         raise Unexpected(f'the signature "{signature[:27]}"')
 
 
-@step("2.3", did="ana opened the safe with her signature", wanted="101", local=True)
+@step("2.3", did="ana sent a signed handshake to signed-only", wanted="status 101", local=True)
 async def signed(target: Target) -> None:
     at = target.fc.at
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     [got] = await target.call("sign.py", "signed_headers", ["GET", "/", at.access_key_id, at.access_key_secret, now])
     if got.error:
         raise Unexpected(got.error, got.trace)
-    ana = await target.connect("ana", url=await url_of(target, "customs-safe"), headers=got.value)
+    ana = await target.connect("ana", url=await url_of(target, "signed-only"), headers=got.value)
     await ana.expect("welcome, stranger")
 
 
 MISTAKES = [
-    Mistake("2.1", "the token is looked for in the wrong place", saw="ana was refused: 403", code="tokenLookup: header",
-            likely="the TODO says query; without tokenLookup it is the header Authorization"),
-    Mistake("2.1", "the token is looked for in the wrong place", saw="ana was refused: 403", code="^(?!.*tokenLookup)",
-            likely="without tokenLookup the token is looked for in the header Authorization"),
-    Mistake("2.1", "the function does not learn who came", saw="welcome, stranger", code="authType: jwt",
-            likely="claimPassBy hands a claim on: position, claim, name"),
-    Mistake("2.1", "a signature is asked for, not a token", saw="MissingRequiredHeader", code="authType: function",
-            likely="callers that bring a JWT need authType: jwt"),
-    Mistake("2.1", "anybody is let in", saw="welcome, stranger", likely="authType is still anonymous"),
-    Mistake("2.1", "a WebSocket cannot come in without GET", saw="ana was refused: 403", code=r"methods: \[POST\]"),
-    Mistake("2.1", "a method is let in that must not be", saw="^200"),
-    Mistake("2.2", "the public URL is still open", saw="^200: welcome, stranger"),
-    Mistake("2.2", "there is no custom domain", saw="no custom domain"),
-    Mistake("2.2", "the route does not lead everywhere", saw="^404",
-            likely="a path that ends in * leads everything below it"),
+    Mistake("2.1", "the key of the tokens is another one", saw="was rejected: 403.*(?:token|JWT|signature)",
+            code="tokenLookup: query:token",
+            likely="copy the whole key of the TODO into jwks, with kty, alg, kid and k"),
+    Mistake("2.1", "the trigger reads the token from another place", saw="ana was rejected: 403",
+            code="tokenLookup: header",
+            likely="the TODO names the query; write tokenLookup: query:token"),
+    Mistake("2.1", "the trigger reads the token from another place", saw="ana was rejected: 403",
+            code="^(?!.*tokenLookup)",
+            likely="without tokenLookup the trigger reads the header Authorization"),
+    Mistake("2.1", "the function does not receive the claim", saw="welcome, stranger", code="authType: jwt",
+            likely="claimPassBy passes a claim to the function: position:claim:name"),
+    Mistake("2.1", "the trigger requires a signature, not a token", saw="MissingRequiredHeader",
+            code="authType: function",
+            likely="for tokens use authType: jwt"),
+    Mistake("2.1", "every request is accepted", saw="welcome, stranger", likely="authType is still anonymous"),
+    Mistake("2.1", "the trigger rejects every WebSocket: GET is missing", saw="ana was rejected: 403",
+            code=r"methods: \[POST\]",
+            likely="a WebSocket handshake is a GET request"),
+    Mistake("2.1", "the trigger accepts too many methods", saw="^200",
+            likely="`methods` must list GET and POST only"),
+    Mistake("2.2", "the public URL is still open", saw="^200: welcome, stranger",
+            likely="set disableURLInternet to true"),
+    Mistake("2.2", "the custom domain is missing", saw="custom domain .* does not exist",
+            likely="customDomain is a property of the resource, with the same indentation as triggers"),
+    Mistake("2.2", "the route covers one path only", saw="^404",
+            likely="the path /* covers every path"),
+    Mistake("2.3", "the function returns without a signature", saw="the signature is empty"),
     Mistake("2.3", "the signature is not in hex", saw=r'signature "(?![0-9a-f.]{27}")'),
-    Mistake("2.3", "the secret and the text have changed places", saw='signature "5027e935cc2952c0f7f3cc35497"',
-            likely="hmac.new takes the key first: here the secret"),
-    Mistake("2.3", "the text to sign is another one", saw=r'signature "', likely="hash `canonical` first"),
+    Mistake("2.3", "the secret and the text are swapped", saw='signature "5027e935cc2952c0f7f3cc35497"',
+            likely="the first argument of hmac.new is the key: here the secret"),
+    Mistake("2.3", "the signed text is wrong", saw=r'signature "',
+            likely="sign three parts: ACS3-HMAC-SHA256, a line end, and the SHA-256 of `canonical` in hex"),
 ]

@@ -1,4 +1,4 @@
-"""What the harbour and its buoys must do when the relay forgets."""
+"""What server and client must do when a NAT gateway removes a connection from its table."""
 
 import asyncio
 import time
@@ -9,12 +9,12 @@ from workshop.checking import Finished, Mistake, Target, Unexpected, step
 from workshop.labs.nat import Nat
 
 INTERVAL = 0.3
-DEAD = "the line is dead"
+DEAD = "the connection is dead"
 
 
 @asynccontextmanager
-async def relay(target: Target, forget_after: float | None) -> AsyncIterator[Nat]:
-    """The relay on the headland, in front of the learner's function."""
+async def gateway(target: Target, forget_after: float | None) -> AsyncIterator[Nat]:
+    """Run a NAT gateway in front of the learner's function."""
     nat = Nat((await target.url()).replace("https", "wss"), forget_after=forget_after)
     await asyncio.to_thread(nat.start)
     try:
@@ -23,84 +23,91 @@ async def relay(target: Target, forget_after: float | None) -> AsyncIterator[Nat
         await asyncio.to_thread(nat.stop)
 
 
-@step("4.1", did="ana said nothing for three intervals, but was there", wanted="ana is still connected")
-async def the_living_stay(target: Target) -> None:
+@step("4.1", did="ana sent nothing for three intervals, but answered Pings", wanted="ana is still connected")
+async def silent_clients_stay(target: Target) -> None:
     ana = await target.connect("ana")
     await asyncio.sleep(3 * INTERVAL)
     await ana.send("depth 4")
-    await ana.expect("noted: depth 4")
+    await ana.expect("stored: depth 4")
 
 
-@step("4.1", did="the relay forgot bo; two intervals went by", wanted="ana asks who is here: one less than before",
-      local=True)
-async def the_dead_go(target: Target) -> None:
-    async with relay(target, None) as nat:
+@step("4.1", did="the NAT gateway removed bo's connection; two intervals passed", local=True,
+      wanted="the server counts one connection less")
+async def dead_connections_are_closed(target: Target) -> None:
+    async with gateway(target, None) as nat:
         ana, bo = await target.connect("ana"), await target.connect("bo", url=nat.url)
-        await bo.send("who")
+        await bo.send("count")
         before = await bo.receive()
         await asyncio.to_thread(nat.forget)
         until = time.monotonic() + 2 * INTERVAL + 1
         while time.monotonic() < until:
-            await ana.send("who")
+            await ana.send("count")
             if await ana.receive() != before:
                 return
             await asyncio.sleep(0.1)
-        raise Unexpected("bo was still on the list one second after that")
+        raise Unexpected("bo's connection was still counted one second later")
 
 
-async def buoy(target: Target, url: str, tide: float) -> Finished:
-    """Run the buoy's program to its end."""
-    done = await target.run("client.py", url, str(tide), seconds=tide + 3)
+async def client(target: Target, url: str, silence: float) -> Finished:
+    """Run client.py to its end."""
+    done = await target.run("client.py", url, str(silence), seconds=silence + 5)
     for line in done.out.splitlines():
-        target.record("buoy", "check", "print", line)
+        target.record("client", "check", "print", line)
     return done
 
 
-def said(done: Finished) -> str:
-    """What the program printed, as one line."""
+def printed(done: Finished) -> str:
+    """Return the output of the program as one line."""
     return ", ".join(done.out.split("\n")).strip(", ") or "nothing"
 
 
-@step("4.2", did="the buoy reported, was silent for 1.3 s, reported again", wanted="both reports are noted", local=True)
+@step("4.2", did="client.py sent a depth, was silent for 1.3 s, sent another one", wanted="both are stored", local=True)
 async def silent_and_known(target: Target) -> None:
     await target.deploy(environmentVariables={"PING_SECONDS": "20"})
-    async with relay(target, 0.6) as nat:
-        done = await buoy(target, nat.url, 1.3)
-    if done.out.split("\n")[:2] != ["noted: depth 4", "noted: depth 5"]:
+    async with gateway(target, 0.6) as nat:
+        done = await client(target, nat.url, 1.3)
+    if done.out.split("\n")[:2] != ["stored: depth 4", "stored: depth 5"]:
         how = "was still waiting" if done.code is None else f"ended with {done.code}"
-        raise Unexpected(f"the buoy printed {said(done)} and {how}" + (", ConnectionClosedError" if done.code else ""))
+        why = ", ConnectionClosedError" if done.code else ""
+        raise Unexpected(f"client.py printed {printed(done)} and {how}{why}")
 
 
-@step("4.3", did="the relay forgot the buoy all the same", wanted=f'the buoy prints "{DEAD}" and ends', local=True)
-async def knows_that_it_is_lost(target: Target) -> None:
+@step("4.3", did="the NAT gateway removed the connection of client.py", wanted=f'it prints "{DEAD}" and ends',
+      local=True)
+async def reports_the_dead_connection(target: Target) -> None:
     await target.deploy(environmentVariables={"PING_SECONDS": "20"})
-    async with relay(target, None) as nat:
-        running = asyncio.ensure_future(buoy(target, nat.url, 1.2))
+    async with gateway(target, None) as nat:
+        running = asyncio.ensure_future(client(target, nat.url, 1.2))
         for _ in range(100):
             if running.done() or "depth 4" in await target.logs():
                 break
             await asyncio.sleep(0.05)
         await asyncio.to_thread(nat.forget)
         done = await running
-    if done.code is None or said(done) != f"noted: depth 4, {DEAD}":
-        raise Unexpected(f"the buoy printed {said(done)}" + (" and was still waiting" if done.code is None else ""))
+    if done.code is None or printed(done) != f"stored: depth 4, {DEAD}":
+        raise Unexpected(f"client.py printed {printed(done)}" + (" and was still waiting" if done.code is None else ""))
 
 
 MISTAKES = [
-    Mistake("4.1", "no pings are sent, so nothing is noticed", saw="bo was still on the list", code="None"),
-    Mistake("4.1", "pings are sent every 20 s only", saw="bo was still on the list",
-            when=lambda found: '"ping_interval"' not in found.code, likely="ping_interval has a default of 20 seconds"),
-    Mistake("4.1", "pings are sent, but a missing pong has 20 s to come", saw="bo was still on the list",
-            when=lambda found: '"ping_timeout"' not in found.code, likely="ping_timeout has a default of 20 seconds"),
-    Mistake("4.1", "a buoy that is alive is dropped", saw="keepalive ping timeout",
-            likely="a pong needs time to come back: give it one INTERVAL"),
-    Mistake("4.2", "no pings are sent, so the relay forgets the line", saw="was still waiting", code="None"),
-    Mistake("4.2", "the pings come less often than the relay forgets", saw="printed noted: depth 4",
-            likely="the relay forgets after 0.6 s of silence"),
+    Mistake("4.1", "no Pings are sent, so a dead connection is not detected", saw="still counted", code="None"),
+    Mistake("4.1", "Pings are sent only every 20 s", saw="still counted",
+            when=lambda found: '"ping_interval"' not in found.code, likely="ping_interval defaults to 20 seconds"),
+    Mistake("4.1", "Pings are sent, but ping_timeout is still 20 s", saw="still counted",
+            when=lambda found: '"ping_timeout"' not in found.code, likely="ping_timeout defaults to 20 seconds"),
+    Mistake("4.1", "seconds and milliseconds are confused", saw="still counted", code=r"1000",
+            likely="ping_interval and ping_timeout are in seconds, as INTERVAL is"),
+    Mistake("4.1", "a connection that is alive is closed", saw="keepalive ping timeout",
+            likely="a Pong needs time to arrive: allow one INTERVAL"),
+    Mistake("4.2", "no Pings are sent, so the NAT gateway removes the connection", saw="was still waiting",
+            code="None"),
+    Mistake("4.2", "the Pings are less frequent than the NAT gateway's limit", saw="printed stored: depth 4",
+            likely="the NAT gateway removes a connection after 0.6 s without traffic"),
     Mistake("4.3", "the exception is not caught", log="Traceback.*ConnectionClosedError",
-            likely="report() raises ConnectionClosedError when the line is dead"),
-    Mistake("4.3", "nobody noticed that the line is dead", saw="was still waiting",
-            likely="task 4.2 comes first: pings, and 0.5 s of patience"),
-    Mistake("4.3", "nothing is printed when the line is dead", saw=r"printed noted: depth 4$"),
-    Mistake("4.3", "it says something else than was agreed", saw=r"printed noted: depth 4, (?!the line is dead)"),
+            likely="report() raises ConnectionClosedError when the connection is dead"),
+    Mistake("4.3", "the client does not detect the dead connection", saw="was still waiting",
+            likely="task 4.2 comes first: Pings, and at most 0.5 s for a Pong"),
+    Mistake("4.3", "nothing is printed when the connection is dead", saw=r"printed stored: depth 4$"),
+    Mistake("4.3", "the line is printed without a dead connection too", saw=r"depth 5.*connection is dead"),
+    Mistake("4.3", "the printed line has other words", saw=r"printed stored: depth 4, (?!the connection is dead)",
+            likely="print the line of the TODO word for word"),
 ]

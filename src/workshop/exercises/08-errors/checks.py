@@ -44,7 +44,7 @@ async def buoy(target: Target) -> None:
 MISTAKES = [
     Mistake("8.3", "the program imports a file that is not there", log="No module named 'tide",
             likely="the name after `from` is the name of a file in this folder, without .py"),
-    Mistake("8.4", "the trigger does not let GET in", saw=r"refused: 403",
+    Mistake("8.4", "the trigger does not let GET in", saw=r"rejected: 403",
             likely="a WebSocket begins as a GET: it must be among the methods of the trigger"),
     Mistake("8.5", "the connection is cut at the execution timeout", saw="1006",
             likely="the conversation takes 3 seconds; how long may one request take?"),

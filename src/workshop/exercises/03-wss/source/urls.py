@@ -1,4 +1,4 @@
-"""Addresses: what the console shows, and what a WebSocket client wants."""
+"""URLs: from the form that the console shows to the form that a WebSocket client needs."""
 
 from urllib.parse import urlsplit
 
@@ -6,17 +6,17 @@ SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
 def to_wss(url: str) -> str:
-    """The WebSocket address of a function.
+    """Return the WebSocket URL of a function.
 
-    http becomes ws, https becomes wss, ws and wss stay. Host, port, path and query stay as they are, letter by
-    letter; a fragment (#...) is left out, for WebSocket addresses have none. Anything else raises ValueError.
+    http becomes ws, https becomes wss, ws and wss stay. Host, port, path and query stay unchanged. A fragment (#...) is
+    removed, because a WebSocket URL must not have one. Any other text raises ValueError.
     """
-    # TODO 3.1: urlsplit(url) gives the parts: .scheme .netloc .path .query .fragment
-    # Its _replace(scheme=..., fragment="") makes a changed copy, and .geturl() puts the parts together again.
+    # TODO 3.1: urlsplit(url) returns the parts: .scheme .netloc .path .query .fragment
+    # Their _replace(scheme=..., fragment="") returns a changed copy, and .geturl() joins the parts again.
     #: begin solution 3.1
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES or not parts.netloc:
-        raise ValueError(f"not the address of a function: {url!r}")
+        raise ValueError(f"not the URL of a function: {url!r}")
     return parts._replace(scheme=SCHEMES[parts.scheme], fragment="").geturl()
     #: else
     ...  # <- your code here

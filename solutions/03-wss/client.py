@@ -1,4 +1,4 @@
-"""The pilots' client: one question, one answer, over TLS."""
+"""A client that sends one question over TLS and returns the answer."""
 
 import ssl
 
@@ -6,11 +6,11 @@ from websockets.asyncio.client import connect
 
 
 async def ask(url: str, ca_file: str, question: str) -> str:
-    """The harbour's answer to one question.
+    """Return the server's answer to one question.
 
-    Trusts the certificate authority in `ca_file` and no other, and only the host that `url` names.
+    Trust the certificate authority in `ca_file` and no other, and only for the host that `url` names.
     """
-    # 3.2: make the context. ssl.create_default_context() trusts all the usual authorities; which of its
+    # 3.2: create the context. ssl.create_default_context() trusts all the usual authorities. Which of its
     # arguments makes it trust one file only?
     context = ssl.create_default_context(cafile=ca_file)
     async with connect(url, ssl=context, proxy=None) as ws:
