@@ -2,11 +2,11 @@
 
 import asyncio
 import json
+import ssl
 import textwrap
-import urllib.error
-import urllib.request
 from typing import Any
 
+import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -15,18 +15,17 @@ WIDTH = 100
 
 
 def http_request(url: str, method: str = "GET", **headers: str) -> tuple[int, Any]:
-    """Send a request; return its status and its answer: parsed JSON, or the sentence of a refusal.
+    """Send a request; return its status and its answer: parsed JSON, or the message of a rejection.
 
-    Names of headers are written as keywords; `**{"x-acs-date": ...}` where they are not Python names.
+    Write names of headers as keywords, or `**{"x-acs-date": ...}` where they are not Python names.
     """
-    request = urllib.request.Request(url, method=method, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, _parsed(answer.read())
-    except urllib.error.HTTPError as refusal:
-        with refusal:
-            said = _parsed(refusal.read())
-        return refusal.code, said.get("Message", said) if isinstance(said, dict) else said
+    # A context for each request: the platform that the environment names may have changed since the last one.
+    context = ssl.create_default_context()
+    response = httpx.request(method, url, headers=headers, timeout=30, verify=context, trust_env=False)
+    answer = _parsed(response.content)
+    if response.is_success:
+        return response.status_code, answer
+    return response.status_code, answer.get("Message", answer) if isinstance(answer, dict) else answer
 
 
 async def try_echo(url: str, message: str | bytes = "hello", **options: Any) -> None:
@@ -39,18 +38,18 @@ async def try_echo(url: str, message: str | bytes = "hello", **options: Any) -> 
         async with connect(url, open_timeout=LIMIT, **options) as socket:
             try:
                 await socket.send(message)
-                told = f"101  answered {await asyncio.wait_for(socket.recv(), LIMIT)!r}"
+                result = f"101  answered {await asyncio.wait_for(socket.recv(), LIMIT)!r}"
             except ConnectionClosed:
-                told = f"101  then closed with code {socket.close_code} {socket.close_reason}"
+                result = f"101  then closed with code {socket.close_code} {socket.close_reason}"
             except TimeoutError:
-                told = "101  and no answer"
-    except InvalidStatus as refusal:
-        said = _parsed(refusal.response.body)
-        words = f"{said['Code']}: {said['Message']}" if isinstance(said, dict) else str(said)
-        told = f"{refusal.response.status_code}  {words}"
+                result = "101  and no answer"
+    except InvalidStatus as rejection:
+        answer = _parsed(rejection.response.body)
+        message_text = f"{answer['Code']}: {answer['Message']}" if isinstance(answer, dict) else str(answer)
+        result = f"{rejection.response.status_code}  {message_text}"
     except OSError as error:
-        told = f"no connection: {error}"
-    first, *rest = told.rstrip().splitlines()
+        result = f"no connection: {error}"
+    first, *rest = result.rstrip().splitlines()
     print(textwrap.fill(first, WIDTH, subsequent_indent=" " * 5), *rest, sep="\n     ")
 
 
