@@ -28,7 +28,8 @@ def test_the_first_cell_makes_scripts_run_in_cells(tmp_path: Path, monkeypatch: 
                        resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
     finally:
         fclocal.attach(tmp_path / "fclocal").stop()
-    printed = ["".join(output.get("text", "") for output in cell.outputs) for cell in book.cells]
+    printed = ["".join(output.get("text", "") or output.get("data", {}).get("text/plain", "")
+                       for output in cell.outputs) for cell in book.cells]
     assert printed[0].startswith("Setup complete. Lesson 0: ")
     assert printed[1:4] == ["ran\n", "ran\n", "['ran', 'ran']\n"]
     assert printed[4].startswith("1.1 NOT STARTED")
