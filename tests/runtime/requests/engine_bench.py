@@ -97,6 +97,13 @@ class Catalogue:
         """Replace LATEST, as UpdateFunction does."""
         self.functions["echo"] = _function(self.functions["echo"].latest.generation + 1, config)
 
+    def publish(self, **config: Any) -> None:
+        """Publish LATEST as version 1 and give LATEST the configuration `config`."""
+        old = self.functions["echo"]
+        version = old.latest.model_copy(update={"version_id": "1"})
+        self.functions["echo"] = _function(old.latest.generation + 1, config).model_copy(
+            update={"versions": {"1": version}})
+
 
 def _function(generation: int, config: Mapping[str, Any]) -> Function:
     made = FunctionConfig(function_name="echo", runtime="custom.debian12", **{"timeout": 60, **config})
@@ -115,8 +122,9 @@ def _function(generation: int, config: Mapping[str, Any]) -> Function:
 class Client:
     """One request and the task that carries it out, as an HTTP exchange does; or, once `switched`, a WebSocket."""
 
-    def __init__(self, bench: "Bench") -> None:
+    def __init__(self, bench: "Bench", entry: Entry = ENTRY) -> None:
         self._bench = bench
+        self._entry = entry
         self.ending: Ending | None = None
         self.lease: Lease | None = None
         self.error: FcError | None = None
@@ -149,7 +157,7 @@ class Client:
     async def _run(self) -> None:
         engine = self._bench.engine
         try:
-            admission = engine.admit(engine.receive(ENTRY, RequestHead("GET", "/"), "http", "127.0.0.1"))
+            admission = engine.admit(engine.receive(self._entry, RequestHead("GET", "/"), "http", "127.0.0.1"))
             with await engine.lease(admission, self) as self.lease:
                 await self.finished.wait()
                 if self.switched:
@@ -172,9 +180,9 @@ class Bench:
         injection: Any = Injection(self.journal, self.clock, None)  # type: ignore[arg-type]
         self.engine = Engine(**parts, injection=injection, clock=self.clock, options=options or Options())
 
-    async def open(self) -> Client:
+    async def open(self, entry: Entry = ENTRY) -> Client:
         """A client whose request has its place or has been rejected."""
-        client = Client(self)
+        client = Client(self, entry)
         await self.settle()
         return client
 

@@ -126,7 +126,9 @@ class Engine:
                 raise rule.error()
             await self.clock.sleep(rule.delay)
         pool = self._pool(admitted.revision)
-        choice = self.sessions.choose(admitted.head, config, pool.instances, request.at)
+        elsewhere = (instance_id for key, other in self._pools.items()
+                     if key[0] == config.function_name and other is not pool for instance_id in other.instances)
+        choice = self.sessions.choose(admitted.head, config, pool.instances, elsewhere, request.at)
         if choice is None:
             return await pool.place(lease)
         lease.session_id = choice.session_id

@@ -9,19 +9,25 @@ from fclocal.core.request import RequestHead
 
 
 class Sessions:
-    """The bindings of all functions. A session is gone with its instance, its lifetime or its idle time."""
+    """The bindings of all functions. A session ends with its instance, its lifetime or its idle time."""
 
     def __init__(self) -> None:
         self._tables: dict[str, affinity.Table] = {}
 
     def choose(
-        self, head: RequestHead, config: FunctionConfig, instances: Iterable[str], now: float
+        self, head: RequestHead, config: FunctionConfig, instances: Iterable[str], elsewhere: Iterable[str], now: float
     ) -> affinity.Choice | None:
-        """The session of a request; None without affinity. Raises FcError for an id that breaks the rules."""
+        """Return the session of a request; None without affinity. Raises FcError for an id that breaks the rules.
+
+        `instances` can serve the request; those of `elsewhere` run other revisions of the function. Their sessions
+        have limits of their own and stay in the table.
+        """
         if config.session_affinity == "NONE":
             return None
+        bound_elsewhere = frozenset(elsewhere)
+        others = tuple(session for session in self._table(config) if session.instance_id in bound_elsewhere)
         table = affinity.prune(self._table(config), config, instances, now)
-        self._tables[config.function_name] = table
+        self._tables[config.function_name] = (*others, *table)
         return affinity.choose(head, config, table, now, str(uuid.uuid4()))
 
     def full(self, config: FunctionConfig, now: float) -> frozenset[str]:
@@ -46,7 +52,6 @@ class Sessions:
     def list(self, config: FunctionConfig, instances: Iterable[str], now: float) -> affinity.Table:
         """Return the sessions of a function that are alive, the oldest first."""
         table = affinity.prune(self._table(config), config, instances, now)
-        self._tables[config.function_name] = table
         return tuple(sorted(table, key=lambda session: session.created))
 
     def create(self, config: FunctionConfig, session: affinity.Session) -> None:

@@ -1,0 +1,44 @@
+"""Sessions of functions that have several revisions at the same time."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from engine_bench import Bench
+
+from fclocal.core.model import AffinityConfig
+from fclocal.core.request import Entry
+
+VERSION_1 = Entry("invocation", "echo", "1")
+
+
+def affinity(**rules: int) -> dict[str, Any]:
+    return {"session_affinity": "GENERATED_COOKIE", "session_affinity_config": AffinityConfig(**rules)}
+
+
+@pytest.mark.parity("affinity.lifetime")
+@pytest.mark.parametrize("rules", [{}, {"session_ttl_in_seconds": 1, "session_idle_timeout_in_seconds": 1}])
+def test_requests_to_latest_do_not_end_the_sessions_of_a_version(rules: dict[str, int]) -> None:
+    async def story() -> None:
+        bench = Bench(**affinity())
+        bench.catalogue.publish(**affinity(**rules))
+        client = await bench.open(VERSION_1)
+        assert client.lease is not None
+        session_id, instance = client.lease.session_id, client.lease.instance
+        client.close()
+        await bench.advance(5)
+
+        (await bench.open()).close()  # LATEST: another pool of instances, with limits of its own
+        await bench.settle()
+        config = instance.revision.config
+        sessions = bench.engine.sessions
+        instances = [existing.instance_id for existing in bench.engine.instances()]
+        assert len(instances) == 2
+        latest = bench.catalogue.functions["echo"].latest.config
+        sessions.list(latest, instances, bench.clock.now())  # as ListSessions of LATEST
+        kept = {session.session_id: session.instance_id
+                for session in sessions.list(config, instances, bench.clock.now())}
+        assert kept[session_id or ""] == instance.instance_id
+        await bench.engine.close()
+
+    asyncio.run(asyncio.wait_for(story(), 30))
