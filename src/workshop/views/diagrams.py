@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
+from workshop.views import example_timeline
 from workshop.views.drawing import css
 
 LESSONS = ("Echo server", "HTTP trigger", "https to wss", "Keep alive", "Reconnect", "Billing", "Chat on Redis",
@@ -113,6 +114,7 @@ def files() -> Iterator[tuple[str, str]]:
     yield "trigger-stages.svg", trigger_stages()
     yield "two-lives.svg", two_lives()
     yield "alias-and-versions.svg", alias_and_versions()
+    yield "timeline.svg", example_timeline.svg()
 
 
 # Where each lesson's subject is on the map: the box or line that it concerns, as x, y, width, height, and its badge.

@@ -21,7 +21,7 @@ def test_the_file_in_the_repository_is_what_the_module_draws(name: str) -> None:
 @pytest.mark.parametrize("name", DIAGRAMS)
 def test_a_diagram_has_a_title_and_follows_the_theme(name: str) -> None:
     root = ET.fromstring(DIAGRAMS[name])
-    title = root.findtext(f"{SVG}title") or ""
+    title = root.findtext(f"{SVG}title") or root.get("aria-label", "")
     assert len(title.split()) > 15 and root.get("role") == "img"
     assert "light-dark(" in DIAGRAMS[name] and "prefers-color-scheme" not in DIAGRAMS[name]
 
@@ -37,7 +37,7 @@ def test_no_text_leaves_the_picture_or_meets_another_text(name: str) -> None:
         x, y = float(text.get("x", 0)), float(text.get("y", 0))
         left = {"middle": x - width / 2, "end": x - width}.get(text.get("text-anchor", "start"), x)
         boxes.append((left, y - 9, left + width, y + 2, words))
-    wide, high = float(root.get("width", 0)), float(root.get("height", 0))
+    wide, high = map(float, root.get("viewBox", "").split()[2:])
     for number, (left, top, right, bottom, words) in enumerate(boxes):
         assert left >= 0 and top >= 0 and right <= wide + 4 and bottom <= high, words
         for other in boxes[number + 1:]:
