@@ -17,8 +17,9 @@ from pathlib import Path
 
 from fclocal.core.billing import bill
 from fclocal.core.clock import FakeClock
-from fclocal.core.metering import Meter, Usage
+from fclocal.core.metering import Meter
 from fclocal.core.records import Record
+from fclocal.core.usage import Usage
 from fclocal.runtime.state.journal import Journal
 
 PER_MINUTE = 95_400  # records

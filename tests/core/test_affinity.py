@@ -81,6 +81,18 @@ def test_a_session_ends_when_idle_or_old() -> None:
     assert affinity.bind(table, "s1", "c-2", 40) == (Session("s1", "c-2", 40, 40, 1),)
 
 
+@pytest.mark.parity("affinity.id-reuse", "affinity.id-reuse-disabled")
+@pytest.mark.parametrize(("disabled", "expected"), [(False, "s1"), (True, "new-1")])
+def test_the_id_of_a_session_that_is_over_is_used_again_unless_that_is_disabled(disabled: bool, expected: str) -> None:
+    header = config("HEADER_FIELD", disable_session_id_reuse=disabled)
+    cookie = config("GENERATED_COOKIE", disable_session_id_reuse=disabled)
+    by_header = affinity.choose(head_of(("my-session-id", "s1")), header, (), 0, "new-1", {"s1"})
+    assert by_header == affinity.Choice(expected, None, (b"my-session-id", expected.encode()))
+    by_cookie = affinity.choose(head_of(("cookie", "x-fc-cookie-session-id=s1")), cookie, (), 0, "new-1", {"s1"})
+    assert by_cookie == affinity.Choice(
+        expected, None, (b"set-cookie", f"x-fc-cookie-session-id={expected}; Max-Age=21600".encode()))
+
+
 @pytest.mark.parity("affinity.limit")
 def test_an_instance_takes_so_many_sessions_and_no_more() -> None:
     two = config("GENERATED_COOKIE", session_concurrency_per_instance=2, session_idle_timeout_in_seconds=10)
@@ -100,8 +112,7 @@ def test_affinity_forces_a_concurrency_of_200() -> None:
 @pytest.mark.parametrize(("function", "field"), [
     (config("NONE", session_ttl_in_seconds=5), "sessionAffinityConfig"),
     (config("HEADER_FIELD", affinity_header_field_name=None), "affinityHeaderFieldName"),
-    (config("HEADER_FIELD", affinity_header_field_name="X-FC-mine"), "affinityHeaderFieldName"),
-    (config("GENERATED_COOKIE", disable_session_id_reuse=True), "disableSessionIdReuse")])
+    (config("HEADER_FIELD", affinity_header_field_name="X-FC-mine"), "affinityHeaderFieldName")])
 def test_a_configuration_that_cannot_work_names_the_field(function: FunctionConfig, field: str) -> None:
     with pytest.raises(FcError, match=field):
         affinity.check(function)

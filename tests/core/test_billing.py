@@ -11,9 +11,10 @@ from journals import START, Story, overlapping
 
 from fclocal.core import billing
 from fclocal.core.billing import Charges, compute_units
-from fclocal.core.metering import Hour, Meter, Usage, meter
+from fclocal.core.metering import Meter, meter
 from fclocal.core.prices import tariff
 from fclocal.core.records import KINDS, Record
+from fclocal.core.usage import Hour, Usage
 
 HOUR_START = 1_767_322_800.0 - START    # 03:00:00 UTC, before Story's first second
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from journals import START, Story
 from pydantic import TypeAdapter
 
-from fclocal.core.metering import ASSUMED, Fleet, Hour, Meter, Size, Span, Usage, meter, micros
+from fclocal.core.metering import Meter, meter, micros
 from fclocal.core.records import Record
+from fclocal.core.usage import ASSUMED, Fleet, Hour, Size, Span, Usage
 
 JSON = TypeAdapter(Meter)
 STOPS = ("idle", "update", "shutdown", "exit")

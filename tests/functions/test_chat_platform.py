@@ -129,7 +129,7 @@ def ask(app: App, jar: CookieJar | None = None, **headers: str) -> dict[str, Any
         return answer
 
 
-@pytest.mark.parity("affinity.cookie", "affinity.header", "affinity.limit")
+@pytest.mark.parity("affinity.cookie", "affinity.cookie-foreign", "affinity.header", "affinity.limit")
 def test_sessions_meet_their_instance(fc: Platform) -> None:
     none = fc.deploy(FUNCTIONS / "07-sessions")
 
@@ -156,6 +156,9 @@ def test_sessions_meet_their_instance(fc: Platform) -> None:
             await connection.send("count")
             answer: dict[str, Any] = json.loads(await connection.recv())
             return answer
+    foreign = CookieJar()
+    ask(cookie, foreign, Cookie="x-fc-cookie-session-id=mine")
+    assert [c.value for c in foreign] not in ([], ["mine"])
     held = asyncio.run(by_websocket(Cookie="; ".join(f"{c.name}={c.value}" for c in ana)))
     assert held == {"instance": answers[0][0]["instance"], "count": 4}
 

@@ -10,7 +10,7 @@ concurrency of 200, and a session that finds its instance full gets 429 (the poo
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 
 from fclocal.core import jwt_auth
@@ -57,10 +57,13 @@ class Choice:
     header: tuple[bytes, bytes] | None
 
 
-def choose(head: RequestHead, config: FunctionConfig, table: Table, now: float, new_id: str) -> Choice | None:
+def choose(
+    head: RequestHead, config: FunctionConfig, table: Table, now: float, new_id: str, ended: Container[str] = ()
+) -> Choice | None:
     """Return the session of a request, None for a function without affinity. `new_id` is the id of a new session.
 
-    Raises FcError InvalidArgument for a session id that breaks the rules.
+    `ended`: ids of sessions that are over. A request with such an id begins a new session, under the same id or, with
+    disableSessionIdReuse, under `new_id`. Raises FcError InvalidArgument for a session id that breaks the rules.
     """
     rules = config.session_affinity_config or AffinityConfig()
     if config.session_affinity == "NONE":
@@ -70,6 +73,8 @@ def choose(head: RequestHead, config: FunctionConfig, table: Table, now: float, 
         bound = _find(table, ids[0], rules, now) if len(ids) == 1 else None
         if bound is not None:
             return Choice(bound.session_id, bound.instance_id or None, None)
+        if len(ids) == 1 and ids[0] in ended and not rules.disable_session_id_reuse:
+            new_id = ids[0]
         age = rules.session_ttl_in_seconds
         return Choice(new_id, None, (b"set-cookie", f"{COOKIE}={new_id}; Max-Age={age}".encode()))
     name = (rules.affinity_header_field_name or "").lower().encode()
@@ -78,6 +83,8 @@ def choose(head: RequestHead, config: FunctionConfig, table: Table, now: float, 
         raise FcError("InvalidArgument", reason=f"header {rules.affinity_header_field_name}: a session id has 1 to 64"
                                                 " letters, digits, _ and -, and does not begin with -")
     session_id = values[0].decode() if values else new_id
+    if session_id in ended and rules.disable_session_id_reuse:
+        session_id = new_id
     bound = _find(table, session_id, rules, now)
     return Choice(session_id, (bound.instance_id or None) if bound else None, (name, session_id.encode()))
 
@@ -87,8 +94,6 @@ def check(config: FunctionConfig) -> None:
     rules = config.session_affinity_config
     if config.session_affinity == "NONE" and rules is not None:
         raise _wrong("sessionAffinityConfig", "sessionAffinity NONE takes none")
-    if rules is not None and rules.disable_session_id_reuse:
-        raise FcError("NotEmulated", field="sessionAffinityConfig.disableSessionIdReuse")
     header = rules.affinity_header_field_name if rules else None
     if config.session_affinity == "HEADER_FIELD" and not header:
         raise _wrong("sessionAffinityConfig.affinityHeaderFieldName", "HEADER_FIELD needs the name of the header")

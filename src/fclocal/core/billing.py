@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from fclocal.core.metering import Earlier, Hour, Size, Span, Usage
 from fclocal.core.prices import Currency, Tariff, tariff
 from fclocal.core.retention import QUIET_SHARE
+from fclocal.core.usage import Earlier, Hour, Size, Span, Usage
 
 WIDTH = 76
 SHOWN_SPANS = 40

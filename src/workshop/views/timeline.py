@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from fclocal.core.metering import Span
 from fclocal.core.records import Record
+from fclocal.core.usage import Span
 from workshop.views.drawing import Drawing, Picture, text_width
 from workshop.views.time_axis import TimeAxis, duration
 from workshop.views.timeline_model import Bar, Lane, Mark, Scene, scene

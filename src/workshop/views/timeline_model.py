@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
-from fclocal.core.metering import Span, meter
+from fclocal.core.metering import meter
 from fclocal.core.records import Record
+from fclocal.core.usage import Span
 
 PING_NAMES = {9: "ping", 10: "pong", "ping": "ping", "pong": "pong"}
 # Records that say that something goes on; what comes later (freezing, idle stops) only fills the rest of the lane.

@@ -8,6 +8,7 @@ from fclocal.core import records
 from fclocal.core.clock import FakeClock
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
+from fclocal.core.headers import Headers
 from fclocal.core.model import Code, Function, FunctionConfig, HttpTriggerConfig, Revision, Trigger
 from fclocal.core.options import Options
 from fclocal.core.request import Entry, RequestHead
@@ -122,8 +123,9 @@ def _function(generation: int, config: Mapping[str, Any]) -> Function:
 class Client:
     """One request and the task that carries it out, as an HTTP exchange does; or, once `switched`, a WebSocket."""
 
-    def __init__(self, bench: "Bench", entry: Entry = ENTRY) -> None:
+    def __init__(self, bench: "Bench", headers: Headers = (), entry: Entry = ENTRY) -> None:
         self._bench = bench
+        self._head = RequestHead("GET", "/", headers)
         self._entry = entry
         self.ending: Ending | None = None
         self.lease: Lease | None = None
@@ -157,7 +159,7 @@ class Client:
     async def _run(self) -> None:
         engine = self._bench.engine
         try:
-            admission = engine.admit(engine.receive(self._entry, RequestHead("GET", "/"), "http", "127.0.0.1"))
+            admission = engine.admit(engine.receive(self._entry, self._head, "http", "127.0.0.1"))
             with await engine.lease(admission, self) as self.lease:
                 await self.finished.wait()
                 if self.switched:
@@ -180,9 +182,9 @@ class Bench:
         injection: Any = Injection(self.journal, self.clock, None)  # type: ignore[arg-type]
         self.engine = Engine(**parts, injection=injection, clock=self.clock, options=options or Options())
 
-    async def open(self, entry: Entry = ENTRY) -> Client:
+    async def open(self, headers: Headers = (), entry: Entry = ENTRY) -> Client:
         """A client whose request has its place or has been rejected."""
-        client = Client(self, entry)
+        client = Client(self, headers, entry)
         await self.settle()
         return client
 

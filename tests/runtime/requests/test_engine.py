@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.lifecycle import State
+from fclocal.core.model import AffinityConfig
 from fclocal.core.options import Options
 from fclocal.runtime.requests import invocation
 
@@ -206,6 +207,59 @@ def test_a_minimum_instance_keeps_its_cpu_unless_an_option_says_otherwise(active
         (instance,) = bench.engine.instances()
         assert instance.state is state
         assert bench.journal.of("instance.starting")[0]["rest"] == ("active" if active else "hibernating")
+        await bench.engine.close()
+
+    run(story())
+
+
+SESSION = {"session_affinity": "HEADER_FIELD",
+           "session_affinity_config": AffinityConfig(affinity_header_field_name="my-session")}
+
+
+def of(session: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"my-session", session),)
+
+
+@pytest.mark.parity("instance.kept-by-sessions", "affinity.lifetime")
+@pytest.mark.parametrize(("idle_timeout", "seconds"), [(None, 1800), (300, 1800), (3600, 3600)])
+def test_an_instance_with_a_live_session_hibernates_until_it_ends(idle_timeout: int | None, seconds: int) -> None:
+    async def story() -> None:
+        bench = Bench(idle_timeout=idle_timeout, **SESSION)
+        for session in (b"a", b"b"):
+            (await bench.open(of(session))).close()
+            await bench.advance(100)
+        (instance,) = bench.engine.instances()
+        await bench.advance(seconds - 101)
+        assert instance.state is State.FROZEN
+        again = await bench.open(of(b"b"))
+        assert again.lease is not None and again.lease.instance is instance
+        again.close()
+        await bench.settle()
+        await bench.advance(seconds - 1)
+        assert instance.state is State.FROZEN
+        await bench.advance(2)
+        assert instance.state is State.STOPPED
+        assert bench.journal.of("instance.kept")[-1]["until"] == instance.idle_since + seconds
+        await bench.engine.close()
+
+    run(story())
+
+
+@pytest.mark.parity("instance.kept-by-sessions")
+def test_an_instance_whose_session_is_deleted_is_released_after_its_minute() -> None:
+    async def story() -> None:
+        bench = Bench(**SESSION)
+        (await bench.open(of(b"a"))).close()
+        await bench.settle()
+        await bench.advance(30)
+        (instance,) = bench.engine.instances()
+        bench.engine.sessions.delete(instance.revision.config, "a")
+        await bench.advance(29)
+        assert instance.state is State.FROZEN
+        await bench.advance(1)
+        assert instance.state is State.STOPPED
+        kept = [data["until"] - instance.idle_since for data in bench.journal.of("instance.kept")]
+        assert kept[0] == 1800 and kept[-1] <= 31
         await bench.engine.close()
 
     run(story())

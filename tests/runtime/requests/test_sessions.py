@@ -22,7 +22,7 @@ def test_requests_to_latest_do_not_end_the_sessions_of_a_version(rules: dict[str
     async def story() -> None:
         bench = Bench(**affinity())
         bench.catalogue.publish(**affinity(**rules))
-        client = await bench.open(VERSION_1)
+        client = await bench.open(entry=VERSION_1)
         assert client.lease is not None
         session_id, instance = client.lease.session_id, client.lease.instance
         client.close()

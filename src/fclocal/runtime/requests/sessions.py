@@ -7,12 +7,15 @@ from fclocal.core import affinity
 from fclocal.core.model import FunctionConfig
 from fclocal.core.request import RequestHead
 
+ENDED_IDS = 1000  # of one function, kept for disableSessionIdReuse
+
 
 class Sessions:
     """The bindings of all functions. A session ends with its instance, its lifetime or its idle time."""
 
     def __init__(self) -> None:
         self._tables: dict[str, affinity.Table] = {}
+        self._ended: dict[str, dict[str, None]] = {}  # ids of each function's sessions that are over, oldest first
 
     def choose(
         self, head: RequestHead, config: FunctionConfig, instances: Iterable[str], elsewhere: Iterable[str], now: float
@@ -24,11 +27,12 @@ class Sessions:
         """
         if config.session_affinity == "NONE":
             return None
-        bound_elsewhere = frozenset(elsewhere)
-        others = tuple(session for session in self._table(config) if session.instance_id in bound_elsewhere)
-        table = affinity.prune(self._table(config), config, instances, now)
-        self._tables[config.function_name] = (*others, *table)
-        return affinity.choose(head, config, table, now, str(uuid.uuid4()))
+        bound_elsewhere, before = frozenset(elsewhere), self._table(config)
+        others = tuple(session for session in before if session.instance_id in bound_elsewhere)
+        table = affinity.prune(before, config, instances, now)
+        kept = self._tables[config.function_name] = (*others, *table)
+        self._remember(config.function_name, {s.session_id for s in before} - {s.session_id for s in kept})
+        return affinity.choose(head, config, table, now, str(uuid.uuid4()), self._ended.get(config.function_name, {}))
 
     def full(self, config: FunctionConfig, now: float) -> frozenset[str]:
         """Instances that take no further session."""
@@ -66,6 +70,13 @@ class Sessions:
     def delete(self, config: FunctionConfig, session_id: str) -> None:
         """End a session; its running requests go on."""
         self._tables[config.function_name] = affinity.delete(self._table(config), session_id)
+
+    def _remember(self, function: str, over: set[str]) -> None:
+        """Keep the ids of sessions that are over, the newest `ENDED_IDS` of a function."""
+        ended = self._ended.setdefault(function, {})
+        ended.update(dict.fromkeys(over))
+        for oldest in list(ended)[:-ENDED_IDS]:
+            del ended[oldest]
 
     def _table(self, config: FunctionConfig) -> affinity.Table:
         return self._tables.get(config.function_name, ())

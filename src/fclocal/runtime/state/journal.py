@@ -27,8 +27,9 @@ from pydantic import TypeAdapter
 from fclocal.core import records
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
-from fclocal.core.metering import Meter, Usage
+from fclocal.core.metering import Meter
 from fclocal.core.records import KINDS, OUTPUT, Record
+from fclocal.core.usage import Usage
 from fclocal.runtime.state.storage import storage_errors
 
 _FORMAT = 1  # PRAGMA user_version of the tables below
