@@ -1,4 +1,4 @@
-"""The telegraph's receiving end: writes down 500 words, each once and in order.
+"""A client that receives 500 numbered messages and stores each once and in order.
 
     python3 client.py wss://localhost:9443
 """
@@ -14,40 +14,40 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 LAST = 500
 
 
-def wait(cause: int, failures: int, draw: float) -> float | None:
-    """Seconds to wait before the next attempt; None for no further attempt.
+def wait(cause: int, failures: int, random_number: float) -> float | None:
+    """Return the seconds to wait before the next attempt, or None for no further attempt.
 
-    cause: the close code, or the HTTP status of a refused handshake. failures: how many attempts in a row have failed
-    before, from 0. draw: a random number from 0 to 1.
+    cause: the close code, or the HTTP status of a rejected handshake. failures: the number of failed attempts in a row
+    before this one, from 0. random_number: from 0 to 1, drawn by the caller.
     """
-    # 5.2: 400, 403, 404 and 1008 will be the same the next time: never. For everything else draw from a span that
-    # is a tenth of a second at first, doubles with each failure, and ends at two seconds.
+    # 5.2: 400, 403, 404 and 1008 are permanent: return None. For other causes wait a random part of a span. It
+    # is 0.1 seconds at first, doubles with each failure, and is at most 2 seconds.
     if cause in (400, 403, 404, 1008):
         return None
-    return draw * min(2.0, 0.1 * 2**failures)
+    return random_number * min(2.0, 0.1 * 2**failures)
 
 
-async def receive(url: str, write_down: Callable[[int], None]) -> None:
-    """Write down all words, over as many connections as that takes."""
+async def receive(url: str, store: Callable[[int], None]) -> None:
+    """Store all messages, over as many connections as necessary."""
     last, failures = 0, 0
     while last < LAST:
-        # 5.1: the office goes on with number N for those who ask with ?after=N
+        # 5.1: with ?after=N in the URL, the server continues after message N.
         address = f"{url}?after={last}"
         cause = 1006
         try:
             async with connect(address) as ws:
-                async for word in ws:
-                    number = int(word)
-                    # 5.1: the office repeats the last word; write down only what is new
+                async for message in ws:
+                    number = int(message)
+                    # 5.1: the server may repeat the messages just before. Store only new ones.
                     if number > last:
-                        write_down(number)
+                        store(number)
                         last, failures = number, 0
         except ConnectionClosedError as closed:
             cause = closed.rcvd.code if closed.rcvd else 1006
-        # 5.3: when the office is overrun, connect() raises InvalidStatus. Catch it and set `cause` to the HTTP
-        # status, refused.response.status_code if you call the exception `refused`.
-        except InvalidStatus as refused:
-            cause = refused.response.status_code
+        # 5.3: when the server rejects the handshake, connect() raises InvalidStatus. Catch it and set `cause` to
+        # the HTTP status: rejected.response.status_code if you name the exception `rejected`.
+        except InvalidStatus as rejected:
+            cause = rejected.response.status_code
         if last < LAST:
             seconds = wait(cause, failures, random.random())
             if seconds is None:

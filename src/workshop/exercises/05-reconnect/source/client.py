@@ -1,4 +1,4 @@
-"""The telegraph's receiving end: writes down 500 words, each once and in order.
+"""A client that receives 500 numbered messages and stores each once and in order.
 
     python3 client.py wss://localhost:9443
 """
@@ -14,28 +14,28 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 LAST = 500
 
 
-def wait(cause: int, failures: int, draw: float) -> float | None:
-    """Seconds to wait before the next attempt; None for no further attempt.
+def wait(cause: int, failures: int, random_number: float) -> float | None:
+    """Return the seconds to wait before the next attempt, or None for no further attempt.
 
-    cause: the close code, or the HTTP status of a refused handshake. failures: how many attempts in a row have failed
-    before, from 0. draw: a random number from 0 to 1.
+    cause: the close code, or the HTTP status of a rejected handshake. failures: the number of failed attempts in a row
+    before this one, from 0. random_number: from 0 to 1, drawn by the caller.
     """
-    # TODO 5.2: 400, 403, 404 and 1008 will be the same the next time: never. For everything else draw from a span that
-    # is a tenth of a second at first, doubles with each failure, and ends at two seconds.
+    # TODO 5.2: 400, 403, 404 and 1008 are permanent: return None. For other causes wait a random part of a span. It
+    # is 0.1 seconds at first, doubles with each failure, and is at most 2 seconds.
     #: begin solution 5.2
     if cause in (400, 403, 404, 1008):
         return None
-    return draw * min(2.0, 0.1 * 2**failures)
+    return random_number * min(2.0, 0.1 * 2**failures)
     #: else
     return 0.1  # <- your code here
     #: end
 
 
-async def receive(url: str, write_down: Callable[[int], None]) -> None:
-    """Write down all words, over as many connections as that takes."""
+async def receive(url: str, store: Callable[[int], None]) -> None:
+    """Store all messages, over as many connections as necessary."""
     last, failures = 0, 0
     while last < LAST:
-        # TODO 5.1: the office goes on with number N for those who ask with ?after=N
+        # TODO 5.1: with ?after=N in the URL, the server continues after message N.
         #: begin solution 5.1
         address = f"{url}?after={last}"
         #: else
@@ -44,24 +44,24 @@ async def receive(url: str, write_down: Callable[[int], None]) -> None:
         cause = 1006
         try:
             async with connect(address) as ws:
-                async for word in ws:
-                    number = int(word)
-                    # TODO 5.1: the office repeats the last word; write down only what is new
+                async for message in ws:
+                    number = int(message)
+                    # TODO 5.1: the server may repeat the messages just before. Store only new ones.
                     #: begin solution 5.1
                     if number > last:
-                        write_down(number)
+                        store(number)
                         last, failures = number, 0
                     #: else
-                    write_down(number)  # <- your code here
+                    store(number)  # <- your code here
                     last, failures = number, 0
                     #: end
         except ConnectionClosedError as closed:
             cause = closed.rcvd.code if closed.rcvd else 1006
-        # TODO 5.3: when the office is overrun, connect() raises InvalidStatus. Catch it and set `cause` to the HTTP
-        # status, refused.response.status_code if you call the exception `refused`.
+        # TODO 5.3: when the server rejects the handshake, connect() raises InvalidStatus. Catch it and set `cause` to
+        # the HTTP status: rejected.response.status_code if you name the exception `rejected`.
         #: begin solution 5.3
-        except InvalidStatus as refused:
-            cause = refused.response.status_code
+        except InvalidStatus as rejected:
+            cause = rejected.response.status_code
         #: else
         # <- your code here
         #: end
