@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser.axe import serious
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from fclocal import FcError, attach
@@ -125,6 +126,7 @@ def test_run_all_then_a_trigger_a_message_and_the_timeline(lab: str, page: Page)
     name.fill("http-trigger")
     console.get_by_role("button", name="Create").click()
     expect(console.get_by_text(re.compile(r"^Created\. https://localhost:\d+"))).to_be_visible()
+    assert serious(page, ".jp-OutputArea-output:has(.widget-tab)") == []
     shot(page, "lab-2-trigger", console)
 
     tab("Test")
@@ -141,6 +143,7 @@ def test_run_all_then_a_trigger_a_message_and_the_timeline(lab: str, page: Page)
     live = console.locator("canvas")
     drawn = live.evaluate("canvas => canvas.toDataURL()")
     page.wait_for_function("was => document.querySelector('.widget-tab canvas').toDataURL() !== was", arg=drawn)
+    assert serious(page, ".jp-OutputArea-output:has(.widget-tab)") == []
     shot(page, "lab-3-test", console)
 
     tab("Timeline")
@@ -213,6 +216,7 @@ def test_views_follow_the_theme_of_jupyterlab_and_not_of_the_system(lab: str, ki
                 assert fill == paper, (theme, system)
             card = page.locator(".wv .card").first.evaluate("one => getComputedStyle(one).backgroundColor")
             assert card == paper, (theme, system)
+            assert serious(page, ".jp-OutputArea-output") == [], (theme, system)
             shot(page, f"lab-views-{theme.lower()}-system-{system}")
     answer = page.get_by_text(re.compile("^Your choice is right|You chose"))
     expect(answer).to_have_count(0)  # running all cells reveals nothing
