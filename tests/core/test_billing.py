@@ -233,9 +233,24 @@ def test_traffic_is_counted_and_not_priced():
     story = Story()
     story.start(0)
     story.begin(1.0, "a")
-    story.end(2.0, "a", sent=2**30)
-    assert bill(story.records).wire()["traffic"] == {"bytesIn": 0, "bytesOut": 2**30}
+    story.end(2.0, "a", received=1000, sent=2**30)
+    assert bill(story.records).wire()["traffic"] == {"bytesIn": 1000, "bytesOut": 2**30}
     assert "1,073,741,824 bytes: the service bills it separately" in bill(story.records).text()
+
+
+def test_the_bill_of_all_functions_adds_up_what_each_has():
+    story = Story()
+    for number, function in enumerate(("a", "b", "c"), 1):
+        story.function = function
+        story.start(number, f"c-{number}")
+        story.begin(number + 0.2, f"r-{number}", f"c-{number}")
+        story.end(number + 0.3, f"r-{number}", f"c-{number}", received=10**number, sent=2 * 10**number)
+        story.begin(number + 0.4, f"s-{number}", f"c-{number}")
+        story.end(number + 0.5, f"s-{number}", f"c-{number}", status=503, why="fault")
+    made = bill(story.records).wire()
+    assert made["functions"] == ["a", "b", "c"]
+    assert made["traffic"] == {"bytesIn": 1110, "bytesOut": 2220}
+    assert made["notBilled"] == [{"reason": "503, ended by the platform", "requests": 3}]
 
 
 def test_what_still_runs_is_counted_until_now():

@@ -52,7 +52,8 @@ def journal(history) -> list[Record]:
             story.begin(at, requests[-1], instance)
         elif event == "end" and requests and requests != ["stopped"]:
             status, why = ENDS[pick % len(ENDS)]
-            story.end(at, requests.pop(pick % len(requests)), instance, status=status, why=why, sent=pick)
+            story.end(at, requests.pop(pick % len(requests)), instance, status=status, why=why, received=2 * pick,
+                      sent=pick)
         elif event == "keep" and not requests:
             story.add(at, "instance.kept", instance, until=START + at + 3 * pick)
         elif event == "freeze" and not requests:
@@ -255,14 +256,35 @@ def test_a_copy_of_a_usage_shares_nothing():
     assert usage == before
 
 
-def test_the_meter_compacts_by_itself():
+def test_the_meter_compacts_by_itself_after_10_000_records():
     story = Story()
-    story.start(0)
+    story.start(0)  # two records
     story.connections([(number, number + 0.5) for number in range(10_000)])
     kept = Meter(listed=10)
-    for record in story.records:
+    for record in story.records[:9_999]:
         kept.take(record)
-    assert len(kept.instances["c-1"].stretches) < 5_001
+    assert len(kept.instances["c-1"].stretches) == 4_998 and not kept.usages["echo"].spans
+    kept.take(story.records[9_999])
+    assert len(kept.instances["c-1"].stretches) == 1, "the last one may still grow"
     assert len(kept.usages["echo"].spans) == 10
+    for record in story.records[10_000:]:
+        kept.take(record)
+    assert (kept.taken, len(kept.instances["c-1"].stretches)) == (20_002, 2)
     [usage] = kept.at()
     assert usage.earlier.spans + len(usage.spans) == 10_000
+
+
+def test_traffic_and_requests_that_are_not_billed_are_added_up():
+    story = Story()
+    story.start(0)
+    for number, (status, why) in enumerate([(101, "done"), (503, "fault"), (503, "fault"), (503, "fault"),
+                                            (429, "instance")], 1):
+        story.begin(number, f"r-{number}")
+        story.end(number + 0.5, f"r-{number}", status=status, why=why, received=10 ** number, sent=2 * 10 ** number)
+    story.reject(6.0, 403, "AccessDenied")
+    story.reject(7.0, 403, "AccessDenied")
+    [usage] = meter(story.records)
+    assert (usage.bytes_in, usage.bytes_out) == (111_110, 222_220)
+    assert usage.unbilled == {"503, ended by the platform": 3, "429, ended by the platform": 1,
+                              "403 AccessDenied, before the function": 2}
+    assert sum(span.requests for span in usage.spans) == 1
