@@ -3,8 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
+from fclocal.core.ending import Ending
 from fclocal.core.model import FunctionConfig
-from fclocal.core.retention import Rest, is_quiet, kept_until, release_at, rest
+from fclocal.core.retention import Rest, is_quiet, is_replaced, kept_until, release_at, rest
 
 
 def config(**fields: object) -> FunctionConfig:
@@ -47,3 +48,25 @@ def test_idle_timeout_is_5_to_60_minutes(seconds: int) -> None:
 def test_quiet_is_a_small_share_of_its_own_cpu() -> None:
     assert is_quiet(0.008, 0.5, 0.35) and not is_quiet(0.009, 0.5, 0.35)
     assert is_quiet(0.04, 0.5, 2.0)
+
+
+CHECKED = {"customRuntimeConfig": {"healthCheckConfig": {"httpGetUrl": "/ready"}}}
+
+
+@pytest.mark.parity("instance.canceled-request", "instance.canceled-websocket")
+@pytest.mark.parametrize(("fields", "ending", "status", "websocket_cancel", "replaced"), [
+    ({}, Ending.CLIENT, 499, True, True),
+    ({}, Ending.CLIENT, 101, True, True),
+    ({}, Ending.CLIENT, 101, False, False),
+    ({}, Ending.CLIENT, 200, False, True),
+    ({}, Ending.DONE, 101, True, False),
+    ({}, Ending.TIMEOUT, 504, True, False),
+    (CHECKED, Ending.CLIENT, 499, True, False),
+    ({"customRuntimeConfig": {"healthCheckConfig": {}}}, Ending.CLIENT, 499, True, True),
+    ({"instanceConcurrency": 2}, Ending.CLIENT, 499, True, False),
+    ({"sessionAffinity": "GENERATED_COOKIE"}, Ending.CLIENT, 499, True, False),
+])
+def test_which_canceled_request_replaces_its_instance(
+    fields: dict[str, object], ending: Ending, status: int, websocket_cancel: bool, replaced: bool
+) -> None:
+    assert is_replaced(config(**fields), ending, status, websocket_cancel=websocket_cancel) is replaced

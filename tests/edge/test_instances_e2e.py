@@ -1,6 +1,7 @@
 """Instances as a client meets them: scaling, freeze, timeout, updates, hooks, memory, crashes."""
 
 import json
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +50,9 @@ async def handler(ws):
         elif message == "env":
             await ws.send(os.environ.get("MARK", "-"))
 
-def plain(connection, request):
+async def plain(connection, request):
+    if request.path == "/slow":
+        await asyncio.sleep(30)
     if request.path in ("/initialize", "/pre-stop"):
         print(request.path, flush=True)
         return connection.respond(http.HTTPStatus.OK, "")
@@ -190,6 +193,42 @@ def test_with_idle_timeout_background_work_runs_after_the_last_request(fc, probe
     units = {unit["unit"]: unit["amount"] for unit in fc.bill("probe").data["units"]}
     assert units["vCPU-seconds, background work (guess)"] == pytest.approx((frozen.at - ended.at) * 0.35, abs=0.01)
     assert units["GB-seconds, hibernating"] == pytest.approx((kept.data["until"] - frozen.at) * 0.5, abs=0.1)
+
+
+CHECKED = {"customRuntimeConfig.healthCheckConfig": {"httpGetUrl": "/ready"}}
+
+
+@pytest.mark.parity("instance.canceled-request", "gateway.client-gone-499")
+@pytest.mark.parametrize(("overrides", "replaced"), [
+    ({}, True), (CHECKED, False), ({"instanceConcurrency": 2}, False)])
+def test_a_canceled_request_replaces_the_instance_without_a_health_check(fc, probe, overrides, replaced):
+    app = fc.deploy(probe, **{"instanceConcurrency": 1, **overrides})
+    address = ("127.0.0.1", int(app.url.rpartition(":")[2]))
+    with socket.create_connection(address) as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        begun = wait_for(fc, "request.begin", function="probe")
+    ended = wait_for(fc, "request.end", function="probe")
+    assert (ended.data["status"], ended.data["why"]) == (499, "client")
+    if replaced:
+        wait_for(fc, "instance.stopped", function="probe", instance=begun.instance, why="canceled")
+        wait_for(fc, "instance.ready", function="probe", after=ended.seq)
+    with dial(app) as ws:
+        assert (ask(ws, "who") != begun.instance) is replaced
+
+
+@pytest.mark.parity("instance.canceled-websocket")
+@pytest.mark.parametrize("counts", [True, False])
+def test_a_vanished_websocket_replaces_the_instance_unless_an_option_says_otherwise(platform_factory, probe, counts):
+    fc = platform_factory(websocket_cancel=counts)
+    app = fc.deploy(probe, instanceConcurrency=1)
+    address = ("127.0.0.1", int(app.url.rpartition(":")[2]))
+    with socket.create_connection(address) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                       b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        assert b" 101 " in client.recv(4096)
+    ended = wait_for(fc, "request.end", function="probe", why="client")
+    with dial(app) as ws:
+        assert (ask(ws, "who") != ended.instance) is counts
 
 
 @pytest.mark.parity("timeout.websocket-1006")

@@ -23,6 +23,7 @@ class Options:
     freeze_after: float = _option(0.05, "seconds from the last request to the freeze (0: at once)")
     idle_release: float = _option(60.0, "seconds without a request after which an instance is released")
     minimum_active: bool = _option(True, "minimum instances keep their CPU between requests")
+    websocket_cancel: bool = _option(True, "a WebSocket whose client vanishes counts as a canceled request")
     instance_quota: int = _option(100, "instances that can exist at the same time (429 beyond)", least=1)
     scale_burst: int = _option(300, "instances that can be started at once (429 beyond)", least=1)
     scale_per_minute: float = _option(300.0, "instances that can be started per minute after the burst")

@@ -37,7 +37,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     # Without a request, and kept until this time by idleTimeout or by its sessions. until: seconds since 1970.
     "instance.kept": ("until",),
     "instance.thawed": (),
-    # why: idle | update | deleted | shutdown | memory | exit | fault | unhealthy | failed
+    # why: idle | update | deleted | shutdown | memory | exit | fault | unhealthy | failed | canceled
     "instance.stopping": ("why",),
     "instance.stopped": ("why", "exitCode"),
     # A request that never reached the function. Not billed.

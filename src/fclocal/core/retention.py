@@ -6,10 +6,12 @@ which an instance is kept from `instance.kept`.
 
 from enum import StrEnum
 
+from fclocal.core.ending import Ending
 from fclocal.core.model import FunctionConfig
 
-# An instance that uses a smaller share of its vCPUs is quiet. The service has such a threshold and does not publish it.
+# An instance that uses a smaller share of its vCPUs in a second is quiet. The service does not publish its threshold.
 QUIET_SHARE = 0.05
+QUIET_SECONDS = 1.0
 
 
 class Rest(StrEnum):
@@ -43,3 +45,15 @@ def release_at(idle_since: float, idle_release: float, kept: float) -> float:
 def is_quiet(cpu_seconds: float, elapsed: float, vcpu: float) -> bool:
     """Return whether an instance that used `cpu_seconds` of CPU time in `elapsed` seconds may hibernate."""
     return cpu_seconds < QUIET_SHARE * vcpu * elapsed
+
+
+def is_replaced(config: FunctionConfig, ending: Ending, status: int, *, websocket_cancel: bool) -> bool:
+    """Return whether an instance is replaced after a request: its client canceled the request, and may have left work.
+
+    Only with concurrency 1 and without a health check. status: that of the request, 101 for a WebSocket.
+    websocket_cancel: whether a WebSocket whose client vanishes counts as canceled.
+    """
+    check = config.custom_runtime_config.health_check_config
+    checked = check is not None and bool(check.http_get_url)
+    canceled = ending is Ending.CLIENT and (status != 101 or websocket_cancel)
+    return canceled and config.concurrency == 1 and not checked

@@ -283,6 +283,27 @@ def test_reclaim_releases_idle_instances_and_fills_up_to_the_minimum(tmp_path):
     run(story())
 
 
+@pytest.mark.parity("instance.canceled-request")
+def test_a_replaced_instance_serves_nobody_and_a_request_that_waits_gets_the_new_one(tmp_path):
+    async def story():
+        bench = Bench(tmp_path, concurrency=1, reserved=1)
+        request, _ = await bench.place()
+        bench.gate.clear()
+        bench.pool.replace(request.instance)
+        assert request.instance.state is State.STOPPING
+        waiting = asyncio.ensure_future(bench.place())
+        await asyncio.sleep(0)
+        bench.gate.set()
+        again, cold = await waiting
+        assert again.instance is not request.instance and cold
+        await bench.pool.close()
+        (starting, _), stopped = bench.journal.read(kinds=("instance.starting",)), bench.journal.read(
+            kinds=("instance.stopped",))
+        assert starting.data["why"] == "request" and next(iter(stopped)).data["why"] == "canceled"
+
+    run(story())
+
+
 def test_stopping_calls_the_pre_stop_hook_on_a_thawed_instance(tmp_path):
     async def story():
         bench = Bench(tmp_path)

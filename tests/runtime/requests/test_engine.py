@@ -181,9 +181,9 @@ def test_with_idle_timeout_an_instance_works_then_hibernates_and_is_released_at_
             bench.starter.processes[0].used += 0.1
             await bench.advance(0.5)
             assert instance.state is State.IDLE
-        await bench.advance(0.5)
+        await bench.advance(1)
         assert instance.state is State.FROZEN
-        await bench.advance(289)
+        await bench.advance(288)
         assert instance.state is State.FROZEN
         await bench.advance(1)
         assert instance.state is State.STOPPED

@@ -177,7 +177,7 @@ class Pool:
     def _freeze_if_quiet(self, instance: Instance, now: float) -> None:
         """Freeze an instance that has done no work since the last look."""
         at, used = instance.cpu_sample
-        if now > at and instance.process is not None:
+        if now - at >= retention.QUIET_SECONDS and instance.process is not None:
             instance.cpu_sample = (now, instance.process.cpu_seconds())
             if retention.is_quiet(instance.cpu_sample[1] - used, now - at, self.revision.config.cpu):
                 self._freeze(instance, instance.idle_since)
@@ -278,6 +278,13 @@ class Pool:
                 await self._before_stop(instance)
             code = await instance.process.stop(1.0)
         self._ended(instance, why, code)
+
+    def replace(self, instance: Instance) -> None:
+        """Stop an instance on which a request was canceled, and start another in its place."""
+        if instance.state is State.ACTIVE:
+            self.stop(instance, "canceled")
+            if not self.retired:
+                self.start(instance.why)
 
     def exited(self, instance: Instance, code: int, why: str = "exit") -> None:
         """Handle the end of an instance's process, which exited or was killed (`why`: exit, memory, fault)."""

@@ -12,7 +12,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from fclocal.core import admission, dispatch, ending, faults, identifiers
+from fclocal.core import admission, dispatch, ending, faults, identifiers, retention
 from fclocal.core.admission import Admission
 from fclocal.core.clock import Clock, Timer
 from fclocal.core.ending import Ending
@@ -182,6 +182,9 @@ class Engine:
             bytesIn=bytes_in,
             bytesOut=bytes_out,
         )
+        config = instance.revision.config
+        if retention.is_replaced(config, why, status, websocket_cancel=self.options.websocket_cancel):
+            self._pool(instance.revision).replace(instance)  # before its place is given to a request that waits
         lease.release(lease)
 
     def tap(self, lease: Lease, extensions: bytes) -> FrameTap | None:
