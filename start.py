@@ -254,7 +254,7 @@ def system_path():
 
 
 def root_prefix():
-    """Return the words that run a command as root without asking, () or ("sudo", "-n"); None if there is no way."""
+    """Return the prefix that runs a command as root without a password: () or ("sudo", "-n"). None if neither works."""
     if os.geteuid() == 0:
         return ()
     if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0:
@@ -308,11 +308,11 @@ def npm_folders(patterns):
 
 
 def install_npm_packages(patterns, required):
-    """Run npm ci where it is due. Without `required`, a failure is one line and the lessons still open."""
+    """Run npm ci where packages are missing or old. Without `required`, a failure prints one line only."""
     for folder in npm_folders(patterns):
         name = folder.relative_to(ROOT)
         if shutil.which("npm") is None:
-            say(f"Node.js is not installed, so {name} has no packages yet: install Node.js, then start again.")
+            say(f"Node.js is not installed, so the packages of {name} are missing. Install Node.js, then start again.")
             continue
         say(f"Installing npm packages of {name}")
         npm = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
@@ -323,7 +323,7 @@ def install_npm_packages(patterns, required):
             say(f"{text}. The lessons run without it, except the part in Node.js.")
 
 
-# A room without a network
+# Installation without a network
 
 
 def install_from(folder):
@@ -409,7 +409,7 @@ def main(args):
             del args[at:at + 2]
         command = args.pop(0) if args and not args[0].startswith("-") else "lab"
         if command not in COMMANDS:
-            print(f"start.py has no command {command!r}.\n\n{__doc__.strip()}")
+            print(f"Unknown command of start.py: {command!r}.\n\n{__doc__.strip()}")
             return 2
         return COMMANDS[command](args)
     except Stop as stop:

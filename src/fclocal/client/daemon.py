@@ -2,7 +2,7 @@
 
 A platform that `fclocal start` started runs until `fclocal stop`. One that `fclocal.start()` started runs as long as
 a client is attached to it (a notebook's kernel, a script), and a few seconds longer, so that a kernel can restart.
-Nothing is left behind when the last client ends, however it ends.
+When the last client ends, in whatever way, no process is left.
 """
 
 import contextlib

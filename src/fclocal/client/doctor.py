@@ -171,7 +171,7 @@ def _database(path: Path) -> None:
                 raise ValueError(f"unreadable rows in {table}")
 
 
-# What is read of each file of the state directory; an exception means damage.
+# How each file of the state directory is checked; an exception means damage.
 FILES = {
     "journal.sqlite": _database,
     "state.sqlite": _database,

@@ -28,7 +28,7 @@ _STATUS_STYLES = {
 
 
 def console(file: TextIO | None = None) -> Console:
-    """Return a console as wide as the terminal, at most `MAX_WIDTH`; 120 columns where there is no terminal."""
+    """Return a console as wide as the terminal, at most `MAX_WIDTH`; 120 columns without a terminal."""
     made = Console(file=file or sys.stdout, highlight=False)
     made.width = min(MAX_WIDTH, made.width) if made.is_terminal or "COLUMNS" in os.environ else MAX_WIDTH
     return made

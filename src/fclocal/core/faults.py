@@ -6,7 +6,7 @@
     slow_start   start      a cold start takes `delay` seconds longer
     kill         connected  the instance is killed `after` seconds into the request, as by a crash
     cut          connected  the connection is cut `after` seconds into it, without a Close frame
-    silence      connected  after `after` seconds no byte is carried and neither end is told, as behind a NAT
+    silence      connected  after `after` seconds no byte passes and no end gets a notice, as behind a NAT
     pause_redis  redis      the kit's Redis is paused while the rule is armed
 
 "connected" happens when a request gets its place on an instance, and once for each open request when a rule is armed.

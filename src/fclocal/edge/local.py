@@ -72,7 +72,7 @@ class Local:
         return Response(status_code=204)
 
     async def _keep(self, request: Request) -> Response:
-        """Keep the platform running until it is told to stop, with or without attached clients."""
+        """Keep the platform running until `stop` is called, with or without attached clients."""
         self.keep()
         return Response(status_code=204)
 

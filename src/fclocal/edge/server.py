@@ -44,9 +44,9 @@ from fclocal.runtime.state.registry import Registry
 from fclocal.runtime.state.store import Store
 
 VERSION = "0.1.0"
-OWNERLESS = 5.0  # seconds that a platform without --keep stays when nobody is attached
+OWNERLESS = 5.0  # seconds that a platform without --keep runs on without an attached client
 LOCK_ATTEMPTS = 20  # 10 ms apart
-CONTROL_PORT = 9400  # where the management API is looked for first
+CONTROL_PORT = 9400  # the first port that the management API tries
 
 
 class Server:

@@ -143,7 +143,7 @@ class DeploymentOperations:
     async def _delete_alias(self, call: Call) -> None:
         await self._registry.delete_alias(call.function, call.path["name"])
 
-    # Custom domains. The API has no field for a URL, so it travels in a header.
+    # Custom domains. The API lacks a field for the URL, so a response header carries it.
 
     async def _create_domain(self, call: Call) -> Response:
         return _domain(await self._registry.create_domain(wire.parse(wire.DomainInput, call.content)))

@@ -1,8 +1,8 @@
 """Calls that the platform itself makes to an instance: lifecycle hooks and InvokeFunction.
 
 Initializer is `POST /initialize`, PreStop is `GET /pre-stop`, an event call is `POST /invoke`, each with the common
-x-fc-* headers (lifecycle hooks of custom runtimes; "Web functions"). httpx is imported on first use because most
-functions have no hook.
+x-fc-* headers (lifecycle hooks of custom runtimes; "Web functions"). httpx is imported on first use because few
+functions have hooks.
 """
 
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ class PendingInvocation:
             self._task.cancel()
 
     def silence(self) -> None:
-        """Do nothing: a call has no connection of its own to the caller, and ends with the execution timeout."""
+        """Do nothing: the management API holds the caller's connection; the execution timeout ends the call."""
 
     def failure(self, timeout: float) -> FcError | None:
         """Return the error of an aborted call, None for one that the caller cancelled."""

@@ -1,7 +1,6 @@
 """The changes that the management API makes: each one is checked, stored, journaled, and reported to the watchers.
 
-Changes run one after the other, so no change works on a state that another one has replaced. A change that fails
-leaves the state unchanged.
+Changes run one at a time, so that each works on the current state. A change that fails leaves the state unchanged.
 """
 
 import asyncio
