@@ -1,9 +1,9 @@
-"""How fast a journal becomes a bill and a timeline, and in how much memory.
+"""Measure the time and memory to turn a journal into a bill and a timeline.
 
     python benchmarks/bill.py            # a table; exits 1 if a limit is missed
 
-The records are made one at a time and not kept, as the journal's reader hands them over; what they cost to make is
-measured alone and taken off.
+The records are generated one at a time and not kept, as the journal's reader returns them. The time to generate them
+is measured alone and subtracted.
 """
 
 import random
@@ -21,24 +21,24 @@ START = 1_795_356_000.0
 
 
 def records(number: int, instances: int = 50, seed: int = 7) -> Iterator[Record]:
-    """`number` records of a busy day. Few connections overlap, so that nearly each is a span of its own."""
-    draw = random.Random(seed)
+    """Yield `number` records of a busy day. Few connections overlap, so nearly each is its own span."""
+    generator = random.Random(seed)
     at, seq = START, 0
     for instance in range(instances):
         yield Record(seq, at, "instance.starting", "room", f"c-{instance}", "", {
             "version": "", "generation": 1, "concurrency": 20, "cpu": 0.35, "memorySize": 512, "diskSize": 512,
-            "why": "request"})
+            "why": "request", "rest": "hibernating"})
         seq += 1
-    waiting: list[tuple[float, str, str]] = []
+    running: list[tuple[float, str, str]] = []
     while seq < number:
         at += 86_400 / number
-        if len(waiting) > instances / 2:
-            request, instance = waiting.pop(draw.randrange(len(waiting)))
+        if len(running) > instances / 2:
+            request, instance = running.pop(generator.randrange(len(running)))
             yield Record(seq, at, "request.end", "room", instance, request, {
                 "status": 101, "closeCode": 1000, "why": "done", "bytesIn": 100, "bytesOut": 100})
         else:
-            request, instance = f"1-{seq:08x}-15d63510-fecf237c590c", f"c-{draw.randrange(instances)}"
-            waiting.append((request, instance))
+            request, instance = f"1-{seq:08x}-15d63510-fecf237c590c", f"c-{generator.randrange(instances)}"
+            running.append((request, instance))
             yield Record(seq, at, "request.begin", "room", instance, request, {
                 "protocol": "websocket", "method": "GET", "path": "/", "trigger": "http", "qualifier": "LATEST",
                 "version": "", "client": "127.0.0.1", "cold": False, "waited": 0.0})
@@ -46,25 +46,26 @@ def records(number: int, instances: int = 50, seed: int = 7) -> Iterator[Record]
 
 
 def seconds(work) -> float:
+    """Return how many seconds a call of `work` takes."""
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin
 
 
 def main() -> int:
-    made = seconds(lambda: [None for _ in records(1_000_000)])
-    billed = seconds(lambda: bill(meter(records(1_000_000)))) - made
+    generated = seconds(lambda: [None for _ in records(1_000_000)])
+    billed = seconds(lambda: bill(meter(records(1_000_000)))) - generated
     tracemalloc.start()
     bill(meter(records(1_000_000)))
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
     events = list(records(10_000))
-    drawn = min(seconds(lambda: timeline(events).svg) for _ in range(3))
-    rows = [("bill of 1,000,000 records", billed, 10.0, "s"), ("its memory at most", peak, 200.0, "MiB"),
-            ("timeline SVG of 10,000 events", drawn, 1.0, "s")]
-    for what, measured, limit, unit in rows:
+    timeline_seconds = min(seconds(lambda: timeline(events).svg) for _ in range(3))
+    rows = [("bill of 1,000,000 records", billed, 10.0, "s"), ("peak memory of the bill", peak, 200.0, "MiB"),
+            ("timeline SVG of 10,000 events", timeline_seconds, 1.0, "s")]
+    for name, measured, limit, unit in rows:
         verdict = "ok" if measured <= limit else "MISSED"
-        print(f"{what:<32}{measured:>9.2f} {unit:<4} limit {limit:g} {unit:<4}{verdict}")
+        print(f"{name:<32}{measured:>9.2f} {unit:<4} limit {limit:g} {unit:<4}{verdict}")
     return int(any(measured > limit for _, measured, limit, _ in rows))
 
 

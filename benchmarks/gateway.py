@@ -1,12 +1,12 @@
-"""The gateway beside nginx, in the same run and in front of the same function instances.
+"""Compare the gateway with nginx, in one run and in front of the same function instances.
 
     python benchmarks/gateway.py             # about five minutes; exits 1 if a limit of LIMITS is missed
-    python benchmarks/gateway.py --quick     # two minutes, fewer rounds: shows the direction only
+    python benchmarks/gateway.py --quick     # two minutes, fewer rounds: a rough figure
     python benchmarks/gateway.py relay|opens|idle ...   # only these parts
 
-Method: load generator and function share one core, the gateway under test has the other. Each round visits every
-variant once, in rotated order, for a short slice; figures are medians of the ratios taken inside the rounds, with
-quartiles, because absolute numbers of a shared machine mean little. CPU is nanoseconds from
+Method: load generator and function run on one core, the gateway under test on another. Each round measures every
+variant once, in rotated order, for a short slice. Figures are medians and quartiles of the ratios inside the rounds,
+because absolute numbers vary on a shared machine. CPU is nanoseconds from
 /proc/PID/task/*/schedstat, kernel work included. "ours" is the whole platform with journal, limits and
 byte counts on. nginx proxies to the same instances with one worker, access log off and its default buffers; "big"
 is nginx with proxy_buffer_size 256k, which it needs for large messages.
@@ -36,11 +36,11 @@ import fclocal
 
 HERE = Path(__file__).parent
 PARTS = ["relay", "opens", "idle"]
-IDLE = 9000
-# What was promised, as CPU of ours divided by CPU of nginx: (TLS, size up to, limit).
+IDLE = 9000  # connections
+# CPU of our gateway divided by CPU of nginx, at most: (TLS, largest size in bytes, limit).
 LIMITS = ((False, 1024, 1.2), (False, 1 << 20, 0.5), (True, 1024, 1.4), (True, 1 << 20, 0.7))
-OPENS_LIMIT = 0.5  # opens per second, ours divided by nginx
-IDLE_LIMIT = 6.0  # KiB per idle connection
+OPENS_LIMIT = 0.5  # opens per second, ours divided by nginx, at least
+IDLE_LIMIT = 6.0  # KiB per idle connection, at most
 BIG = "proxy_buffer_size 256k; proxy_buffers 4 256k; proxy_busy_buffers_size 512k;"
 RELAYS = (  # connections, bytes of a message, TLS
     (1, 32, False), (32, 32, False), (32, 1024, False), (500, 32, False), (500, 16384, False),
@@ -94,7 +94,7 @@ async def opens(gateways: list[Gateway], trust: ssl.SSLContext, rounds: int, sec
                 cpu, began = gateway.cpu(), time.perf_counter()
                 done = sum(await asyncio.gather(*(opening(gateway, tls, began + seconds) for _ in range(32))))
                 rates[gateway.name].append(done / (time.perf_counter() - began))
-                await asyncio.sleep(0.2)  # what follows the close belongs to the open
+                await asyncio.sleep(0.2)  # the work after the close is part of the cost
                 costs[gateway.name].append((gateway.cpu() - cpu) / done)
         faster, dearer = ratios(rates["ours"], rates["nginx"]), ratios(costs["ours"], costs["nginx"])
         name = "wss" if tls else "ws"
@@ -108,7 +108,7 @@ async def opens(gateways: list[Gateway], trust: ssl.SSLContext, rounds: int, sec
 
 
 async def opening(gateway: Gateway, tls: ssl.SSLContext | None, until: float) -> int:
-    """One WebSocket after another until that time; how many."""
+    """Open and abort WebSockets, one at a time, until `until`. Return their number."""
     count = 0
     while time.perf_counter() < until:
         load = Load(gateway, 32, tls)
@@ -126,7 +126,7 @@ async def idle(gateway: Gateway, cycles: int) -> list[str]:
         await load.open(IDLE)
         await asyncio.sleep(2)
         figures.append((gateway.memory() - start) / IDLE)
-        await load.slice(1.0)  # every one of them still works
+        await load.slice(1.0)  # every connection still carries a message
         lost += load.lost
         await load.close()
         await asyncio.sleep(3)
@@ -144,7 +144,7 @@ async def idle(gateway: Gateway, cycles: int) -> list[str]:
 
 
 def ratios(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
-    """Quartiles of the ratios of one round each."""
+    """Return the quartiles of the ratios of all rounds."""
     each = [a / b for a, b in zip(ours, theirs, strict=True)]
     low, middle, high = statistics.quantiles(each, n=4) if len(each) > 1 else each * 3
     return low, middle, high
@@ -156,7 +156,7 @@ def shown(quartiles: tuple[float, float, float]) -> str:
     return f"{middle:.2f} [{low:.2f} {high:.2f}]{tie}"
 
 
-# What is set up
+# Set-up
 
 
 @contextlib.contextmanager
@@ -228,7 +228,7 @@ def ours(folder: Path) -> Iterator[tuple[Gateway, fclocal.Platform]]:
 
 
 def instances(platform: fclocal.Platform) -> list[int]:
-    """Ports of the function's instances, which are moved to the load generator's core."""
+    """Move the function's instances to the load generator's core and return their ports."""
     ready = list(platform.events(function="echo", kinds="instance.ready"))
     for record in ready:
         os.sched_setaffinity(record.data["pid"], {LOAD_CORE})
@@ -236,7 +236,7 @@ def instances(platform: fclocal.Platform) -> list[int]:
 
 
 def certificate(folder: Path) -> ssl.SSLContext:
-    """A certificate for nginx in `folder`; what trusts both it and ours."""
+    """Write a certificate for nginx into `folder`. Return a context that trusts it and the platform's."""
     local = trustme.CA()
     leaf = local.issue_cert("localhost", key_type=trustme.KeyType.ECDSA)
     (folder / "cert.pem").write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
@@ -281,14 +281,14 @@ async def run(parts: list[str], quick: bool) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS), help="all of them if none is given")
+    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS), help="default: all parts")
     parser.add_argument("--quick", action="store_true")
-    given = parser.parse_args()
-    if wrong := set(given.parts) - set(PARTS):
-        parser.error(f"no such part: {', '.join(sorted(wrong))}")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"unknown part: {', '.join(sorted(unknown))}")
     limit_nofile()
-    missed = uvloop.run(run(given.parts or PARTS, given.quick))
-    print("\nAll limits kept." if not missed else "\nLimits missed:\n  " + "\n  ".join(missed))
+    missed = uvloop.run(run(options.parts or PARTS, options.quick))
+    print("\nAll limits met." if not missed else "\nLimits missed:\n  " + "\n  ".join(missed))
     return 1 if missed else 0
 
 

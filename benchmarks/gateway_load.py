@@ -1,4 +1,4 @@
-"""The load generator of gateway.py: WebSocket clients in a closed loop, and what a gateway costs meanwhile."""
+"""The load generator of gateway.py: WebSocket clients in a closed loop, and the CPU and memory of a gateway."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ HEAD = (
 
 
 class Gateway:
-    """One variant: where it listens, and the processes that are it."""
+    """One variant of the gateway: its ports and its processes."""
 
     def __init__(self, name: str, plain: int, tls: int, pids: list[int]) -> None:
         self.name, self.ports, self.pids = name, {False: plain, True: tls}, pids
@@ -25,12 +25,12 @@ class Gateway:
                 os.sched_setaffinity(int(task.name), {GATEWAY_CORE})
 
     def cpu(self) -> int:
-        """Nanoseconds of CPU so far, all threads."""
+        """Return the CPU time of all threads so far, in nanoseconds."""
         threads = (path for pid in self.pids for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
         return sum(int(path.read_text().split()[0]) for path in threads)
 
     def memory(self) -> float:
-        """KiB of private memory."""
+        """Return the private memory in KiB."""
         total = 0
         for pid in self.pids:
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -40,7 +40,7 @@ class Gateway:
 
 
 class Peer(asyncio.Protocol):
-    """A client connection: opens the WebSocket, then sends a message whenever the last one has come back whole."""
+    """A client connection: opens the WebSocket, then sends a message each time the previous one has returned."""
 
     def __init__(self, load: "Load") -> None:
         self.load, self.head, self.missing = load, b"", 0
@@ -90,21 +90,21 @@ class Load:
         port = self.gateway.ports[self.tls is not None]
         for start in range(0, count, at_once):
             name = "localhost" if self.tls else None
-            made = await asyncio.gather(
+            opened = await asyncio.gather(
                 *(
                     loop.create_connection(lambda: Peer(self), "127.0.0.1", port, ssl=self.tls, server_hostname=name)
                     for _ in range(min(at_once, count - start))
                 )
             )
-            await asyncio.gather(*(peer.ready for _, peer in made))
-            self.peers += [peer for _, peer in made]
+            await asyncio.gather(*(peer.ready for _, peer in opened))
+            self.peers += [peer for _, peer in opened]
 
     async def slice(self, seconds: float) -> tuple[float, float]:
-        """CPU (ns) of the gateway per round trip, and round trips per second."""
+        """Return the CPU of the gateway per round trip (ns), and round trips per second."""
         self.running = True
         for peer in self.peers:
             peer.send()
-        await asyncio.sleep(seconds / 4)  # warm
+        await asyncio.sleep(seconds / 4)  # warm-up
         trips, cpu, began = self.trips, self.gateway.cpu(), time.perf_counter()
         await asyncio.sleep(seconds)
         trips, cpu, took = self.trips - trips, self.gateway.cpu() - cpu, time.perf_counter() - began
@@ -113,7 +113,7 @@ class Load:
         while any(peer.missing for peer in self.peers):
             await asyncio.sleep(0.005)
             if time.perf_counter() > deadline:
-                raise RuntimeError(f"{self.gateway.name}: a message did not come back")
+                raise RuntimeError(f"{self.gateway.name}: a message did not return")
         if not trips:
             raise RuntimeError(f"{self.gateway.name}: no round trip")
         return cpu / trips, trips / took
@@ -126,7 +126,7 @@ class Load:
 
 
 def frame(size: int) -> bytes:
-    """A masked binary frame that is `size` bytes long in all."""
+    """Return a masked binary frame of `size` bytes, its head included."""
     for head in (6, 8, 14):
         payload = size - head
         if head == 6 and payload < 126:

@@ -1,10 +1,10 @@
-"""Whether an hour of heavy load keeps the journal small and its bill exact, and what a record costs.
+"""Check that the journal stays small and its bill exact under an hour of heavy load; measure the CPU of a record.
 
-    python benchmarks/journal.py                    # a table; exits 1 if a limit is missed; takes some minutes
+    python benchmarks/journal.py                    # a table, in some minutes; exits 1 if a limit is missed
     python benchmarks/journal.py --minutes 5
 
-The load is that of a ten-minute attack on the platform that left 954,000 records: WebSockets and short requests on
-20 instances, some ended by the platform, with two lines of output each. Time is a fake clock; the disk is real.
+The load is that of a ten-minute attack on the platform, which left 954,000 records: WebSockets and short requests on
+20 instances, with two lines of output each. The platform ends some of them. The clock is fake; the disk is real.
 """
 
 import argparse
@@ -23,30 +23,30 @@ from fclocal.core.usage import Usage
 from fclocal.runtime.state.journal import Journal
 
 PER_MINUTE = 95_400  # records
-WRITE_EVERY = 40  # records: those of 20 ms at this rate, as the writer takes them
+WRITE_EVERY = 40  # records: those of 20 ms at this rate; the journal's writer also takes 20 ms at a time
 BOUND = 64  # MB
 START = 1_795_356_000.0
 
 
 def load(minutes: float, seed: int = 7) -> Iterator[Record]:
-    """Yield the records of so many minutes; seq and time are those the journal will give."""
-    draw = random.Random(seed)
+    """Yield the records of `minutes`, with the seq and time that the journal will assign."""
+    generator = random.Random(seed)
     step = 60 / PER_MINUTE
     running: list[tuple[str, str]] = []
     events: list[tuple[str, str, str, dict[str, object]]] = [
         ("instance.starting", f"c-{number}", "", {
             "version": "", "generation": 1, "concurrency": 20, "cpu": 0.35, "memorySize": 512, "diskSize": 512,
-            "why": "request"}) for number in range(20)]
+            "why": "request", "rest": "hibernating"}) for number in range(20)]
     for seq in range(1, round(minutes * PER_MINUTE)):
         if not events:
-            if len(running) > draw.randrange(60):
-                request, instance = running.pop(draw.randrange(len(running)))
-                status, why = draw.choice([(101, "done")] * 8 + [(503, "fault"), (101, "timeout")])
+            if len(running) > generator.randrange(60):
+                request, instance = running.pop(generator.randrange(len(running)))
+                status, why = generator.choice([(101, "done")] * 8 + [(503, "fault"), (101, "timeout")])
                 events += [("log", instance, request, {"stream": "platform", "text": f"FC Invoke End {request}"}),
                            ("request.end", instance, request, {"status": status, "closeCode": 1000, "why": why,
                                                                "bytesIn": 100, "bytesOut": 1000})]
             else:
-                request, instance = f"1-{seq:08x}-15d63510-fecf237c590c", f"c-{draw.randrange(20)}"
+                request, instance = f"1-{seq:08x}-15d63510-fecf237c590c", f"c-{generator.randrange(20)}"
                 running.append((request, instance))
                 events += [("log", instance, request, {"stream": "platform", "text": f"FC Invoke Start {request}"}),
                            ("request.begin", instance, request, {
@@ -59,8 +59,9 @@ def load(minutes: float, seed: int = 7) -> Iterator[Record]:
 
 def amounts(usages: list[Usage], now: float) -> dict[str, object]:
     """Return a bill without its list of spans."""
-    made = bill(usages, now=now)
-    return {**made.wire(), "spans": None, "earlier": None, "seconds": made.seconds, "requests": made.requests}
+    charges = bill(usages, now=now)
+    return {**charges.wire(), "spans": None, "earlier": None, "seconds": charges.seconds,
+            "requests": charges.requests}
 
 
 def main() -> int:
@@ -99,8 +100,8 @@ def main() -> int:
             ("CPU of first bill", first, 3, "s"), ("CPU of next bill", again, 0.5, "s"),
             ("bill differs", float(not exact), 0, "")]
     print(f"{count:,} records of {minutes:g} minutes")
-    for what, measured, limit, unit in rows:
-        print(f"{what:<20}{measured:>10.3f} {unit:<4}limit {limit:g} {unit:<4}"
+    for name, measured, limit, unit in rows:
+        print(f"{name:<20}{measured:>10.3f} {unit:<4}limit {limit:g} {unit:<4}"
               f"{'ok' if measured <= limit else 'MISSED'}")
     return int(any(measured > limit for _, measured, limit, _ in rows))
 
