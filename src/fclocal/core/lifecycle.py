@@ -12,6 +12,7 @@ class State(StrEnum):
 
     STARTING = "starting"  # process launched, port not yet open or initializer running
     ACTIVE = "active"  # at least one request
+    UNHEALTHY = "unhealthy"  # its health check fails: it keeps its requests and gets no new one
     IDLE = "idle"  # running, no request (only where freezing is off)
     FROZEN = "frozen"  # no request, process stopped with SIGSTOP
     STOPPING = "stopping"  # PreStop hook and end of the process under way
@@ -25,6 +26,8 @@ class Event(StrEnum):
     LEASE = "lease"  # it gets a request
     DRAIN = "drain"  # its last request has ended
     FREEZE = "freeze"  # the platform freezes it
+    FAIL = "fail"  # its health check has failed too often
+    RECOVER = "recover"  # its health check succeeds again
     STOP = "stop"  # the platform stops it
     EXIT = "exit"  # its process has ended
 
@@ -48,8 +51,12 @@ TABLE: dict[tuple[State, Event], Row] = {
     (State.IDLE, Event.EXIT): (State.STOPPED, ()),
     (State.ACTIVE, Event.LEASE): (State.ACTIVE, ()),
     (State.ACTIVE, Event.DRAIN): (State.IDLE, ()),
+    (State.ACTIVE, Event.FAIL): (State.UNHEALTHY, ()),
     (State.ACTIVE, Event.STOP): (State.STOPPING, ()),
     (State.ACTIVE, Event.EXIT): (State.STOPPED, ()),
+    (State.UNHEALTHY, Event.RECOVER): (State.ACTIVE, ()),
+    (State.UNHEALTHY, Event.STOP): (State.STOPPING, ()),
+    (State.UNHEALTHY, Event.EXIT): (State.STOPPED, ()),
     (State.FROZEN, Event.LEASE): (State.ACTIVE, (Effect.THAW,)),
     (State.FROZEN, Event.STOP): (State.STOPPING, (Effect.THAW,)),
     (State.FROZEN, Event.EXIT): (State.STOPPED, ()),

@@ -37,6 +37,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     # Without a request, and kept until this time by idleTimeout or by its sessions. until: seconds since 1970.
     "instance.kept": ("until",),
     "instance.thawed": (),
+    # Its health check failed failureThreshold times in a row, or succeeds again. reason: of the last failure.
+    "instance.unhealthy": ("reason",),
+    "instance.healthy": (),
     # why: idle | update | deleted | shutdown | memory | exit | fault | unhealthy | failed | canceled
     "instance.stopping": ("why",),
     "instance.stopped": ("why", "exitCode"),

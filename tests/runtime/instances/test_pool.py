@@ -30,7 +30,7 @@ class Pretended:
     """A process that notes what is done to it."""
 
     def __init__(self, pid):
-        self.pid, self.port, self.did = pid, 40000 + pid, []
+        self.pid, self.port, self.did, self.problem = pid, 40000 + pid, [], ""
 
     def freeze(self):
         self.did.append("freeze")
@@ -40,6 +40,10 @@ class Pretended:
 
     def memory(self):
         return 0
+
+    async def probe(self, check):
+        self.did.append(check.http_get_url)
+        return self.problem
 
     async def stop(self, grace):
         self.did.append("stop")
@@ -52,14 +56,15 @@ class Pretended:
 class Bench:
     """A pool and the knobs around it: `gate` holds starts back, `failure` makes them fail."""
 
-    def __init__(self, tmp_path, concurrency=2, reserved=None, **options):
+    def __init__(self, tmp_path, concurrency=2, reserved=None, check=None, **options):
         self.clock = FakeClock()
         self.journal = Journal(tmp_path / "journal", self.clock)
         self.gate, self.failure, self.processes = asyncio.Event(), None, []
         self.gate.set()
         numbers = count(1)
         config = FunctionConfig.model_validate(
-            {"functionName": "echo", "runtime": "custom.debian12", "instanceConcurrency": concurrency})
+            {"functionName": "echo", "runtime": "custom.debian12", "instanceConcurrency": concurrency,
+             "customRuntimeConfig": {"healthCheckConfig": check}})
         revision = Revision(generation=1, config=config, code=Code(checksum="0", size=1), created=0.0)
         self.pool = Pool(
             revision, journal=self.journal, clock=self.clock, launch=self.launch,
@@ -81,6 +86,14 @@ class Bench:
         """Place one more request; the request, and whether it waited for a cold start."""
         request = Request(self.pool)
         return request, await self.pool.place(request)
+
+    async def pass_time(self, seconds, step=1.0):
+        """Let time pass, and after each step let the tasks run that it wakes."""
+        while seconds > 0:
+            self.clock.advance(step)
+            seconds -= step
+            for _ in range(5):
+                await asyncio.sleep(0)
 
     def kinds(self):
         return [r.kind for r in self.journal.read()]
@@ -351,4 +364,87 @@ def test_a_start_that_succeeds_while_it_is_stopped_is_stopped(tmp_path):
         assert "stop" in process.did and not bench.pool.instances
         assert "instance.ready" not in bench.kinds()
 
+    run(story())
+
+
+CHECK = {"httpGetUrl": "/ready", "periodSeconds": 2, "failureThreshold": 2, "successThreshold": 2}
+
+
+@pytest.mark.parity("instance.health-check-later", "instance.unhealthy")
+def test_an_unhealthy_instance_keeps_its_requests_and_is_replaced(tmp_path):
+    async def story():
+        bench = Bench(tmp_path, check=CHECK)
+        one, _ = await bench.place()
+        first = bench.processes[0]
+        first.problem = "answered 500"
+        await bench.pass_time(2)
+        same, cold = await bench.place()
+        assert (same.instance, cold) == (one.instance, False), "one failure is below failureThreshold"
+        bench.pool.release(same)
+        await bench.pass_time(2)
+        assert one.instance.state is State.UNHEALTHY
+        other, cold = await bench.place()
+        assert other.instance is not one.instance and cold
+        assert not one.aborted, "its open request goes on"
+        bench.pool.release(one)
+        await bench.pass_time(1)
+        assert first.did[-2:] == ["pre-stop", "stop"]
+        assert [r.data["why"] for r in bench.journal.read() if r.kind == "instance.stopped"] == ["unhealthy"]
+        logs = [r.data["text"] for r in bench.journal.read() if r.kind == "log"]
+        assert logs == ["Function instance health check failed: GET /ready answered 500"]
+        await bench.pool.close()
+    run(story())
+
+
+@pytest.mark.parity("instance.health-check-later")
+def test_an_instance_that_recovers_gets_requests_again(tmp_path):
+    async def story():
+        bench = Bench(tmp_path, check=CHECK)
+        one, _ = await bench.place()
+        first = bench.processes[0]
+        first.problem = "took more than 1 s"
+        await bench.pass_time(4)
+        assert one.instance.state is State.UNHEALTHY
+        first.problem = ""
+        await bench.pass_time(2)
+        assert one.instance.state is State.UNHEALTHY, "one success is below successThreshold"
+        await bench.pass_time(2)
+        assert one.instance.state is State.ACTIVE
+        two, cold = await bench.place()
+        assert two.instance is one.instance and not cold
+        assert [kind for kind in bench.kinds() if "healthy" in kind] == ["instance.unhealthy", "instance.healthy"]
+        await bench.pool.close()
+    run(story())
+
+
+@pytest.mark.parity("instance.health-check-frozen")
+def test_a_frozen_instance_is_not_checked_and_failures_before_do_not_count(tmp_path):
+    async def story():
+        bench = Bench(tmp_path, check=CHECK)
+        one, _ = await bench.place()
+        first = bench.processes[0]
+        first.problem = "answered 500"
+        await bench.pass_time(2)
+        bench.pool.release(one)
+        await bench.pass_time(20)
+        assert first.did == ["/ready", "freeze"]
+        two, cold = await bench.place()
+        await bench.pass_time(2)
+        assert (two.instance.state, cold) == (State.ACTIVE, False)
+        await bench.pass_time(2)
+        assert two.instance.state is State.UNHEALTHY
+        await bench.pool.close()
+    run(story())
+
+
+def test_an_unhealthy_instance_does_not_count_as_a_minimum_instance(tmp_path):
+    async def story():
+        bench = Bench(tmp_path, check=CHECK)
+        bench.pool.keep = 1
+        one, _ = await bench.place()
+        bench.processes[0].problem = "answered 500"
+        await bench.pass_time(4)
+        bench.pool.reclaim()
+        assert len(bench.pool.instances) == 2 and one.instance.load == 1
+        await bench.pool.close()
     run(story())

@@ -35,8 +35,10 @@ class Instance:
     idle_since: float = 0.0
     kept_until: float = 0.0
     cpu_sample: tuple[float, float] = (0.0, 0.0)  # time, CPU seconds used until then
+    freezes: int = 0
     exit_code: int | None = None
     starting: asyncio.Task[None] | None = None
+    health: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:

@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from fclocal.core import dispatch, lifecycle, retention
+from fclocal.core import dispatch, health, lifecycle, retention
 from fclocal.core.clock import Clock
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
+from fclocal.core.health import Verdict
 from fclocal.core.lifecycle import Effect, Event, State
-from fclocal.core.model import Revision
+from fclocal.core.model import HealthCheck, Revision
 from fclocal.core.options import Options
 from fclocal.core.retention import Rest
 from fclocal.runtime.instances.instance import Instance, Lease
@@ -126,7 +127,9 @@ class Pool:
         """Give a place back; the last one freezes the instance."""
         instance = lease.instance
         instance.leases.remove(lease)
-        if instance.state is State.ACTIVE:
+        if instance.state is State.UNHEALTHY and not instance.leases:
+            self.stop(instance, "unhealthy")
+        elif instance.state is State.ACTIVE:
             self._serve_waiting(instance)
             if not instance.leases:
                 self._apply(instance, Event.DRAIN)
@@ -186,6 +189,7 @@ class Pool:
         """Freeze an instance unless it has had a request since."""
         if instance.state is State.IDLE and instance.idle_since == idle_since:
             self._apply(instance, Event.FREEZE)
+            instance.freezes += 1
             self._log(instance, "instance.frozen")
 
     # Instances
@@ -230,9 +234,39 @@ class Pool:
         self._apply(instance, Event.READY)
         seconds = round(self._clock.now() - instance.created, 6)
         self._log(instance, "instance.ready", seconds=seconds, pid=process.pid, port=process.port)
+        if (check := self.revision.config.custom_runtime_config.health_check_config) is not None and check.http_get_url:
+            instance.health = asyncio.create_task(self._watch(instance, process, check))
         self._serve_waiting(instance)
         if not instance.leases:
             self._rest(instance)
+
+    async def _watch(self, instance: Instance, process: Process, check: HealthCheck) -> None:
+        """Check the instance's health in every period until it stops; a frozen one cannot answer and is not asked."""
+        streak = 0
+        while True:
+            await self._clock.sleep(check.period_seconds)
+            if instance.state is State.FROZEN:
+                streak = 0
+                continue
+            freezes = instance.freezes
+            problem = await process.probe(check)
+            if instance.freezes != freezes:  # frozen during the check
+                continue
+            streak = health.count(streak, problem)
+            verdict = health.verdict(check, streak)
+            if verdict is Verdict.HEALTHY and instance.state is State.UNHEALTHY:
+                self._apply(instance, Event.RECOVER)
+                self._log(instance, "instance.healthy")
+                self._serve_waiting(instance)
+            elif verdict is Verdict.UNHEALTHY and instance.state in (State.ACTIVE, State.IDLE):
+                reason = f"GET {check.http_get_url} {problem}"
+                self._log(instance, "instance.unhealthy", reason=reason)
+                text = f"Function instance health check failed: {reason}"
+                self._log(instance, "log", stream="platform", text=text)
+                if instance.state is State.IDLE:
+                    self.stop(instance, "unhealthy")
+                else:
+                    self._apply(instance, Event.FAIL)
 
     def _failed(self, instance: Instance, error: FcError) -> None:
         self._failures += 1
@@ -261,6 +295,8 @@ class Pool:
         """End an instance in the background; requests on it are aborted first."""
         if instance.state in (State.STOPPING, State.STOPPED):
             return
+        if instance.health is not None:
+            instance.health.cancel()
         # The state first: an abort releases its place at once, and must not find an instance that still serves.
         self._apply(instance, Event.STOP)
         instance.abort(Ending.SHUTDOWN if why == "shutdown" else Ending.INSTANCE)
@@ -296,6 +332,8 @@ class Pool:
 
     def _ended(self, instance: Instance, why: str, code: int) -> None:
         self._apply(instance, Event.EXIT)
+        if instance.health is not None:
+            instance.health.cancel()
         self.instances.pop(instance.instance_id, None)
         self._log(instance, "instance.stopped", why=why, exitCode=code)
 
@@ -319,7 +357,7 @@ class Pool:
         seats = [i.seat() for i in self.instances.values()]
         for instance_id in dispatch.surplus(seats, now=now, release_at=due, keep=self.keep):
             self.stop(self.instances[instance_id], "idle")
-        alive = sum(i.state is not State.STOPPING for i in self.instances.values())
+        alive = sum(i.state not in (State.STOPPING, State.UNHEALTHY) for i in self.instances.values())
         if alive < self.keep and (not self._last_failure or now - self._last_failure[0] >= 10):
             for _ in range(self.keep - alive):
                 self.start("minimum")

@@ -24,11 +24,11 @@ import psutil
 from fclocal.core import startup
 from fclocal.core.clock import Clock, timeout
 from fclocal.core.errors import FcError
-from fclocal.core.model import CustomRuntime, Revision
+from fclocal.core.model import CustomRuntime, HealthCheck, Revision
 from fclocal.runtime.instances import guardian
 from fclocal.runtime.instances.link import Link, guardians
 from fclocal.runtime.instances.output import Output
-from fclocal.runtime.instances.readiness import Readiness, Started, healthy
+from fclocal.runtime.instances.readiness import Readiness, Started, healthy, probe
 from fclocal.runtime.state import package
 
 START_LIMIT = 120.0  # seconds; documented
@@ -146,6 +146,10 @@ class Process:
         Raises FcError FunctionNotStarted.
         """
         await healthy(self.started(), self._launcher.clock)
+
+    async def probe(self, check: HealthCheck) -> str:
+        """Make one health check; return "" or what was wrong."""
+        return await probe(self.port, check, self._launcher.clock)
 
     def ended(self, code: int) -> None:
         """Handle the guardian's report that the main process ended with `code`."""

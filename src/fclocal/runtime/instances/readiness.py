@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import psutil
 
-from fclocal.core import startup
+from fclocal.core import health, startup
 from fclocal.core.clock import Clock, timeout
 from fclocal.core.errors import FcError
+from fclocal.core.health import Verdict
 from fclocal.core.model import CustomRuntime, HealthCheck
 from fclocal.core.startup import Address
 from fclocal.runtime.instances import hooks
@@ -121,16 +122,16 @@ async def healthy(process: Started, clock: Clock) -> None:
     if check is None or not check.http_get_url:
         return
     await clock.sleep(check.initial_delay_seconds)
-    good = bad = 0
-    while good < check.success_threshold:
-        answer = await probe(process.port, check, clock)
+    streak = 0
+    while health.verdict(check, streak) is not Verdict.HEALTHY:
+        if streak:
+            await clock.sleep(check.period_seconds)
+        problem = await probe(process.port, check, clock)
         if process.exited.done():
             raise startup.exited(process.runtime, process.exited.result(), process.output.tail)
-        good, bad = (good + 1, 0) if answer == "" else (0, bad + 1)
-        if bad >= check.failure_threshold:
-            raise startup.unhealthy(process.runtime, answer, process.output.tail)
-        if good < check.success_threshold:
-            await clock.sleep(check.period_seconds)
+        streak = health.count(streak, problem)
+        if health.verdict(check, streak) is Verdict.UNHEALTHY:
+            raise startup.unhealthy(process.runtime, problem, process.output.tail)
 
 
 async def probe(port: int, check: HealthCheck, clock: Clock) -> str:
@@ -142,4 +143,4 @@ async def probe(port: int, check: HealthCheck, clock: Clock) -> str:
         return f"took more than {check.timeout_seconds} s"
     except FcError as error:
         return f"failed: {error.facts['reason']}"
-    return "" if 200 <= answer.status < 400 else f"answered {answer.status}"
+    return health.problem(answer.status)
