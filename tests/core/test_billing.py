@@ -93,6 +93,37 @@ def test_a_start_is_not_billed():
     assert bill(story.records).seconds == 1.0
 
 
+def hook(story: Story, at: float, name: str, seconds: float) -> None:
+    story.add(at, "instance.hook", "c-1", "h", hook=name, seconds=seconds, error="")
+
+
+@pytest.mark.parity("bill.hooks")
+def test_hooks_are_billed_like_requests_and_the_start_before_them_is_not():
+    story = Story()
+    story.start(0, seconds=30.0)
+    hook(story, 29.0, "Initialize", 2.0)
+    story.connections([(30.0, 31.0)])
+    hook(story, 36.0, "PreStop", 3.0)
+    story.stop(36.5, why="update")
+    made = bill(story.records)
+    assert [(span.begin - START, span.ms, span.requests) for span in made.spans] == [
+        (27.0, 2000, 0), (30.0, 1000, 1), (33.0, 3000, 0)]
+    assert (made.seconds, made.requests) == (6.0, 1)
+    assert amounts(story) == {
+        "vCPU-seconds, active": 2.1, "GB-seconds, active": 3.0, "invocations": 3,
+        "GB-seconds, hibernating": 2 * 0.5}  # from the last request to PreStop
+
+
+@pytest.mark.parity("bill.hooks")
+def test_a_minimum_instance_does_not_pay_twice_for_its_hooks():
+    story = Story()
+    story.start(0, why="minimum", rest="active", seconds=5.0)
+    hook(story, 5.0, "Initialize", 2.0)
+    hook(story, 25.0, "PreStop", 10.0)
+    story.stop(25.0, why="update")
+    assert amounts(story)["vCPU-seconds, active"] == 7.7  # 22 s: ready at 5 s, PreStop from 15 to 25 s
+
+
 @pytest.mark.parity("bill.compute-units")
 def test_the_example_of_the_pricing_page():
     # 3 million invocations of 200 ms with 0.25 vCPU and 512 MB make 217,500 CU.
@@ -574,6 +605,6 @@ def test_a_replay_gives_the_same_bill(intervals):
 def test_every_kind_of_record_may_occur():
     story = Story()
     for kind, facts in KINDS.items():
-        data = {fact: {"why": "done", "rest": "active"}.get(fact, 1) for fact in facts}
+        data = {fact: {"why": "done", "rest": "active", "seconds": 0}.get(fact, 1) for fact in facts}
         story.records.append(Record(len(story.records), START, kind, "echo", "c-1", "r-1", data))
     assert bill(story.records).seconds == 0

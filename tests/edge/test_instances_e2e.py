@@ -1,6 +1,7 @@
 """Instances as a client meets them: scaling, freeze, timeout, updates, hooks, memory, crashes."""
 
 import json
+import math
 import socket
 import threading
 import time
@@ -288,7 +289,7 @@ def test_too_much_memory_is_killed_with_137(fc, probe):
     assert (stopped.data["why"], stopped.data["exitCode"]) == ("memory", 137)
 
 
-@pytest.mark.parity("instance.hooks")
+@pytest.mark.parity("instance.hooks", "bill.hooks")
 def test_initializer_before_the_first_request_and_pre_stop_before_the_end(fc, probe):
     hooks = {"initializer": {"handler": "index.initializer", "timeout": 5},
              "preStop": {"handler": "index.preStop", "timeout": 5}}
@@ -297,6 +298,12 @@ def test_initializer_before_the_first_request_and_pre_stop_before_the_end(fc, pr
         ask(ws, "who")
     fc.remove("probe")
     wait_for(fc, "instance.stopped", function="probe")
+    executed = [r.data for r in fc.events(function="probe", kinds="instance.hook")]
+    assert [data["hook"] for data in executed] == ["Initialize", "PreStop"]
+    bill = fc.bill("probe").data
+    assert (bill["requests"], [unit["amount"] for unit in bill["units"] if unit["unit"] == "invocations"]) == (1, [3])
+    hooks_ms = [span["billedMs"] for span in bill["spans"] if not span["requests"]]
+    assert hooks_ms == [math.ceil(data["seconds"] * 1000) for data in executed]
     texts = [r.data["text"] for r in fc.events(function="probe", kinds="log")]
     order = [next(i for i, text in enumerate(texts) if text.startswith(start)) for start in
              ("FC Initialize Start", "/initialize", "FC Initialize End", "FC Invoke Start", "FC PreStop Start",

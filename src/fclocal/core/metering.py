@@ -3,7 +3,8 @@
 The rules (page "HTTP trigger for WebSocket" and Pay-as-you-go of 2025-12-13): a connection is one long request. An
 instance is billed from the first request in to the last request out, and overlapping time counts once; with
 instanceConcurrency 1 nothing can overlap, so the same rule bills from open to close. Each such span is rounded up
-to 1 ms. Requests that never reached the function cost nothing, nor do those the platform ended with 429, 500 or 503.
+to 1 ms. A lifecycle hook is billed like a request. Requests that never reached the function cost nothing, nor do
+those the platform ended with 429, 500 or 503.
 
 Times are whole microseconds in here and sums are integers, so no amount depends on how a journal is divided.
 """
@@ -122,9 +123,16 @@ class Meter:
                     instance.kept[last] = micros(data["until"])
                 else:
                     instance.frozen.setdefault(last, at)
+        elif kind == "instance.hook":
+            if instance := self.instances.get(record.instance):
+                begin = at - micros(data["seconds"])
+                _add_active(self.usage(record.function), instance.size or ASSUMED, begin, at, 1)
+                self.usage(record.function).spans.append(Span(record.instance, begin, at, 0, False))
+                if data["hook"] == "PreStop":
+                    instance.stopped = begin
         elif kind == "instance.stopped":
             if instance := self.instances.get(record.instance):
-                instance.stopped, instance.why = at, data["why"]
+                instance.stopped, instance.why = min(at, instance.stopped or at), data["why"]
         elif kind == "platform.stopped":
             self.platform_stopped = at
         elif kind == "platform.started":
@@ -214,15 +222,9 @@ class Meter:
     def _settle(self, name: str, instance: MeteredInstance, count: int, *, running: bool = False) -> None:
         """Move the first `count` stretches into the sums; `running`: the last one has not ended."""
         usage, size = self.usage(instance.function), instance.size or ASSUMED
-        disk = max(0, size.disk - FREE_DISK)
         for number, (begin, end, requests) in enumerate(instance.stretches[:count], 1):
             usage.spans.append(Span(name, begin, end, requests, running and number == count))
-            usage.hour(begin // HOUR).invocations += requests
-            for hour_number, ms in _by_hour(begin, end):
-                hour = usage.hour(hour_number)
-                hour.cpu += ms * size.cpu
-                hour.memory += ms * size.memory
-                hour.disk += ms * disk
+            _add_active(usage, size, begin, end, requests)
             if size.minimum:
                 if (since := instance.ready if instance.settled is None else instance.settled) is not None:
                     _add_idle_time(usage, size, since, begin)
@@ -245,6 +247,16 @@ def meter(records: Iterable[Record], function: str | None = None, *, now: float 
         else:
             whole.latest = micros(record.at)
     return whole.finish(now, function)
+
+
+def _add_active(usage: Usage, size: Size, begin: int, end: int, invocations: int) -> None:
+    """Count the time in which an instance serves requests or executes a hook."""
+    usage.hour(begin // HOUR).invocations += invocations
+    for number, ms in _by_hour(begin, end):
+        hour = usage.hour(number)
+        hour.cpu += ms * size.cpu
+        hour.memory += ms * size.memory
+        hour.disk += ms * max(0, size.disk - FREE_DISK)
 
 
 def _add_idle_time(usage: Usage, size: Size, begin: int, end: int) -> None:

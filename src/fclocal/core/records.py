@@ -33,6 +33,8 @@ KINDS: dict[str, tuple[str, ...]] = {
                           "rest"),
     "instance.ready": ("seconds", "pid", "port"),
     "instance.failed": ("code", "message"),
+    # A lifecycle hook that has ended after `seconds`. hook: Initialize | PreStop. error: "" where it succeeded.
+    "instance.hook": ("hook", "seconds", "error"),
     "instance.frozen": (),
     # Without a request, and kept until this time by idleTimeout or by its sessions. until: seconds since 1970.
     "instance.kept": ("until",),

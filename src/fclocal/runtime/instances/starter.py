@@ -71,16 +71,21 @@ class Starter:
     async def _call(self, hook: hooks.HookCall, instance: Instance, process: Process, limit: float) -> None:
         request_id = identifiers.hook_id(os.urandom(16))
         platform_log(self._journal, instance, request_id, f"FC {hook.title} Start RequestId: {request_id}")
-        error = ""
+        error, began = "", self._clock.now()
         try:
             await hooks.call(
                 hook, process.port, instance.revision, request_id=request_id, limit=limit, time=self._clock
             )
         except FcError as failure:
-            error = f", Error: {failure.message}"
+            error = failure.message
             raise
         finally:
-            platform_log(self._journal, instance, request_id, f"FC {hook.title} End RequestId: {request_id}{error}")
+            text = f"FC {hook.title} End RequestId: {request_id}" + (f", Error: {error}" if error else "")
+            platform_log(self._journal, instance, request_id, text)
+            self._journal.append(
+                "instance.hook", function=instance.name, instance=instance.instance_id, request=request_id,
+                hook=hook.title, seconds=round(self._clock.now() - began, 6), error=error,
+            )
 
     async def _with_redis(self, revision: Revision) -> Revision:
         """A function that declares REDIS_URL gets the URL of the kit's own Redis: its VPC is not reachable here.
