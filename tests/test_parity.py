@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 TESTS = Path(__file__).parent
 TABLE = TESTS.parent / "src" / "fclocal" / "parity.toml"
 STATUSES = {"documented", "measured", "guessed", "different"}
@@ -33,10 +35,32 @@ def test_every_row_is_complete() -> None:
         assert row["status"] in STATUSES, row["id"]
         assert len(row["behaviour"]) >= 20 and row["behaviour"].endswith("."), row["id"]
         assert row["source"], f"{row['id']}: say where this is from"
-        if row["status"] == "documented":
-            assert row["source"].startswith("https://"), f"{row['id']}: a documented row has the page's URL"
+        if row["status"] in ("documented", "different"):
+            assert is_page(row["source"]), f"{row['id']}: name the URL of the page that says it"
         if row["status"] == "different":
             assert row.get("note"), f"{row['id']}: say how the real service differs, and why"
+
+
+def is_page(source: str) -> bool:
+    """Return whether `source` is nothing but the URL of one page: the root of a site or of a product is none."""
+    path = re.fullmatch(r"https://[^/\s]+(/\S*)", source)
+    names = path[1].partition("#")[0].strip("/").split("/") if path else [""]
+    return names[-1] not in ("", "help", "zh", "en", "fc", "functioncompute", "function-compute", "latest")
+
+
+@pytest.mark.parametrize(
+    ("source", "page"),
+    [
+        ("https://www.alibabacloud.com/help/en/functioncompute/", False),
+        ("https://help.aliyun.com/zh/functioncompute (page Pay-as-you-go, 2025-12-13)", False),
+        ("https://help.aliyun.com", False),
+        ("The page on health checks says so.", False),
+        ("https://www.alibabacloud.com/help/en/functioncompute/error-codes", True),
+        ("https://help.aliyun.com/document_detail/440324.html", True),
+    ],
+)
+def test_the_root_of_a_site_is_not_a_page(source: str, page: bool) -> None:
+    assert is_page(source) is page
 
 
 def test_no_two_rows_share_an_id() -> None:
