@@ -58,6 +58,7 @@ def build(project: Path, target: Path, run: Collection[int]) -> Path:
     for page in project.glob("[A-Z]*"):  # README.md and what it links to
         if page.is_file():
             shutil.copy(page, source)
+    _resolve_folder_links(source)
     began = time.monotonic()
     print(f"[1/2] Run {len(run)} lessons", flush=True)
     try:
@@ -65,8 +66,6 @@ def build(project: Path, target: Path, run: Collection[int]) -> Path:
     except* UserError as failed:  # the first failure cancels the other lessons
         raise failed.exceptions[0] from None
     print(f"[2/2] Write the pages ({time.monotonic() - began:.0f} s so far)", flush=True)
-    for page in source.rglob("*.md"):
-        page.write_text(_without_folder_links(page, page.read_text("utf-8")), encoding="utf-8")
     with (source / "README.md").open("a", encoding="utf-8") as readme:
         readme.write(_contents(source))
     words = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", "auto", "-b", "html"]
@@ -74,6 +73,9 @@ def build(project: Path, target: Path, run: Collection[int]) -> Path:
     done = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise UserError("Sphinx found something wrong:", done.stderr.replace(f"{source}{os.sep}", "").strip())
+    pages = shutil.ignore_patterns("*.md", "*.ipynb")
+    for folder in FOLDERS:  # what the outputs of the lessons link to: programs, settings, pictures
+        shutil.copytree(source / folder, target / "html" / folder, ignore=pages, dirs_exist_ok=True)
     shutil.copy(target / "html" / "README.html", target / "html" / "index.html")  # the page that a web server looks for
     return target / "html" / "index.html"
 
@@ -95,7 +97,7 @@ async def _execute(source: Path, lesson: Lesson) -> None:
     began = time.monotonic()
     path = source / "notebooks" / lesson.notebook
     state = source.parent / "state" / path.stem
-    book = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    book = nbformat.read(path, as_version=4)
     client = NotebookClient(book, timeout=CELL_LIMIT, kernel_name="python3",
                             extra_arguments=["--IPKernelApp.log_level=40"],  # no warning of the kernel's local port
                             resources={"metadata": {"path": str(path.parent)}})
@@ -107,13 +109,26 @@ async def _execute(source: Path, lesson: Lesson) -> None:
         with suppress(FcError):
             await asyncio.to_thread(lambda: fclocal.attach(state).stop())
     book.metadata.pop("widgets", None)
-    for cell in book.cells:
-        if cell.cell_type == "markdown":
-            cell.source = _without_folder_links(path, cell.source)
     for output in (output for cell in book.cells for output in cell.get("outputs", [])):
-        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)  # shown as its text
-    nbformat.write(book, path)  # type: ignore[no-untyped-call]
+        data = output.get("data", {})
+        data.pop("application/vnd.jupyter.widget-view+json", None)  # shown as its text
+        if "text/html" in data:  # its links lead to pages here
+            link = r'href="(?!\w+:)([^"#]+)\.(?:ipynb|md)(?=["#])'
+            data["text/html"] = re.sub(link, r'href="\1.html', data["text/html"])
+    nbformat.write(book, path)
     print(f"      {path.stem} {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _resolve_folder_links(source: Path) -> None:
+    """Rewrite each page and notebook below `source`, see `_without_folder_links`."""
+    for page in source.rglob("*.md"):
+        page.write_text(_without_folder_links(page, page.read_text("utf-8")), encoding="utf-8")
+    for path in source.rglob("*.ipynb"):
+        book = nbformat.read(path, as_version=4)
+        for cell in book.cells:
+            if cell.cell_type == "markdown":
+                cell.source = _without_folder_links(path, cell.source)
+        nbformat.write(book, path)
 
 
 def _without_folder_links(page: Path, text: str) -> str:
