@@ -56,12 +56,11 @@ def _tour(state: str) -> None:
         fc = fclocal.start(state)
     pids = [fc.at.pid]
     try:
-        # What deploy prints comes below, wrapped, so that the step keeps its line.
+        # What deploy prints comes below, so that the step keeps its line.
         with _step(2, f"Deploy {FOLDER} through the official SDK"), redirect_stdout(io.StringIO()) as notices:
             app = fc.deploy(root() / FOLDER)
         print(f"      {app.url}")
-        for notice in notices.getvalue().splitlines():
-            print(textwrap.fill(notice, 76, initial_indent="      ", subsequent_indent="      "))
+        print(textwrap.indent(notices.getvalue(), " " * 6), end="")
         url = "wss" + app.url.removeprefix("https")
         with _step(3, f"Echo over {url}"):
             asyncio.run(asyncio.wait_for(_talk(url), PATIENCE))

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -95,7 +96,7 @@ class Platform:
             field = notice.partition(" (")[0]
             if field not in _printed:
                 _printed.add(field)
-                print(f"notice: {notice}")
+                print(textwrap.fill(f"notice: {notice}", 72, subsequent_indent="  ", break_on_hyphens=False))
         return app
 
     def status(self) -> dict[str, Any]:

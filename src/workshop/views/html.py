@@ -27,7 +27,7 @@ def style() -> str:
             "white-space:nowrap}"
             ".wv.wv dl{display:grid;grid-template-columns:max-content 1fr;gap:1px 12px;margin:6px 0}"
             ".wv.wv dt{color:var(--dim);float:none;width:auto;margin:0;font-weight:400;white-space:nowrap}"
-            ".wv.wv dd{margin:0;overflow-wrap:anywhere}"
+            ".wv.wv dd{float:none;width:auto;margin:0;overflow-wrap:anywhere}"
             ".wv.wv .strip{display:flex;gap:5px;flex-wrap:wrap}"
             ".wv.wv .box{border:1px solid var(--grid);border-radius:6px;padding:2px 6px;min-width:50px;"
             "text-align:center;text-decoration:none;color:var(--ink);background:var(--paper)}"
