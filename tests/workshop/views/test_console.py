@@ -105,7 +105,7 @@ def test_the_tester_tells_why_it_was_refused(fc: Platform, app: App) -> None:
     probe = Probe(url=to_wss(app.url))
     probe.connect()
     assert not probe.connected
-    assert "GET /\n" in probe.text() and "the client was refused: 403" in probe.text()
+    assert "GET /\n" in probe.text() and "the client was rejected: 403" in probe.text()
     probe.url = "localhost"
     probe.connect()
     assert "the client could not connect: InvalidURI" in probe.text()
