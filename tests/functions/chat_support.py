@@ -189,6 +189,11 @@ async def until(condition: Any, limit: float = 10) -> None:
             await asyncio.sleep(0.02)
 
 
+async def under_way(people: list[Any]) -> None:
+    """Wait until the chat has confirmed three messages of every member."""
+    await until(lambda: all(person.acked >= 3 for person in people))
+
+
 class Figures:
     """Count the messages that each member received, against the answers that the senders received."""
 

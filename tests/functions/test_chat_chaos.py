@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_support import Figures, clients, instances, redis_server, talk
+from chat_support import Figures, clients, instances, redis_server, talk, under_way
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -62,7 +62,7 @@ def test_redis_is_killed_and_back_after_five_seconds(folder: str, tmp_path: Path
             for person in people:
                 person.on_event = lambda event: event["type"] == "status" and told[event["live"]].append(clock())
             talking = asyncio.create_task(talk(people, 8))
-            await asyncio.sleep(1)
+            await under_way(people)
             url = redis.url
             await redis.kill()
             await asyncio.sleep(5)
@@ -83,7 +83,7 @@ def test_redis_is_frozen_for_five_seconds(folder: str, tmp_path: Path) -> None:
         async with (redis_server(tmp_path) as redis, instances(folder, redis.url) as (one, two),
                     clients([one.url, two.url] * 10) as people):
             talking = asyncio.create_task(talk(people, 7))
-            await asyncio.sleep(1)
+            await under_way(people)
             await redis.freeze()
             await asyncio.sleep(2.5)
             for person in people[:2]:  # the instances are awake

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_support import Cluster, clients, instances, talk, until
+from chat_support import Cluster, clients, instances, talk, under_way, until
 from redis.asyncio import Redis
 from test_chat_chaos import settle, verdict
 from test_chat_simple import join, received
@@ -58,7 +58,7 @@ def test_a_server_is_killed_under_load(folder: str, tmp_path: Path) -> None:
                     AsyncExitStack() as stack):
             rooms = await crowd(stack, [one.url, two.url], rooms_of(cluster))
             talking = [asyncio.create_task(talk(people, 8)) for people in rooms.values()]
-            await asyncio.sleep(1)
+            await under_way([person for people in rooms.values() for person in people])
             await cluster.kill_node(cluster.ports[0])
             await asyncio.sleep(4)
             await cluster.start_node(cluster.ports[0])
@@ -81,7 +81,7 @@ def test_rooms_move_to_another_server(tmp_path: Path) -> None:
             source = cluster.port_of("tea")
             target = next(port for port in cluster.ports if port != source)
             talking = asyncio.create_task(talk(people, 4))
-            await asyncio.sleep(1)
+            await under_way(people)
             await move_slot(cluster, "tea", source, target)
             await talking
             await settle(people)

@@ -9,7 +9,7 @@ from http.cookiejar import CookieJar
 from typing import Any
 
 import pytest
-from chat_support import FUNCTIONS, Client, Figures, clients, talk, until
+from chat_support import FUNCTIONS, Client, Figures, clients, talk, under_way, until
 from redis.asyncio import Redis
 from test_chat_chaos import settle, verdict
 from websockets.asyncio.client import connect
@@ -54,7 +54,7 @@ def test_an_instance_dies_while_people_talk(folder: str, fc: Platform) -> None:
             before = running(fc, app)
             assert len(before) == 3
             talking = asyncio.create_task(talk(people, 5))
-            await asyncio.sleep(1)
+            await under_way(people)
             await asyncio.to_thread(fc.kill, before[0])
             await asyncio.sleep(2)
             with fc.fault("kill", function=app.name, times=1):
