@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +29,11 @@ def wss(url):
 def test_deploy_echo_and_stop_clean(fc):
     app = fc.deploy(ECHO)
     assert app.url.startswith("https://localhost:")
+    port = int(app.url.rpartition(":")[2])
+    addresses = {a.address for card in psutil.net_if_addrs().values() for a in card if a.family == socket.AF_INET}
+    for address in {"127.0.0.2", *addresses} - {"127.0.0.1"}:
+        with pytest.raises(OSError):
+            socket.create_connection((address, port), timeout=1)
     with connect(wss(app.url)) as ws:
         ws.send("hello")
         assert ws.recv(timeout=5) == "hello"

@@ -62,7 +62,8 @@ def test_each_span_is_rounded_up_to_a_millisecond(length, ms):
 
 @pytest.mark.parity("bill.not-billed")
 @pytest.mark.parametrize(("status", "code"), [(400, "InvalidArgument"), (403, "AccessDenied"), (404, "TriggerNotFound"),
-                                              (429, "ResourceExhausted"), (503, "ResourceThrottled")])
+                                              (412, "FunctionNotStarted"), (429, "ResourceExhausted"),
+                                              (500, "InternalServerError"), (503, "ResourceThrottled")])
 def test_what_never_reached_the_function_is_named_and_costs_nothing(status, code):
     story = Story()
     story.reject(1.0, status, code)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from fclocal.core.dispatch import Reject, Seat, Start, Wait, backoff, extend, startable, surplus, take
 from fclocal.core.lifecycle import State
+from fclocal.core.options import Options
 
 
 def where(seats, *, concurrency=2, waiting=0, reserved=None, quota=100, startable=1):
@@ -51,6 +52,7 @@ def test_reserved_concurrency_caps():
 
 @pytest.mark.parity("dispatch.instance-quota")
 def test_the_quota_of_the_region():
+    assert Options().instance_quota == 100
     assert isinstance(where([Seat("a", State.ACTIVE, 2, 0.0)], quota=1), Reject)
 
 
@@ -88,6 +90,7 @@ def test_fifty_tries_in_ten_seconds_start_few_instances():
 
 @pytest.mark.parity("dispatch.scale-out")
 def test_the_scale_out_speed_limits_starts_only():
+    assert (Options().scale_burst, Options().scale_per_minute) == (300, 300)
     assert isinstance(where([], startable=0), Reject)
     assert where([Seat("a", State.ACTIVE, 1, 0.0)], startable=0) == "a"
     assert where([Seat("a", State.STARTING, 0, 0.0)], startable=0, waiting=1) == Wait()
