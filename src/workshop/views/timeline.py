@@ -108,7 +108,7 @@ class _Canvas:
         for at, name in bar.pings:
             if at >= self.scene.begin:
                 self.used.add("ping")
-                self.front.line(self.x(at), y + height * .65, self.x(at), y + height, "ping", width=2,
+                self.front.line(self.x(at), y + height * .8, self.x(at), y + height, "ping", width=2,
                                 tip=f"{name} at {self.seconds(at)}")
         if row >= 14:
             room = text_width(bar.label, 11) + 10
@@ -134,11 +134,12 @@ class _Canvas:
             free = 0.0
             for number, at in enumerate(_moments(lane, span), 1):
                 x = self.x(at)
-                if at < self.scene.begin or max(x, free) > x + 17:
+                place = min(max(x, free), self.width - PAD - 18)       # beside the name before it, not on top
+                if at < self.scene.begin or not free <= place <= x + 21:
                     continue                                          # no room: the line would be without its name
-                free = x + 19
+                free = place + 19
                 self.front.line(x, top + 3, x, base + 6, "bill", dash="2 2", tip=f"T{number} at {self.seconds(at)}")
-                self.front.text(min(x + 2, self.width - PAD - 16), base - 1, f"T{number}", "bill", size=11, bold=True,
+                self.front.text(place + 2, base - 1, f"T{number}", "bill", size=11, bold=True,
                                 halo=True)
 
     def place(self, marks: list[Mark]) -> list[Placed]:
