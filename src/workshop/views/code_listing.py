@@ -30,7 +30,7 @@ def listing(path: str, lines: list[str], first: int) -> str:
     width = len(str(first + len(lines) - 1))
     head = (f'<div style="display:flex;gap:12px;align-items:baseline;margin-bottom:4px">{file_link(path)}'
             f'<span class="dim">lines {first} to {first + len(lines) - 1}</span>'
-            f'<button type="button" style="margin-left:auto" onclick="{escape(COPY)}">Copy</button></div>')
+            f'<button type="button" class="copy" onclick="{escape(COPY)}">Copy</button></div>')
     return block(f"<style>{rules}.wv.wv .ln::before{{content:attr(data-n);display:inline-block;width:{width}ch;"
                  "margin-right:2ch;text-align:right;color:var(--dim)}</style>"
                  f'<div class="card listing">{head}<pre tabindex="0" data-code="{escape(code)}">{rows}</pre></div>',
