@@ -140,7 +140,7 @@ def test_the_execution_timeout_ends_the_request_at_its_second() -> None:
 @pytest.mark.parity("instance.freeze", "instance.idle-release")
 def test_an_instance_freezes_after_its_pause_and_is_released_after_a_minute() -> None:
     async def story() -> None:
-        bench = Bench(options=Options(idle_release=60.0))
+        bench = Bench()  # the default of the option
         client = await bench.open()
         client.close()
         await bench.settle()
