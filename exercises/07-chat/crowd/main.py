@@ -1,4 +1,4 @@
-"""One crowded quay on one instance: what a ship says, all others hear, however slowly one of them listens."""
+"""One room on one instance: each message goes to all other members, even if one of them reads slowly."""
 
 import asyncio
 import os
@@ -7,37 +7,37 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
 PORT = int(os.environ.get("FC_SERVER_PORT", "9000"))
-BACKLOG = 1024 * 1024  # bytes that a ship may be behind
+BACKLOG = 1024 * 1024  # unsent bytes that a member may have
 
-ships: set[ServerConnection] = set()
+members: set[ServerConnection] = set()
 
 
-async def handler(ship: ServerConnection) -> None:
-    """One ship, from its first word to its last."""
-    ships.add(ship)
+async def handler(member: ServerConnection) -> None:
+    """Serve one member, from its first message to its last."""
+    members.add(member)
     try:
-        async for text in ship:
-            await hear(ship, text)
+        async for text in member:
+            await deliver(member, text)
     except ConnectionClosed:
         pass
     finally:
-        ships.discard(ship)
+        members.discard(member)
 
 
-async def hear(sender: ServerConnection, text: str) -> None:
-    """Give a text to all ships but the sender."""
-    # TODO 7.3: send() waits for a ship that does not listen, and with it waits the quay. Wait for nobody; a ship
-    # that is more than BACKLOG bytes behind is cut off. See ship.transport.get_write_buffer_size() and .abort().
-    for ship in list(ships):
-        if ship is not sender:
-            await ship.send(text)
+async def deliver(sender: ServerConnection, text: str) -> None:
+    """Send a text to all members except the sender."""
+    # TODO 7.3: send() waits for a member that does not read, and the room waits too. Send without waiting, and abort
+    # a member with more than BACKLOG unsent bytes: see member.transport.get_write_buffer_size() and .abort().
+    for member in list(members):
+        if member is not sender:
+            await member.send(text)
     # end of 7.3
 
 
 async def main() -> None:
-    """Listen where the platform looks for us."""
+    """Listen on the port that the platform expects."""
     async with serve(handler, "0.0.0.0", PORT, compression=None, max_size=2**20) as server:
-        print(f"crowd listens on port {PORT}", flush=True)
+        print(f"the room listens on port {PORT}", flush=True)
         await server.serve_forever()
 
 

@@ -1,4 +1,4 @@
-"""The lighthouse: says whether its lamp is on."""
+"""Tell whether the lamp is on."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The buoy: reports the height of the waves, three times, one second apart."""
+"""Send the height of the waves three times, one second apart."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ PORT = int(os.environ.get("FC_SERVER_PORT", "9000"))
 
 
 async def handler(ws: ServerConnection) -> None:
-    """Three reports, then goodbye."""
+    """Send three messages, then close the connection."""
     for height in ("1.2 m", "1.4 m", "1.1 m"):
         await ws.send(height)
         await asyncio.sleep(1)

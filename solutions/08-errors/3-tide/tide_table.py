@@ -1,3 +1,3 @@
-"""High water, by the hour of the clock."""
+"""The times of high water."""
 
 HIGH_WATER = {"morning": "04:12", "evening": "16:38"}

@@ -1,4 +1,4 @@
-"""The fog horn: says how thick the fog is."""
+"""Tell how far one can see."""
 
 import asyncio
 import os

@@ -36,7 +36,10 @@ class Wrong:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise and its source of truth. `slug` is the folder's name, e.g. "01-echo"."""
+    """One exercise and its source of truth. `slug` is the folder's name, e.g. "01-echo".
+
+    A `project` starts from an empty folder: its stub has no files but the README, which is the specification.
+    """
 
     slug: str
     title: str
@@ -47,6 +50,7 @@ class Exercise:
     not_needed: str
     tasks: Mapping[str, Task]
     folder: Path
+    project: bool = False
 
     @property
     def number(self) -> int:
@@ -61,15 +65,19 @@ class Exercise:
 
     @cached_property
     def stub(self) -> dict[str, str]:
-        return {path: marks.stub(text) for path, text in self.sources.items()}
+        return {} if self.project else {path: marks.stub(text) for path, text in self.sources.items()}
 
     @cached_property
     def solution(self) -> dict[str, str]:
         return {path: marks.solution(text) for path, text in self.sources.items()}
 
+    def files_with(self, task: str) -> tuple[str, ...]:
+        """Return the files that hold a region of `task`."""
+        return tuple(path for path, text in self.sources.items() if task in marks.tasks_in(text))
+
     def files_of(self, task: str) -> tuple[str, ...]:
         """The files that hold a region of `task`; for a fault to be found, all files of its folder."""
-        found = tuple(path for path, text in self.sources.items() if task in marks.tasks_in(text))
+        found = self.files_with(task)
         if all(f"TODO {task}" in self.sources[path] for path in found):
             return found
         folders = {path.rpartition("/")[0] for path in found}

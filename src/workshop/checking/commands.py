@@ -123,7 +123,7 @@ def _store(project: Path) -> Progress:
 def _solution(exercise: Exercise, task: Task) -> str:
     """The files that the solution changes."""
     return ", ".join(f"solutions/{exercise.slug}/{file}" for file in exercise.files_of(task.id)
-                     if exercise.stub[file] != exercise.solution[file])
+                     if exercise.stub.get(file) != exercise.solution[file])
 
 
 def _offer(exercise: Exercise, task: Task, used: int) -> str:

@@ -20,22 +20,24 @@ def made(exercise: Exercise) -> dict[str, str]:
 
 
 def readme(exercise: Exercise) -> str:
-    """The first thing a learner reads in an exercise's folder."""
+    """Return the README of an exercise's folder: the story, the tasks, and how to check them."""
     tasks = [f"| {t.id} | {t.title}{' (stretch)' if t.stretch else ''} | {t.minutes} |"
              for t in exercise.tasks.values()]
     first = next(iter(exercise.tasks))
     marked = any(f"TODO {first}" in text for text in exercise.stub.values())
     where = ", between `TODO` and `end of`" if marked else ", where you find the fault"
     files = ", ".join(f"`{file}`" for file in exercise.edit)
+    edit = f"**Create** {files} in this folder." if exercise.project else f"**Edit only** {files}{where}."
+    rights = "Generated" if exercise.project else "Safe to edit: yes, it is yours. Generated"
     return "\n".join([
         f"# Exercise {exercise.number:02}: {exercise.title}", "", exercise.story.strip(), "",
         "| Task | What to do | Minutes |", "|---|---|---|", *tasks, "",
-        f"**Edit only** {files}{where}.",
+        edit,
         f'**Done when** `check("{first}")` says PASS, in the notebook or with `workshop check {first}` in a terminal.',
         f"**Minutes** {sum(task.minutes for task in exercise.tasks.values())} in all.",
         f"**Needs** {exercise.needs}. **Not needed** {exercise.not_needed}.", "",
-        f'Stuck: `hint("{first}")`. Begin all again: `reset("{first}")`; your files are kept in `exercises/mine/`.', "",
-        f"Generated from src/workshop/exercises/{exercise.slug} by `workshop build`. Safe to edit: yes, it is yours.",
+        f'Stuck: `hint("{first}")`. Restart: `reset("{first}")`; your files are saved in `exercises/mine/`.', "",
+        f"{rights} from src/workshop/exercises/{exercise.slug} by `workshop build`.",
         ""])
 
 

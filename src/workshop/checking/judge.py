@@ -82,27 +82,34 @@ def shown(exercise: Exercise, file: str = "") -> str:
 def _after(exercise: Exercise, task: Task) -> list[tuple[str, str]]:
     names = list(exercise.tasks)
     rest = names[names.index(task.id) + 1:]
-    files = [file for file in exercise.files_of(task.id) if exercise.stub[file] != exercise.solution[file]]
+    files = [file for file in exercise.files_of(task.id) if exercise.stub.get(file) != exercise.solution[file]]
     compare = ", ".join(f"solutions/{exercise.slug}/{file}" for file in files)
     return [("Compare", compare), *([("Next", f"task {rest[0]}")] if rest else [])]
 
 
 def _without_running(exercise: Exercise, task: Task, folder: Path) -> Verdict | None:
     if not folder.is_dir():
-        raise UserError(f"There is no folder {shown(exercise)}.", f'reset("{task.id}") makes it anew.')
+        raise UserError(f"The folder {shown(exercise)} is missing.", f'reset("{task.id}") restores it.')
+    if exercise.project and not any((folder / file).is_file() for file in exercise.edit):
+        return Verdict(task.id, "NOT STARTED", task.title, (
+            ("Read", shown(exercise, "README.md")), ("Create", ", ".join(exercise.edit)),
+            ("Next", f'save your files, then check("{task.id}") again; or hint("{task.id}")')))
     return _broken(exercise, task, folder) or _not_started(exercise, task, folder)
 
 
 def _broken(exercise: Exercise, task: Task, folder: Path) -> Verdict | None:
     """CRASHED if a Python file that may be edited does not compile."""
     folders = {file.rpartition("/")[0] for file in exercise.files_of(task.id)}
-    for file in exercise.edit:
+    # A project grows: only the files of this milestone and those before it must exist.
+    needed = exercise.edit if not exercise.project else _milestone(exercise, task)
+    for file in needed:
         path = folder / file
         if file.rpartition("/")[0] not in folders:
             continue
         if not path.is_file():
-            return Verdict(task.id, "NOT YET", f"the file {file} is missing",
-                           (("Next", f'reset("{task.id}") puts the stub back'),))
+            fix = "create it: the README says what belongs into it" if exercise.project else (
+                f'reset("{task.id}") restores it')
+            return Verdict(task.id, "NOT YET", f"the file {file} is missing", (("Next", fix),))
         if path.suffix != ".py":
             continue
         try:
@@ -119,7 +126,17 @@ def _broken(exercise: Exercise, task: Task, folder: Path) -> Verdict | None:
     return None
 
 
+def _milestone(exercise: Exercise, task: Task) -> list[str]:
+    """Return the files of a project that a milestone needs; a region of a later task belongs to a later file."""
+    names = list(exercise.tasks)
+    later = {file for name in names[names.index(task.id) + 1:] for file in exercise.files_with(name)}
+    earlier = {file for name in names[:names.index(task.id) + 1] for file in exercise.files_with(name)}
+    return [file for file in exercise.edit if file in earlier or file not in later]
+
+
 def _not_started(exercise: Exercise, task: Task, folder: Path) -> Verdict | None:
+    if exercise.project:
+        return None
     files = exercise.files_of(task.id)
     for file in files:
         path = folder / file

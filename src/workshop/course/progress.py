@@ -16,11 +16,14 @@ SHOWN = 5  # open tasks that progress() shows; the others are folded
 
 
 def boxes() -> list[Box]:
-    """Return the lessons with the verdicts of their tasks."""
+    """Return the lessons, and the project after the last one, with the verdicts of their tasks."""
     known = Progress(state(root()) / "progress.json").read()["tasks"]
-    return [Box(number, lesson.title, lesson.notebook,
+    places = [(number, lesson.title, lesson.notebook) for number, lesson in lessons().items()]
+    places += [(exercise.number, exercise.title, f"../{shown(exercise, 'README.md')}")
+               for exercise in exercises().values() if exercise.project]
+    return [Box(number, title, page,
                 {task: known.get(task, {}).get("verdict", "NOT STARTED") for task in tasks_of(number)})
-            for number, lesson in lessons().items()]
+            for number, title, page in places]
 
 
 @in_words
@@ -36,8 +39,9 @@ def progress() -> None:
             following = following or f'Next: {exercise.slug}, check("{task.id}")'
             lines.append(f"{task.id:<5} {facts['verdict']:<12} {facts['tries']} tries, {facts['hints']} hints  "
                          f"{task.title}")
+            file = "README.md" if exercise.project else exercise.edit[0]
             rows.append(f"<dt>{task.id} {badge(facts['verdict'])}</dt><dd>"
-                        f"{file_link(shown(exercise, exercise.edit[0]), task.title)} <span class='dim'>"
+                        f"{file_link(shown(exercise, file), task.title)} <span class='dim'>"
                         f"{facts['tries']} tries, {facts['hints']} hints</span></dd>")
     lines.append(following or "All tasks passed.")
     more = f"<details><summary>{len(rows) - SHOWN} more</summary><dl>{''.join(rows[SHOWN:])}</dl></details>"

@@ -10,6 +10,8 @@ from workshop.course.catalog import Lesson, find_lesson, lessons, tasks_of
 from workshop.views.html import badge, block, file_link, present, prose
 from workshop.workspace import Progress, root, state
 
+PROJECT = next(shown(exercise, "README.md") for exercise in exercises().values() if exercise.project)
+
 
 def recap(number: int | None = None) -> None:
     """Show which objectives of a lesson its passed tasks prove, what is open, and what comes next.
@@ -34,7 +36,7 @@ def recap(number: int | None = None) -> None:
         stretch = " (stretch)" if find(task)[1].stretch else ""
         lines.append(f"  {task}  {word:<12} {find(task)[1].title}{stretch}")
     lines.append(f"Next: notebooks/{following.notebook}, {following.title}" if following
-                 else "That was the last lesson.")
+                 else f"Next: {PROJECT}, a project of your own")
     present("\n".join(lines), _html(this, proved, open_tasks, following))
 
 
@@ -51,7 +53,7 @@ def _html(this: Lesson, proved: dict[str, bool], open_tasks: dict[str, str], fol
     rows = "".join(f"<dt>{task} {badge(word)}</dt><dd>{_where(task)}</dd>" for task, word in open_tasks.items())
     still = f"<b>Open</b><dl>{rows}</dl>" if rows else ""
     link = (f'Next: <a href="{escape(following.notebook)}">{following.number}. {escape(following.title)}</a>'
-            if following else "That was the last lesson.")
+            if following else f'Next: <a href="../{PROJECT}">a project of your own</a>')
     return block(f'<div class="card"><b>Lesson {this.number}: {escape(this.title)}</b><dl>{ticks}</dl>{still}{link}'
                  "</div>", f"Recap of lesson {this.number}")
 

@@ -18,6 +18,8 @@ exercise.toml
     edit = ["main.py"]                      # Edit only
     needs = "lesson 1"                      # what the learner must have seen
     not_needed = "rooms, authentication"    # out of scope
+    project = true                          # only for the final project: the stub is an empty folder, and the story,
+                                            # which goes into the README, is the specification
     [tasks."1.1"]
     title = "Answer in capitals"
     minutes = 5
@@ -33,8 +35,10 @@ source/ (any text file; marks after #, // or <!-- ; both readings must be valid 
         #: end
     A task may have several regions, in several files. The stub shows "# end of 1.1" where `#: end` stands. What lies
     outside the marks is the same in both. For a fault that the learner must find write `#: begin fix 8.1`: no TODO
-    before it, no trace of it in the stub; such a task has a folder of its own.
-    NOT STARTED means: all regions of the task are as in the stub.
+    before it, no trace of it in the stub; such a task has a folder of its own. A project marks the lines that its wrong
+    answers replace in the same way.
+    NOT STARTED means: all regions of the task, and all lines outside of regions, are as in the stub (imports do not
+    count). For a project: none of its files exists.
 
 checks.py
     from workshop.checking import Mistake, Unexpected, Target, step
@@ -62,7 +66,8 @@ checks.py
     task) are regular expressions; `when` is a function of `Findings`. The first that fits is the headline of the
     verdict; without one the headline is what was seen. Mistakes that any exercise can meet (127.0.0.1, wrong port,
     old handler(ws, path) signature, coroutine not awaited) are in workshop/checking/common_mistakes.py already.
-    A traceback in the function's log is CRASHED with the learner's own line, before any Mistake.
+    A traceback in the function's log is CRASHED with the learner's own line, before any Mistake. That includes the
+    exception of a background task: see checking/preload/sitecustomize.py.
 
 wrong/1.1-unchanged.txt
     1.1 NOT YET  the message comes back as it was sent

@@ -147,7 +147,7 @@ def test_a_missing_file_is_not_a_crash(project: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.startswith("1.1 NOT YET  the file main.py is missing")
     shutil.rmtree(project / "exercises" / "01-echo")
     workshop.check("1.1")
-    assert 'reset("1.1") makes it anew' in capsys.readouterr().out
+    assert 'reset("1.1") restores it' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("task", "file"), [("1.1", "01-echo/main.py"), ("2.2", "02-trigger/s.yaml")])

@@ -1,4 +1,4 @@
-"""The harbour's loudspeakers: what a ship says on a quay, all others there hear. wss://.../tea is the quay "tea"."""
+"""A chat with rooms: each message goes to all other members of the room. wss://.../tea is the room "tea"."""
 
 import asyncio
 import os
@@ -10,70 +10,70 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 PORT = int(os.environ.get("FC_SERVER_PORT", "9000"))
 redis = Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
 
-quays: dict[str, dict[str, ServerConnection]] = defaultdict(dict)  # quay -> id -> ship: those on this instance
-listeners: dict[str, asyncio.Task[None]] = {}  # for you: quay -> the task that listens to Redis
+rooms: dict[str, dict[str, ServerConnection]] = defaultdict(dict)  # room -> id -> member, on this instance
+listeners: dict[str, asyncio.Task[None]] = {}  # for you: room -> its task that listens to Redis
 
 
-async def handler(ship: ServerConnection) -> None:
-    """One ship, from its first word to its last."""
-    quay = ship.request.path.strip("/")
-    await enter(quay, ship)
+async def handler(member: ServerConnection) -> None:
+    """Serve one member, from its first message to its last."""
+    room = member.request.path.strip("/")
+    await join(room, member)
     try:
-        async for text in ship:
-            await say(quay, ship, text)
+        async for text in member:
+            await publish(room, member, text)
     finally:
-        await leave(quay, ship)
+        await leave(room, member)
 
 
-def hear(quay: str, sender: str, text: str) -> None:
-    """Give a text to the ships of this instance, but not to the one that said it."""
-    broadcast([ship for id, ship in quays[quay].items() if id != sender], text)
+def deliver(room: str, sender: str, text: str) -> None:
+    """Send a text to the members on this instance, except its sender."""
+    broadcast([member for id, member in rooms[room].items() if id != sender], text)
 
 
-# TODO 7.1: let the quay span instances. Publish what is said on the channel "quay:NAME", and give what comes over that
-# channel to hear(). One subscription per quay and instance; none when the last ship of the quay has left.
+# TODO 7.1: let a room span instances. Publish each message on the channel "room:NAME", and pass each message of that
+# channel to deliver(). One subscription per room and instance, and none when the last member has left.
 #: begin solution 7.1
-async def enter(quay: str, ship: ServerConnection) -> None:
-    quays[quay][str(ship.id)] = ship
-    if quay not in listeners:
-        listeners[quay] = asyncio.create_task(listen(quay))
+async def join(room: str, member: ServerConnection) -> None:
+    rooms[room][str(member.id)] = member
+    if room not in listeners:
+        listeners[room] = asyncio.create_task(listen(room))
 
 
-async def leave(quay: str, ship: ServerConnection) -> None:
-    del quays[quay][str(ship.id)]
-    if not quays[quay]:
-        listeners.pop(quay).cancel()
+async def leave(room: str, member: ServerConnection) -> None:
+    del rooms[room][str(member.id)]
+    if not rooms[room]:
+        listeners.pop(room).cancel()
 
 
-async def say(quay: str, ship: ServerConnection, text: str) -> None:
-    await redis.publish(f"quay:{quay}", f"{ship.id} {text}")
+async def publish(room: str, member: ServerConnection, text: str) -> None:
+    await redis.publish(f"room:{room}", f"{member.id} {text}")
 
 
-async def listen(quay: str) -> None:
+async def listen(room: str) -> None:
     async with redis.pubsub() as subscription:
-        await subscription.subscribe(f"quay:{quay}")
+        await subscription.subscribe(f"room:{room}")
         async for message in subscription.listen():
             if message["type"] == "message":
                 sender, _, text = message["data"].partition(" ")
-                hear(quay, sender, text)
+                deliver(room, sender, text)
 #: else
-async def enter(quay: str, ship: ServerConnection) -> None:
-    quays[quay][str(ship.id)] = ship
+async def join(room: str, member: ServerConnection) -> None:
+    rooms[room][str(member.id)] = member
 
 
-async def leave(quay: str, ship: ServerConnection) -> None:
-    del quays[quay][str(ship.id)]
+async def leave(room: str, member: ServerConnection) -> None:
+    del rooms[room][str(member.id)]
 
 
-async def say(quay: str, ship: ServerConnection, text: str) -> None:
-    hear(quay, str(ship.id), text)
+async def publish(room: str, member: ServerConnection, text: str) -> None:
+    deliver(room, str(member.id), text)
 #: end
 
 
 async def main() -> None:
-    """Listen where the platform looks for us."""
+    """Listen on the port that the platform expects."""
     async with serve(handler, "0.0.0.0", PORT) as server:
-        print(f"loudspeakers listen on port {PORT}", flush=True)
+        print(f"the chat listens on port {PORT}", flush=True)
         await server.serve_forever()
 
 

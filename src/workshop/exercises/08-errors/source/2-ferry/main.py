@@ -1,4 +1,4 @@
-"""The ferry: says when it leaves."""
+"""Tell when the next ferry leaves."""
 
 import asyncio
 

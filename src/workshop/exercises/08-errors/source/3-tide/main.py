@@ -1,4 +1,4 @@
-"""The tide gauge: says when the water is high."""
+"""Tell the time of high water."""
 
 import asyncio
 import os
