@@ -21,7 +21,7 @@ def made(exercise: Exercise) -> dict[str, str]:
 
 def readme(exercise: Exercise) -> str:
     """Return the README of an exercise's folder: the story, the tasks, and how to check them."""
-    tasks = [f"| {t.id} | {t.title}{' (stretch)' if t.stretch else ''} | {t.minutes} |"
+    tasks = [f"| {t.id} | {t.title}{' (optional)' if t.stretch else ''} | {t.minutes} |"
              for t in exercise.tasks.values()]
     first = next(iter(exercise.tasks))
     marked = any(f"TODO {first}" in text for text in exercise.stub.values())

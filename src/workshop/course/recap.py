@@ -33,8 +33,8 @@ def recap(number: int | None = None) -> None:
         lines.append(textwrap.fill(objective, WIDTH, initial_indent=f"  {'[x]' if done else '[ ]'} ",
                                    subsequent_indent="      "))
     for task, word in open_tasks.items():
-        stretch = " (stretch)" if find(task)[1].stretch else ""
-        lines.append(f"  {task}  {word:<12} {find(task)[1].title}{stretch}")
+        optional = " (optional)" if find(task)[1].stretch else ""
+        lines.append(f"  {task}  {word:<12} {find(task)[1].title}{optional}")
     lines.append(f"Next: notebooks/{following.notebook}, {following.title}" if following
                  else f"Next: {PROJECT}, a project of your own")
     present("\n".join(lines), _html(this, proved, open_tasks, following))
@@ -60,5 +60,5 @@ def _html(this: Lesson, proved: dict[str, bool], open_tasks: dict[str, str], fol
 
 def _where(task: str) -> str:
     exercise, known = find(task)
-    words = known.title + " (stretch)" * known.stretch
+    words = known.title + " (optional)" * known.stretch
     return file_link(shown(exercises()[exercise.slug], exercise.edit[0]), words)
