@@ -1,4 +1,4 @@
-"""The fog horn: tells each ship its tone, then echoes what it says."""
+"""Send the tone to each client, then echo its messages."""
 
 import asyncio
 import os
@@ -9,18 +9,18 @@ from websockets.exceptions import ConnectionClosedError
 PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or 9000)
 
 
-async def horn(ship: ServerConnection) -> None:
-    """Serve one ship."""
+async def handler(ws: ServerConnection) -> None:
+    """Serve one client."""
     try:
-        await ship.send(os.environ.get("TONE", "low"))
-        async for message in ship:
-            await ship.send(message)
+        await ws.send(os.environ.get("TONE", "low"))
+        async for message in ws:
+            await ws.send(message)
     except ConnectionClosedError:
-        print("a ship is out of range", flush=True)
+        print("connection lost", flush=True)
 
 
 async def main() -> None:
-    async with serve(horn, "0.0.0.0", PORT) as server:
+    async with serve(handler, "0.0.0.0", PORT) as server:
         await server.serve_forever()
 
 
