@@ -1,4 +1,4 @@
-"""Tell when the next ferry leaves."""
+"""Report when the next ferry leaves."""
 
 import asyncio
 

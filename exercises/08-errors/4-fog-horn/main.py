@@ -1,4 +1,4 @@
-"""Tell how far one can see."""
+"""Report how far one can see."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Tell whether the lamp is on."""
+"""Report whether the lamp is on."""
 
 import asyncio
 import os

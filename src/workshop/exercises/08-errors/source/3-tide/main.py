@@ -1,4 +1,4 @@
-"""Tell the time of high water."""
+"""Report the time of high water."""
 
 import asyncio
 import os
