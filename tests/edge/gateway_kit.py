@@ -24,7 +24,7 @@ from fclocal.core.errors import FcError
 from fclocal.core.model import Code, Function, FunctionConfig, Revision
 from fclocal.core.request import Entry, IncomingRequest, RequestHead, RequestProtocol
 from fclocal.edge.gateway import Gateway
-from fclocal.runtime.instances.instance import Holder, Lease
+from fclocal.runtime.instances.instance import Holder, IdleConnection, Lease
 from fclocal.runtime.state.certificates import Certificates
 
 ENTRY = Entry("trigger", "echo", "http")
@@ -47,6 +47,10 @@ class FakeLease(Lease):
         self.ended = False
 
     @property
+    def idle_connections(self) -> list[IdleConnection]:
+        return self.fake_engine.idle_connections
+
+    @property
     def port(self) -> int:
         return self.fake_engine.port
 
@@ -67,6 +71,8 @@ class FakeEngine:
     clock: FakeClock = field(default_factory=FakeClock)
     leases: list[FakeLease] = field(default_factory=list)
     ends: list[dict[str, Any]] = field(default_factory=list)
+    idle_connections: list[IdleConnection] = field(default_factory=list)
+    in_vain: int = 0
     admitted: list[IncomingRequest] = field(default_factory=list)
     rejected: list[tuple[RequestHead, FcError]] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -105,6 +111,9 @@ class FakeEngine:
             self.leases.append(lease)
             self.changed.notify_all()
         return lease
+
+    def reused_in_vain(self, lease: Lease) -> None:
+        self.in_vain += 1
 
     def tap(self, lease: Lease, extensions: bytes) -> Any:
         return self.recorder

@@ -201,7 +201,7 @@ def test_connection_cannot_name_the_platforms_headers_away(platform: Platform) -
         )
     )
     assert got["x-fc-account-id"] and got["x-fc-request-id"]
-    assert (got["host"], got["x-other"], got["connection"]) == ("a", "2", "close")
+    assert (got["host"], got["x-other"], got["connection"]) == ("a", "2", "keep-alive")
     assert not {"x-mine", "keep-alive", "te", "proxy-authorization", "upgrade"} & set(got)
 
 

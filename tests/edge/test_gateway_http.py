@@ -79,7 +79,6 @@ def test_a_request_under_way_on_a_closed_port_gets_its_answer(platform: Platform
     assert (answer.status, answer.body) == (200, b"hello")
 
 
-@pytest.mark.parity("gateway.connection-per-request")
 def test_keep_alive_carries_one_request_after_another(platform: Platform) -> None:
     with instance(answering(OK)) as platform.engine.port, platform.connect() as sock:
         for _ in range(3):
@@ -90,6 +89,37 @@ def test_keep_alive_carries_one_request_after_another(platform: Platform) -> Non
         sock.sendall(GET + CLOSE)
         assert Answer.read(sock)["connection"] == "close"
     assert len(platform.engine.leases) == 4
+
+
+@pytest.mark.parity("gateway.keep-alive-reuse")
+def test_requests_share_a_connection_to_the_function(platform: Platform) -> None:
+    accepted: list[socket.socket] = []
+
+    def serve(sock: socket.socket) -> None:
+        accepted.append(sock)
+        while sock.recv(65536):
+            sock.sendall(OK)
+
+    with instance(serve) as platform.engine.port:
+        for method in (b"GET", b"POST", b"GET"):
+            assert platform.ask(method + b" / HTTP/1.1\r\nHost: a\r\n" + CLOSE).body == b"hello"
+        for connection in platform.engine.idle_connections:
+            platform.call(connection.transport.close)
+    assert len(accepted) == 1
+
+
+@pytest.mark.parity("gateway.keep-alive-reuse")
+@pytest.mark.parametrize(("method", "status"), [(b"GET", 200), (b"OPTIONS", 200), (b"POST", 502), (b"PATCH", 502)])
+@pytest.mark.parametrize("announced", [False, True])
+def test_a_server_that_closes_after_its_answer(
+    platform: Platform, method: bytes, status: int, announced: bool
+) -> None:
+    answer = OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) if announced else OK
+    with instance(answering(answer)) as platform.engine.port:
+        assert platform.ask(GET + CLOSE).status == 200
+        second = platform.ask(method + b" / HTTP/1.1\r\nHost: a\r\n" + CLOSE)
+    assert second.status == (200 if announced else status)
+    assert platform.engine.in_vain == (0 if announced else 1)
 
 
 def test_pipelined_requests_are_answered_in_order(platform: Platform) -> None:

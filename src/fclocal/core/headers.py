@@ -93,7 +93,7 @@ def to_instance(head: RequestHead, added: Iterable[tuple[bytes, bytes]], *, clie
         and not name.startswith(b"x-fc-")
     ]
     forwarded_for = b", ".join((*head.get_all(b"x-forwarded-for"), client.encode()))
-    hop = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket")) if websocket else ((b"connection", b"close"),)
+    hop = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket")) if websocket else ((b"connection", b"keep-alive"),)
     return (*passed, (b"x-forwarded-for", forwarded_for), *added, *hop)
 
 

@@ -13,6 +13,8 @@ from fclocal.core.errors import FcError
 from fclocal.core.identifiers import ACCOUNT_ID, REGION
 from fclocal.core.model import LATEST, CustomRuntime, Revision
 
+CLOSED_IDLE = ("the function had closed a keep-alive connection, without 'Connection: close' in its last answer or "
+               "after too short a time; keep idle connections open for more than 15 minutes")
 CODE = "/code"  # where the service puts the code
 EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})
 Address = tuple[str, int]

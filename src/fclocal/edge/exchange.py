@@ -12,8 +12,9 @@ import json
 import logging
 from enum import Enum, auto
 from http import HTTPStatus
+from typing import cast
 
-from fclocal.core import ending, headers, limits
+from fclocal.core import ending, headers, limits, startup
 from fclocal.core.admission import Admission
 from fclocal.core.clock import timeout
 from fclocal.core.ending import TABLE, Ending
@@ -26,6 +27,16 @@ from fclocal.runtime.instances.instance import Lease
 from fclocal.runtime.requests.engine import Engine
 
 log = logging.getLogger("fclocal.gateway")
+
+
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+class ClosedBeforeAnswerError(FcError):
+    """The function closed the connection before the first byte of its answer."""
+
+    def __init__(self) -> None:
+        super().__init__("BadResponse", reason="the function closed the connection before it answered")
 
 
 class Next(Enum):
@@ -101,8 +112,27 @@ class Exchange:
     # From the head to the answer
 
     async def _carry_out(self, admission: Admission, lease: Lease) -> Next:
+        """Send the request on a connection that an earlier request has left open, else on a new one.
+
+        The function may have closed the first: then requests that may be repeated are, on a new one.
+        """
+        if self._message.websocket or not lease.idle_connections:
+            return await self._forward(admission, lease, await _connect(lease))
+        reused = cast(StreamConnection, lease.idle_connections.pop())
+        reused.on_gone = None
+        try:
+            return await self._forward(admission, lease, reused)
+        except ClosedBeforeAnswerError:
+            self._engine.reused_in_vain(lease)
+            if self._request.head.method not in _REPEATABLE or self._bytes_in:
+                raise FcError("BadResponse", reason=startup.CLOSED_IDLE) from None
+            return await self._forward(admission, lease, await _connect(lease))
+
+    async def _forward(self, admission: Admission, lease: Lease, upstream: StreamConnection) -> Next:
         message = self._message
-        self._upstream = upstream = await _connect(lease)
+        if self._upstream is not None:
+            self._upstream.transport.close()
+        self._upstream = upstream
         upstream.write(self._head_for_instance(admission))
         upload = None
         if not message.body.done:
@@ -171,7 +201,7 @@ class Exchange:
                 reason = f"the response headers exceed {limits.RESPONSE_HEADERS} bytes"
                 raise FcError("BadResponse", reason=reason) from None
             if raw is None:
-                raise FcError("BadResponse", reason="the function closed the connection before it answered")
+                raise ClosedBeforeAnswerError
             response = http1.read_response(raw, self._request.head.method)
             if response.status == 101 or response.status >= 200:
                 return response
@@ -207,8 +237,18 @@ class Exchange:
             return self._cut(Ending.CLIENT)
         if rechunk:
             client.write(http1.chunk(b""))
+        if self._lease is not None and response.keep_alive and message.body.done and not body.rest and not body.surplus:
+            self._keep(upstream, self._lease)
         self._end(Ending.DONE, self._status)
         return Next.REQUEST if keep and message.body.done and not message.body.surplus else Next.CLOSE
+
+    def _keep(self, upstream: StreamConnection, lease: Lease) -> None:
+        """Leave the connection for the next request. One that the function closes stays in the list, closed."""
+        self._upstream = None
+        upstream.on_gone = upstream.transport.close
+        if upstream.ended:
+            upstream.transport.close()
+        lease.idle_connections.append(upstream)
 
     def _head_for_client(self, response: http1.ResponseMessage, added: headers.Headers) -> bytes:
         passed = headers.to_client(

@@ -140,6 +140,7 @@ class ResponseMessage:
     reason: bytes
     headers: tuple[tuple[bytes, bytes], ...]
     body: Body
+    keep_alive: bool
 
 
 def read_request(raw: bytes) -> RequestMessage:
@@ -212,7 +213,10 @@ def read_response(raw: bytes, method: str) -> ResponseMessage:
         body = Body(None, parser, events)
     elif lengths:
         body = Body(_response_length(lengths[0]))
-    return ResponseMessage(status, events.reason, tuple(events.headers), body)
+    options = b",".join(value.lower() for name, value in events.headers if name == b"connection").split(b",")
+    framed = body.chunked or body.length is not None
+    keep_alive = framed and raw.startswith(b"HTTP/1.1") and b"close" not in [option.strip() for option in options]
+    return ResponseMessage(status, events.reason, tuple(events.headers), body, keep_alive)
 
 
 def _response_length(value: bytes) -> int:

@@ -16,6 +16,12 @@ from fclocal.core.retention import Rest
 from fclocal.runtime.instances.process import Process
 
 
+class IdleConnection(Protocol):
+    """A connection to the instance's server between two requests."""
+
+    transport: asyncio.Transport
+
+
 @dataclass(eq=False, slots=True)
 class Instance:
     """One instance: its state, its process once that runs, and the requests on it.
@@ -36,6 +42,7 @@ class Instance:
     kept_until: float = 0.0
     cpu_sample: tuple[float, float] = (0.0, 0.0)  # time, CPU seconds used until then
     freezes: int = 0
+    idle_connections: list[IdleConnection] = field(default_factory=list)
     exit_code: int | None = None
     starting: asyncio.Task[None] | None = None
     health: asyncio.Task[None] | None = None
@@ -112,6 +119,11 @@ class Lease:
         if process is None:
             raise RuntimeError("a lease is granted on running instances only")
         return process.port
+
+    @property
+    def idle_connections(self) -> list[IdleConnection]:
+        """The connections to the instance that are open and carry no request, the last used at the end."""
+        return self.instance.idle_connections
 
     def begin(self) -> None:
         """Start the execution timeout."""

@@ -12,7 +12,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from fclocal.core import admission, dispatch, ending, faults, identifiers, retention
+from fclocal.core import admission, dispatch, ending, faults, identifiers, retention, startup
 from fclocal.core.admission import Admission
 from fclocal.core.clock import Clock, Timer
 from fclocal.core.ending import Ending
@@ -186,6 +186,10 @@ class Engine:
         if retention.is_replaced(config, why, status, websocket_cancel=self.options.websocket_cancel):
             self._pool(instance.revision).replace(instance)  # before its place is given to a request that waits
         lease.release(lease)
+
+    def reused_in_vain(self, lease: Lease) -> None:
+        """Write into the function's log that it had closed an idle connection which a request then met."""
+        platform_log(self.journal, lease.instance, lease.request_id, startup.CLOSED_IDLE)
 
     def tap(self, lease: Lease, extensions: bytes) -> FrameTap | None:
         """Return a recorder of a WebSocket's frames, or None. `extensions`: Sec-WebSocket-Extensions of its 101."""
