@@ -40,10 +40,11 @@ def strip(boxes: Sequence[Box], here: int | None, below: str = "") -> str:
 def _cell(box: Box, here: int | None) -> str:
     dots = "".join(f'<span style="color:var(--{colour})">{sign}</span>'
                    for sign, colour in (DOTS.get(word, TRIED) for word in box.tasks.values()))
-    told = f"Lesson {box.number}: {box.title}. " + (
+    kind = "Lesson" if box.notebook.endswith(".ipynb") else "Project"
+    label = f"{kind} {box.number}: {box.title}. " + (
         ", ".join(f"{task} {word}" for task, word in box.tasks.items()) or "no tasks")
-    return (f'<a class="box{" here" * (box.number == here)}" href="{escape(box.notebook)}" title="{escape(told)}" '
-            f'aria-label="{escape(told)}">{box.number}<span class="dots" aria-hidden="true">{dots}</span></a>')
+    return (f'<a class="box{" here" * (box.number == here)}" href="{escape(box.notebook)}" title="{escape(label)}" '
+            f'aria-label="{escape(label)}">{box.number}<span class="dots" aria-hidden="true">{dots}</span></a>')
 
 
 def text(boxes: Sequence[Box], here: int | None) -> str:
