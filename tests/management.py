@@ -26,6 +26,7 @@ from fclocal.core.clock import Clock, SystemClock
 from fclocal.core.lifecycle import State
 from fclocal.core.model import Certificate, Revision
 from fclocal.core.request import Entry
+from fclocal.core.retention import Rest
 from fclocal.edge.control import management_app
 from fclocal.runtime.instances.instance import Instance
 from fclocal.runtime.requests.sessions import Sessions
@@ -78,7 +79,8 @@ class FakeEngine:
 
     def add(self, revision: Revision, created: float, state: State = State.ACTIVE) -> str:
         instance_id = f"c-{secrets.token_hex(16)}"
-        self.running.append(Instance(instance_id, revision, "request", created, lambda *_: None, state))
+        instance = Instance(instance_id, revision, "request", Rest.HIBERNATING, created, lambda *_: None, state)
+        self.running.append(instance)
         return instance_id
 
     def instances(self, function: str | None = None) -> list[Instance]:

@@ -1,6 +1,7 @@
 """The gates every exercise passes: `pytest tests/workshop/checking/test_gates.py -k 01-echo`."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -144,3 +145,10 @@ def test_nothing_gives_the_solution_away(exercise: Exercise) -> None:
         shown[path.name] = "\n".join(cell.source for cell in book.cells)
     given = [(where, line) for where, text in shown.items() for line in secret if line in text]
     assert not given
+
+
+def test_no_two_exercises_deploy_a_function_of_one_name() -> None:
+    """Else the trigger of the first exercise is in the way of the second on the learner's platform."""
+    names = [name for exercise in exercises().values() for path, text in exercise.solution.items()
+             if path.endswith("s.yaml") for name in re.findall(r"functionName: (\S+)", text)]
+    assert len(names) == len(set(names)) > 10

@@ -8,7 +8,7 @@ from Tea.exceptions import TeaException
 
 from workshop.checking import Mistake, Target, Unexpected, step
 
-FUNCTION, ALIAS = "fog-horn", "prod"
+FUNCTION, ALIAS = "greeting", "prod"
 
 
 async def versions(target: Target) -> tuple[str, str]:
