@@ -382,10 +382,19 @@ def test(args):
     env = clean_environment()
     env["PATH"] = f"{VENV / 'bin'}{os.pathsep}{system_path()}"
     failed = []
-    for words in (["ruff", "check"], ["mypy"], ["pytest", "-n", "auto", "--dist", "worksteal", *args]):
+
+    def passes(*words):
         say(f"== {' '.join(words)}")
-        if subprocess.run([PYTHON, "-m", *words], cwd=ROOT, env=env).returncode != 0:
+        return subprocess.run([PYTHON, "-m", *words], cwd=ROOT, env=env).returncode == 0
+
+    for words in (["ruff", "check"], ["mypy"]):
+        if not passes(*words):
             failed.append(words[0])
+    # A few tests measure time, and fail on a machine that is busy with the others: they get a second try alone.
+    if not passes("pytest", "-n", "auto", "--dist", "worksteal", *args):
+        say("Some tests failed beside the others. They run again, one at a time.")
+        if not passes("pytest", "--last-failed", "--last-failed-no-failures=none", *args):
+            failed.append("pytest")
     say(f"FAILED: {', '.join(failed)}" if failed else "All passed.")
     return 1 if failed else 0
 

@@ -56,9 +56,9 @@ def test_a_room_spans_instances_and_rooms_are_separate(tmp_path: Path) -> None:
             cy = await join(two.url, "Cy", "coffee")
             await received(ana, "Bo joined")
             await ana.send("Tea?")
-            await bo.send("With milk.")
             for member in (ana, bo):
                 await received(member, "Ana: Tea?")
+            await bo.send("With milk.")
             for member in (ana, bo):
                 await received(member, "Bo: With milk.")
             await cy.send("Nobody here?")
