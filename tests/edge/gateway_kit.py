@@ -47,7 +47,7 @@ class FakeLease(Lease):
         self.ended = False
 
     @property
-    def idle_connections(self) -> list[IdleConnection]:
+    def idle_connections(self) -> list[tuple[float, IdleConnection]]:
         return self.fake_engine.idle_connections
 
     @property
@@ -71,7 +71,7 @@ class FakeEngine:
     clock: FakeClock = field(default_factory=FakeClock)
     leases: list[FakeLease] = field(default_factory=list)
     ends: list[dict[str, Any]] = field(default_factory=list)
-    idle_connections: list[IdleConnection] = field(default_factory=list)
+    idle_connections: list[tuple[float, IdleConnection]] = field(default_factory=list)
     in_vain: int = 0
     admitted: list[IncomingRequest] = field(default_factory=list)
     rejected: list[tuple[RequestHead, FcError]] = field(default_factory=list)

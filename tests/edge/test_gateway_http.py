@@ -103,9 +103,31 @@ def test_requests_share_a_connection_to_the_function(platform: Platform) -> None
     with instance(serve) as platform.engine.port:
         for method in (b"GET", b"POST", b"GET"):
             assert platform.ask(method + b" / HTTP/1.1\r\nHost: a\r\n" + CLOSE).body == b"hello"
-        for connection in platform.engine.idle_connections:
+        for _, connection in platform.engine.idle_connections:
             platform.call(connection.transport.close)
     assert len(accepted) == 1
+
+
+@pytest.mark.parity("gateway.keep-alive-reuse")
+@pytest.mark.parametrize(("seconds", "connections"), [(899, 1), (901, 2)])
+def test_a_connection_that_was_idle_for_15_minutes_is_not_used_again(
+    platform: Platform, seconds: int, connections: int
+) -> None:
+    accepted: list[socket.socket] = []
+
+    def serve(sock: socket.socket) -> None:
+        accepted.append(sock)
+        while sock.recv(65536):
+            sock.sendall(OK)
+
+    post = b"POST / HTTP/1.1\r\nHost: a\r\n" + CLOSE
+    with instance(serve) as platform.engine.port:
+        assert platform.ask(post).status == 200
+        platform.advance(seconds)
+        assert platform.ask(post).status == 200
+        for _, connection in platform.engine.idle_connections:
+            platform.call(connection.transport.close)
+    assert len(accepted) == connections
 
 
 @pytest.mark.parity("gateway.keep-alive-reuse")

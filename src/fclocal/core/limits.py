@@ -19,6 +19,7 @@ RESPONSE_HEAD = RESPONSE_HEADERS + STATUS_LINE
 
 HEAD_SECONDS = 10.0  # from a request's first byte to the end of its head; also the TLS handshake
 KEEP_ALIVE_SECONDS = 60.0  # between two requests of a connection
+INSTANCE_IDLE_SECONDS = 15 * 60.0  # a connection to a function's server; the server must wait longer
 STALL_SECONDS = 60.0  # a client that takes nothing although something waits for it
 LINGER_SECONDS = 10.0  # a tunnel of which one side is gone
 

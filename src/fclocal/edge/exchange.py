@@ -116,9 +116,9 @@ class Exchange:
 
         The function may have closed the first: then requests that may be repeated are, on a new one.
         """
-        if self._message.websocket or not lease.idle_connections:
+        if self._message.websocket or (kept := lease.kept()) is None:
             return await self._forward(admission, lease, await _connect(lease))
-        reused = cast(StreamConnection, lease.idle_connections.pop())
+        reused = cast(StreamConnection, kept)
         reused.on_gone = None
         try:
             return await self._forward(admission, lease, reused)
@@ -248,7 +248,7 @@ class Exchange:
         upstream.on_gone = upstream.transport.close
         if upstream.ended:
             upstream.transport.close()
-        lease.idle_connections.append(upstream)
+        lease.keep(upstream)
 
     def _head_for_client(self, response: http1.ResponseMessage, added: headers.Headers) -> bytes:
         passed = headers.to_client(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
-from fclocal.core import dispatch
+from fclocal.core import dispatch, limits
 from fclocal.core.admission import Admission
 from fclocal.core.clock import Clock, Timer
 from fclocal.core.ending import Ending
@@ -42,7 +42,7 @@ class Instance:
     kept_until: float = 0.0
     cpu_sample: tuple[float, float] = (0.0, 0.0)  # time, CPU seconds used until then
     freezes: int = 0
-    idle_connections: list[IdleConnection] = field(default_factory=list)
+    idle_connections: list[tuple[float, IdleConnection]] = field(default_factory=list)  # since when; last used last
     exit_code: int | None = None
     starting: asyncio.Task[None] | None = None
     health: asyncio.Task[None] | None = None
@@ -121,9 +121,25 @@ class Lease:
         return process.port
 
     @property
-    def idle_connections(self) -> list[IdleConnection]:
-        """The connections to the instance that are open and carry no request, the last used at the end."""
+    def idle_connections(self) -> list[tuple[float, IdleConnection]]:
+        """The connections to the instance that carry no request, and since when, the last used at the end."""
         return self.instance.idle_connections
+
+    def keep(self, connection: IdleConnection) -> None:
+        """Leave a connection to the instance for the next request."""
+        self.idle_connections.append((self._clock.now(), connection))
+
+    def kept(self) -> IdleConnection | None:
+        """Return the connection that an earlier request has used last, or None.
+
+        One that was idle for too long is closed instead: its server may close it at any moment.
+        """
+        while self.idle_connections:
+            since, connection = self.idle_connections.pop()
+            if self._clock.now() - since <= limits.INSTANCE_IDLE_SECONDS:
+                return connection
+            connection.transport.close()
+        return None
 
     def begin(self) -> None:
         """Start the execution timeout."""
