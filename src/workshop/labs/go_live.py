@@ -24,8 +24,10 @@ from ruamel.yaml import YAML
 
 from fclocal import Platform
 from fclocal.client import deploy
+from fclocal.core import startup
 from fclocal.core.errors import FcError
 from fclocal.core.manifest import Resource
+from fclocal.core.records import Record
 from workshop.workspace import root, state
 
 WIDTH = 76
@@ -208,15 +210,31 @@ def _package(it: Candidate) -> Point:
                  f"{len(names)} files, {size / 2**20:.1f} MB as sent (at most 100 through the API)")
 
 
+def _records(it: Candidate, kind: str) -> list[Record]:
+    """Return the records of this kind since the function's last change on fclocal."""
+    found = list[Record]()
+    for record in it.fc.events(function=it.resource.name, kinds=f"function.created,function.updated,{kind}") if (
+            it.fc) else ():
+        if record.kind == kind:
+            found.append(record)
+        else:
+            found.clear()
+    return found
+
+
 def _tried(it: Candidate) -> Point:
-    records = it.fc.events(function=it.resource.name, kinds="function.created,function.updated,request.begin") if (
-        it.fc) else ()
-    served = 0
-    for record in records:
-        served = served + 1 if record.kind == "request.begin" else 0
+    served = len(_records(it, "request.begin"))
     if not served:
         return Point("tried", "FIX", "deploy it on fclocal and connect: 127.0.0.1 or a wrong port would show there.")
     return Point("tried", "OK", f"requests that it served on fclocal since its last change: {served}")
+
+
+def _keep_alive(it: Candidate) -> Point:
+    if any(record.data["text"] == startup.CLOSED_IDLE for record in _records(it, "log")):
+        return Point("keep-alive", "FIX", "it closed a connection that the platform keeps for the next request, so a "
+                     "POST gets 502. Answer with 'Connection: close', or keep idle connections for over 15 minutes.")
+    count = sum(record.data["protocol"] == "http" for record in _records(it, "request.begin"))
+    return Point("keep-alive", "OK", f"HTTP requests on fclocal: {count}. None met a connection that it had closed.")
 
 
 def _timeout(it: Candidate) -> Point:
@@ -276,7 +294,8 @@ def _logs(it: Candidate) -> Point:
 
 
 RULES: tuple[Callable[[Candidate], Point], ...] = (
-    _place, _runtime, _packages, _package, _tried, _timeout, _concurrency, _auth, _domain, _variables, _logs)
+    _place, _runtime, _packages, _package, _tried, _keep_alive, _timeout, _concurrency, _auth, _domain, _variables,
+    _logs)
 
 
 def _region(folder: Path) -> str:

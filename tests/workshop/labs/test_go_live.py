@@ -2,6 +2,7 @@
 
 import os
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,41 @@ def test_it_is_plain_and_narrow(folder: Path) -> None:
     text = str(go_live_checklist(folder))
     assert text.isascii() and max(map(len, text.splitlines())) <= 76
     assert text.endswith("5 to do.")
+
+
+SERVER = """
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"low")
+        self.close_connection = True
+
+ThreadingHTTPServer(("0.0.0.0", int(os.environ["FC_SERVER_PORT"])), Handler).serve_forever()
+"""
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    ("self.close_connection = True", "FIX it closed a connection that the platform keeps"),
+    ("pass", "OK HTTP requests on fclocal: 2. None met"),
+])
+def test_a_server_that_closes_kept_connections_is_found(fc: Platform, folder: Path, line: str, said: str) -> None:
+    change(folder, "authType: function", "authType: anonymous")
+    (folder / "main.py").write_text(SERVER.replace("self.close_connection = True", line))
+    url = fc.deploy(folder, loose=True).url.replace("https", "http")
+    for _ in range(2):
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert answer.read() == b"low"
+    assert " ".join(word(go_live_checklist(folder, fc), "keep-alive")).startswith(said)
+    (folder / "main.py").write_text("")
+    fc.deploy(folder, loose=True)
+    assert word(go_live_checklist(folder, fc), "keep-alive")[0] == "OK", "the program has changed since"
 
 
 def test_a_packed_folder_serves_from_its_own_packages(fc: Platform, monkeypatch: pytest.MonkeyPatch,
