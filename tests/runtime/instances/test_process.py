@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import itertools
 import json
 import os
 import resource
@@ -134,6 +135,25 @@ def test_several_instances_of_a_function_that_hard_codes_its_port(run, tmp_path)
 NODE_FORMS = ["9000", "'9000'", "9000, () => {}", "9000, '0.0.0.0'", "9000, '0.0.0.0', 16, () => {}",
               "9000, undefined, 16", "9000, null", "{ port: 9000 }", "{ port: 9000, host: '::' }, () => {}",
               "process.env.FC_SERVER_PORT", "Number(process.env.FC_CUSTOM_LISTEN_PORT), '0.0.0.0'"]
+
+
+def test_two_platforms_that_start_instances_at_the_same_moment_choose_different_ports(tmp_path, monkeypatch):
+    slow = SERVER.replace("import socket\n", "import socket, time\ntime.sleep(0.3)\n")
+    choices = itertools.chain([21_001, 21_001], itertools.count(21_002))
+    monkeypatch.setattr("random.choice", lambda _: next(choices))
+
+    async def scenario():
+        async with bench(tmp_path / "a") as one, bench(tmp_path / "b") as other:
+            for it in (one, other):
+                it.state.mkdir(exist_ok=True)
+            first, second = await asyncio.gather(one.start({"main.py": slow}), other.start({"main.py": slow}))
+            assert first.port != second.port
+            assert await asyncio.to_thread(ask, second.port) == f"hello from port {second.port}"
+            reserved = socket.socket(type=socket.SOCK_DGRAM)
+            reserved.bind(("", second.port))  # the reservation ended with the start
+            reserved.close()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parity("instance.port-mapping")

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import random
 import shutil
 import signal
 import socket
@@ -25,7 +24,7 @@ from fclocal.core import startup
 from fclocal.core.clock import Clock, timeout
 from fclocal.core.errors import FcError
 from fclocal.core.model import CustomRuntime, HealthCheck, Revision
-from fclocal.runtime.instances import guardian
+from fclocal.runtime.instances import guardian, ports
 from fclocal.runtime.instances.link import Link, guardians
 from fclocal.runtime.instances.output import Output
 from fclocal.runtime.instances.readiness import Readiness, Started, healthy, probe
@@ -33,7 +32,6 @@ from fclocal.runtime.state import package
 
 START_LIMIT = 120.0  # seconds; documented
 PRELOAD = Path(__file__).parent / "preload"
-_PORTS = range(20_000, 32_768)  # below the range from which the system takes client ports
 _REMOVAL_PAUSES = (0.1, 1.0, 10.0, 100.0)  # seconds
 _LOCK_LIMIT = 15.0  # seconds that the guardian of a killed platform may need to clean up
 
@@ -53,6 +51,7 @@ class Process:
         self.pid = 0
         self.home = home
         self.port = 0
+        self.reservation: socket.socket | None = None  # of the port, until the server listens
         self.runtime = runtime
         self.output = output
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -65,10 +64,18 @@ class Process:
     def open_pipe(self) -> None:
         self.pipe = os.open(self.home / "ready", os.O_RDWR | os.O_NONBLOCK)  # RDWR: no end of file between writers
 
-    def close_pipe(self) -> None:
+    def reserve_port(self) -> None:
+        self.reservation = ports.reserve()
+        self.port = self.reservation.getsockname()[1]
+
+    def close_start(self) -> None:
+        """Close what only the start needs: the pipe and the reservation of the port."""
         if self.pipe >= 0:
             os.close(self.pipe)
             self.pipe = -1
+        if self.reservation is not None:
+            self.reservation.close()
+            self.reservation = None
 
     def started(self) -> Started:
         """Return what readiness and health checks need."""
@@ -184,7 +191,6 @@ class Launcher:
         self._lock: int | None = None
         self._spawning: set[asyncio.Task[Process]] = set()
         self._processes: dict[str, Process] = {}
-        self._ports: set[int] = set()
         self._removals: dict[Path, asyncio.Task[None]] = {}
 
     async def start(
@@ -215,14 +221,14 @@ class Launcher:
         except asyncio.CancelledError:
             with contextlib.suppress(FcError):
                 process = await begin
-                process.close_pipe()
+                process.close_start()
                 await process.stop(0)
             raise
         try:
             try:
                 await Readiness(process.started(), self._start_limit, self.clock).wait()
             finally:
-                process.close_pipe()
+                process.close_start()
             if revision.config.instance_lifecycle_config.initializer is None:
                 await process.check_health()
         except BaseException:
@@ -284,7 +290,7 @@ class Launcher:
                 await asyncio.to_thread(_prepare, home, code_zip)
                 process.open_pipe()
                 output.open()
-                process.port = self._free_port()
+                process.reserve_port()
                 link = await self._linked()
             self._processes[instance_id] = process
             try:
@@ -294,7 +300,7 @@ class Launcher:
                 raise _refusal(error, runtime) from error
         except BaseException:
             output.finish()
-            process.close_pipe()
+            process.close_start()
             self.ended(instance_id, process)
             raise
         output.started()
@@ -309,9 +315,8 @@ class Launcher:
                 or guardian.marked(pid) == instance_id]
 
     def ended(self, instance_id: str, process: Process) -> None:
-        """An instance is over: its port and folder are free."""
+        """An instance is over: its folder can go."""
         self._processes.pop(instance_id, None)
-        self._ports.discard(process.port)
         self._removals[process.home] = task = asyncio.create_task(_remove(process.home, self.clock))
         task.add_done_callback(lambda _: self._removals.pop(process.home, None))
 
@@ -329,16 +334,6 @@ class Launcher:
                 process.kill()
                 guardian.kill_all(guardian.processes_of(process.home.name))
                 process.ended(128 + signal.SIGKILL)
-
-    def _free_port(self) -> int:
-        for _ in range(1000):
-            port = random.choice(_PORTS)
-            with socket.socket() as probe, contextlib.suppress(OSError):
-                if port not in self._ports:
-                    probe.bind(("", port))
-                    self._ports.add(port)
-                    return port
-        raise FcError("ResourceThrottled", reason="no free port for another instance")
 
 
 def _claim(root: Path) -> int:

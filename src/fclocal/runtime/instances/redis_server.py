@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from fclocal.core.errors import FcError
+from fclocal.runtime.instances import ports
 from fclocal.runtime.instances.link import Link
 
 if TYPE_CHECKING:  # imported on first use: few functions need Redis, and it costs a tenth of the platform's start
@@ -65,6 +66,7 @@ class RedisServer:
         self._guardian: Link | None = None
         self._exited = asyncio.Event()
         self._pid = 0
+        self._reservation: socket.socket | None = None  # kept through a kill, so that the port stays the same
         self._port = 0
         self._password = ""
         self._starting = asyncio.Lock()
@@ -89,7 +91,7 @@ class RedisServer:
         async with self._starting:
             if self.running:
                 return self.url
-            await self.stop()
+            await self._end()
             if given := self._env.get("REDIS_URL"):
                 self.program, self.url = "REDIS_URL", given
                 return given
@@ -97,11 +99,12 @@ class RedisServer:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._password = self._password or secrets.token_hex(16)
             for _ in range(3):  # another program may take the free port before Redis does
-                self._port = self._port or _free_port()
+                self._reservation = self._reservation or ports.reserve()
+                self._port = self._reservation.getsockname()[1]
                 if await self._launch(program):
                     self.program, self.url = str(program), f"redis://:{self._password}@127.0.0.1:{self._port}/0"
                     return self.url
-                self._port = 0
+                self._release_port()
             raise FcError("RedisStartFailed", program=str(program), log=str(self._directory / "redis.log"))
 
     async def freeze(self) -> None:
@@ -122,10 +125,19 @@ class RedisServer:
         """Kill Redis (SIGKILL). Its data stays, and `start` starts it again. Only for a Redis of our own."""
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
-            await self.stop()
+            await self._end()
 
     async def stop(self) -> None:
         """Stop Redis if this platform started it, and wait for its end."""
+        await self._end()
+        self._release_port()
+
+    def _release_port(self) -> None:
+        if self._reservation is not None:
+            self._reservation.close()
+            self._reservation = None
+
+    async def _end(self) -> None:
         guardian, pid, self._guardian, self._pid, self.url = self._guardian, self._pid, None, 0, ""
         if pid:
             for number in (signal.SIGCONT, signal.SIGTERM):
@@ -155,7 +167,7 @@ class RedisServer:
         try:
             self._pid = await self._guardian.spawn("redis", order, [null, null])
         except OSError:
-            await self.stop()
+            await self._end()
             return False
         finally:
             os.close(null)
@@ -170,7 +182,7 @@ class RedisServer:
                     await asyncio.sleep(0.02)
         except TimeoutError:
             pass
-        await self.stop()
+        await self._end()
         return False
 
     def _client(self) -> "Redis":
@@ -193,9 +205,3 @@ def _paused(pid: int) -> bool:
         return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
