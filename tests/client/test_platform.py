@@ -4,11 +4,14 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from websockets.exceptions import ConnectionClosedError
@@ -19,6 +22,21 @@ from fclocal.testing import connect, wait_for
 
 ROOT = Path(__file__).parents[2]
 ECHO = ROOT / "functions" / "01-echo"
+GOODBYE = """
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/pre-stop":
+            open({gate!r}).read()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.command.encode())
+    do_POST = do_GET
+
+HTTPServer(("0.0.0.0", 9000), Handler).serve_forever()
+"""
 
 
 def wss(url):
@@ -54,6 +72,31 @@ def test_start_attaches_to_the_platform_that_runs(fc, platform_factory):
     assert again.at.pid == fc.at.pid
     with pytest.raises(fclocal.FcError, match="runs already with freeze=True"):
         platform_factory(freeze=False)
+
+
+def test_a_start_while_the_last_platform_says_goodbye_waits_for_its_end(platform_factory, tmp_path, monkeypatch):
+    gate, folder = tmp_path / "gate", tmp_path / "slow"
+    os.mkfifo(gate)
+    folder.mkdir()
+    (folder / "s.yaml").write_text((ECHO / "s.yaml").read_text().replace("echo", "slow"))
+    (folder / "main.py").write_text(GOODBYE.format(gate=str(gate)))
+    first = platform_factory()
+    slow = first.deploy(folder, instanceLifecycleConfig={"preStop": {"handler": "index.preStop", "timeout": 60}})
+    assert httpx.get(slow.url, verify=ssl.create_default_context()).text == "GET"
+    os.kill(first.at.pid, signal.SIGTERM)
+    wait_for(first, "platform.stopped")
+    pause, waited = time.sleep, threading.Event()
+
+    def sleep(seconds):
+        if not waited.is_set():  # the start has found that the directory is held
+            waited.set()
+            gate.write_text("go")
+        pause(seconds)
+
+    monkeypatch.setattr("fclocal.client.daemon.time.sleep", sleep)
+    second = platform_factory()
+    assert waited.is_set() and second.at.pid != first.at.pid
+    assert [f["functionName"] for f in second.status()["functions"]] == ["slow"]
 
 
 def test_attach_needs_a_platform(tmp_path):

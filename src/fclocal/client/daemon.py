@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from fclocal.client.state import Running, running
+from fclocal.client.state import Running, locked, running
 from fclocal.core.errors import FcError
 from fclocal.runtime.state.storage import storage_errors
 
@@ -27,11 +27,25 @@ START_LIMIT = 30.0  # seconds
 def spawn(state: Path, *, keep: bool, options: Mapping[str, object]) -> Running:
     """Return the platform of `state`: the one that runs, or a new process.
 
+    While another process holds the directory, wait: its platform starts, and is then the one, or it ends.
     Raises FcError PlatformStartFailed, StateDamaged or StateNotWritten.
     """
-    if (found := _answering(state)) is not None:
-        return found
-    log = state / "platform.log"
+    until = time.monotonic() + START_LIMIT
+    while True:
+        if (found := _answering(state)) is not None:
+            return found
+        line = _launch(state, keep=keep, options=options)
+        if line == "ready" and (found := running(state)) is not None:
+            return found
+        if line != "taken" or time.monotonic() > until:
+            raise FcError("PlatformStartFailed", reason=line.removeprefix("failed ") or _last_line(_log(state)))
+        while locked(state) and _answering(state) is None and time.monotonic() < until:
+            time.sleep(0.05)
+
+
+def _launch(state: Path, *, keep: bool, options: Mapping[str, object]) -> str:
+    """Start a platform's process and return its first line: "ready", "taken" or "failed ..."; "" if there is none."""
+    log = _log(state)
     with storage_errors(log, "nothing else is lost"):
         state.mkdir(parents=True, exist_ok=True)
         out = log.open("ab")
@@ -47,20 +61,17 @@ def spawn(state: Path, *, keep: bool, options: Mapping[str, object]) -> Running:
     with child.stdout as answer:
         told, _, _ = select.select([answer], [], [], START_LIMIT)
         line = answer.readline().decode().strip() if told else ""
-    if line == "ready" and (found := running(state)) is not None:
+    if line == "ready":
         child.returncode = 0  # the platform outlives this object, which would complain; `stop` waits by its pid
-        return found
-    if line == "taken":  # another process started one at the same time: attach to that one
-        child.wait()
-        until = time.monotonic() + START_LIMIT
-        while time.monotonic() < until:
-            if (found := _answering(state)) is not None:
-                return found
-            time.sleep(0.05)
-    if child.poll() is None:
+        return line
+    if line != "taken":
         child.kill()
-        child.wait()
-    raise FcError("PlatformStartFailed", reason=line.removeprefix("failed ") or _last_line(log))
+    child.wait()
+    return line
+
+
+def _log(state: Path) -> Path:
+    return state / "platform.log"
 
 
 def _answering(state: Path) -> Running | None:

@@ -135,7 +135,7 @@ def running(state: Path) -> Running | None:
     The lock on the directory decides: the kernel releases it when the process ends, however it ends, and no step
     of the system clock changes it. Raises FcError StateDamaged.
     """
-    if not _locked(state / "lock"):
+    if not locked(state):
         return None
     try:
         platform = _json(state / "platform.json", ("pid", "endpoint"))
@@ -145,10 +145,10 @@ def running(state: Path) -> Running | None:
     return Running(state, platform["pid"], platform["endpoint"], keys["accessKeyId"], keys["accessKeySecret"])
 
 
-def _locked(path: Path) -> bool:
-    """Report whether a platform holds the lock. A shared lock for a moment asks without taking anything away."""
+def locked(state: Path) -> bool:
+    """Report whether a platform holds the directory. A shared lock for a moment asks without taking anything away."""
     try:
-        with path.open() as file:
+        with (state / "lock").open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
