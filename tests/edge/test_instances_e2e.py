@@ -57,6 +57,8 @@ async def plain(connection, request):
     if request.path in ("/initialize", "/pre-stop"):
         print(request.path, flush=True)
         return connection.respond(http.HTTPStatus.OK, "")
+    if request.path == "/ill":
+        return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "")
     if "upgrade" not in request.headers:
         return connection.respond(http.HTTPStatus.OK, os.environ["FC_INSTANCE_ID"])
 
@@ -215,6 +217,19 @@ def test_a_canceled_request_replaces_the_instance_without_a_health_check(fc, pro
         wait_for(fc, "instance.ready", function="probe", after=ended.seq)
     with dial(app) as ws:
         assert (ask(ws, "who") != begun.instance) is replaced
+
+
+@pytest.mark.parity("instance.health-check-error")
+def test_a_start_whose_first_health_check_fails_is_answered_with_its_reason(fc, probe):
+    check = {"httpGetUrl": "/ill", "periodSeconds": 1, "failureThreshold": 1}
+    app = fc.deploy(probe, **{"customRuntimeConfig.healthCheckConfig": check})
+    answer = requests.get(app.url, verify=str(fc.at.state / "ca" / "bundle.pem"), timeout=10)
+    assert (answer.status_code, answer.json()["Code"]) == (412, "FunctionNotStarted")
+    assert answer.json()["Message"].startswith(
+        "Function instance health check failed on port 9000: GET /ill answered 503.")
+    assert answer.headers["X-Fc-Error-Type"] == "FcCommonError"
+    stopped = wait_for(fc, "instance.stopped", function="probe")
+    assert stopped.data["why"] == "failed"
 
 
 @pytest.mark.parity("instance.canceled-websocket")

@@ -146,8 +146,8 @@ def not_started(
     return FcError("FunctionNotStarted", reason=reason)
 
 
-def unhealthy(runtime: CustomRuntime, what: str, logs: Iterable[str]) -> FcError:
-    """The error of an instance whose healthCheckConfig says that it is not ready; `what` was the last answer."""
+def unhealthy(runtime: CustomRuntime, what: str, logs: Iterable[str] = ()) -> FcError:
+    """Return the error of a failed health check; `what` was the last answer."""
     url = runtime.health_check_config.http_get_url if runtime.health_check_config else ""
     reason = f"Function instance health check failed on port {runtime.port}: GET {url} {what}.{_tail(logs)}"
     return FcError("FunctionNotStarted", reason=reason)

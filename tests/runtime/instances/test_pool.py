@@ -396,6 +396,27 @@ def test_an_unhealthy_instance_keeps_its_requests_and_is_replaced(tmp_path):
     run(story())
 
 
+@pytest.mark.parity("instance.health-check-error")
+def test_when_no_instance_can_replace_an_unhealthy_one_the_request_is_told_why(tmp_path):
+    async def story():
+        bench = Bench(tmp_path, check=CHECK, reserved=1)
+        one, _ = await bench.place()
+        bench.processes[0].problem = "answered 500"
+        await bench.pass_time(4)
+        assert one.instance.state is State.UNHEALTHY
+        with pytest.raises(FcError) as caught:
+            await bench.place()
+        assert (caught.value.code, caught.value.status) == ("FunctionNotStarted", 412)
+        assert caught.value.message == "Function instance health check failed on port 9000: GET /ready answered 500."
+        bench.processes[0].problem = ""
+        await bench.pass_time(4)
+        await bench.place()
+        with pytest.raises(FcError, match="reservedConcurrency"):
+            await bench.place()
+        await bench.pool.close()
+    run(story())
+
+
 @pytest.mark.parity("instance.health-check-later")
 def test_an_instance_that_recovers_gets_requests_again(tmp_path):
     async def story():

@@ -46,6 +46,7 @@ class Instance:
     exit_code: int | None = None
     starting: asyncio.Task[None] | None = None
     health: asyncio.Task[None] | None = None
+    problem: str = ""  # what the last failed health check found
 
     @property
     def name(self) -> str:

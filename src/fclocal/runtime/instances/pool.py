@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from fclocal.core import dispatch, health, lifecycle, retention
+from fclocal.core import dispatch, health, lifecycle, retention, startup
 from fclocal.core.clock import Clock
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
@@ -108,6 +108,9 @@ class Pool:
         )
         match decision:
             case dispatch.Reject(reason):
+                for instance in self.instances.values():
+                    if instance.state is State.UNHEALTHY:
+                        raise startup.unhealthy(self.revision.config.custom_runtime_config, instance.problem)
                 raise FcError("ResourceExhausted", reason=reason)
             case dispatch.Start():
                 self._refuse_in_backoff()
@@ -259,6 +262,7 @@ class Pool:
                 self._log(instance, "instance.healthy")
                 self._serve_waiting(instance)
             elif verdict is Verdict.UNHEALTHY and instance.state in (State.ACTIVE, State.IDLE):
+                instance.problem = problem
                 reason = f"GET {check.http_get_url} {problem}"
                 self._log(instance, "instance.unhealthy", reason=reason)
                 text = f"Function instance health check failed: {reason}"
