@@ -1,4 +1,4 @@
-"""Send the tone to each client, then echo its messages."""
+"""Send a greeting to each client, then echo its messages."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_
 async def handler(ws: ServerConnection) -> None:
     """Serve one client."""
     try:
-        await ws.send(os.environ.get("TONE", "low"))
+        await ws.send(os.environ.get("GREETING", "hello"))
         async for message in ws:
             await ws.send(message)
     except ConnectionClosedError:

@@ -40,7 +40,7 @@ def test_only_the_file_that_the_solution_changes_is_named(project: Path, capsys:
     for _ in find("8.5")[0].hints["8.5"]:
         workshop.hint("8.5")
     said = capsys.readouterr().out.splitlines()
-    assert said[-1] == "That was the last one. A solution: solutions/08-errors/5-buoy/s.yaml"
+    assert said[-1] == "That was the last one. A solution: solutions/08-errors/5-closes-with-1006/s.yaml"
 
 
 def test_untouched_says_not_started_and_where_to_look(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

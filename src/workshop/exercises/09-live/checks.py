@@ -1,4 +1,4 @@
-"""What pilot.py must do to the alias, read through the official API."""
+"""What canary.py must do to the alias, read through the official API."""
 
 import asyncio
 from typing import Any
@@ -13,38 +13,38 @@ FUNCTION, ALIAS = "greeting", "prod"
 
 async def versions(target: Target) -> tuple[str, str]:
     """Return two versions, of an earlier check or new; the alias points to the first."""
-    made = published(target)
-    for tone in ("low", "high")[len(made):]:
-        await asyncio.to_thread(target.fc.deploy, target.folder, environmentVariables={"TONE": tone})
+    numbers = published(target)
+    for greeting in ("hello", "good morning")[len(numbers):]:
+        await asyncio.to_thread(target.fc.deploy, target.folder, environmentVariables={"GREETING": greeting})
         request = m.PublishFunctionVersionRequest(body=m.PublishVersionInput())
-        made.append(str(target.fc.sdk.publish_function_version(FUNCTION, request).body.version_id))
-    to: dict[str, Any] = {"version_id": made[0], "additional_version_weight": {}}
+        numbers.append(str(target.fc.sdk.publish_function_version(FUNCTION, request).body.version_id))
+    to: dict[str, Any] = {"version_id": numbers[0], "additional_version_weight": {}}
     try:
         target.fc.sdk.update_alias(FUNCTION, ALIAS, m.UpdateAliasRequest(body=m.UpdateAliasInput(**to)))
     except TeaException:  # the alias does not exist yet
         body = m.CreateAliasInput(alias_name=ALIAS, **to)
         target.fc.sdk.create_alias(FUNCTION, m.CreateAliasRequest(body=body))
-    return made[0], made[1]
+    return numbers[0], numbers[1]
 
 
 def published(target: Target) -> list[str]:
     """Return the first versions of the function, at most two."""
     try:
         listed = target.fc.sdk.list_function_versions(FUNCTION, m.ListFunctionVersionsRequest(direction="FORWARD"))
-    except TeaException:  # it is not deployed yet
+    except TeaException:  # the function is not deployed yet
         return []
     return [str(one.version_id) for one in listed.body.versions or []][:2]
 
 
-async def pilot(target: Target, function: str, *arguments: Any) -> Any:
-    """Call a function of pilot.py and return its result. Raises Unexpected with the error that it raised."""
+async def call(target: Target, function: str, *arguments: Any) -> Any:
+    """Call a function of canary.py and return its result. Raises Unexpected with the error of the function."""
     at = target.fc.at
-    env = {"PILOT_KEY_ID": at.access_key_id, "PILOT_KEY_SECRET": at.access_key_secret, "PILOT_ENDPOINT": at.endpoint}
-    [got] = await target.call("pilot.py", function, [FUNCTION, *arguments], env=env)
+    env = {"LIVE_KEY_ID": at.access_key_id, "LIVE_KEY_SECRET": at.access_key_secret, "LIVE_ENDPOINT": at.endpoint}
+    [got] = await target.call("canary.py", function, [FUNCTION, *arguments], env=env)
     if got.error:
         # A rejection by the API is a result; any other error is a fault of the program, shown with its line.
-        said = got.error.splitlines()[0].partition(" request id:")[0]
-        raise Unexpected(said, "" if "ClientException" in said else got.trace)
+        error = got.error.splitlines()[0].partition(" request id:")[0]
+        raise Unexpected(error, "" if "ClientException" in error else got.trace)
     return got.value
 
 
@@ -58,48 +58,48 @@ def alias_is(target: Target, old: str, new: str, wanted: str, before: str = "") 
         raise Unexpected(f"{before}prod is: {seen}")
 
 
-async def settled(target: Target, served: tuple[int, int], failed: tuple[int, int], says: str, wanted: str) -> None:
-    """Start a trial with 0.25 for the new version, call settle() with these counts, and read the alias."""
+async def finish(target: Target, served: tuple[int, int], failed: tuple[int, int], result: str, wanted: str) -> None:
+    """Start a canary with the share 0.25, call finish_canary() with these counts, and check its result and the alias."""
     old, new = await versions(target)
     body = m.UpdateAliasInput(version_id=old, additional_version_weight={new: 0.25})
     target.fc.sdk.update_alias(FUNCTION, ALIAS, m.UpdateAliasRequest(body=body))
     counts = [dict(zip((old, new), pair, strict=True)) for pair in (served, failed)]
-    got = await pilot(target, "settle", old, new, *counts)
-    if got != says:
-        raise Unexpected(f"after {served[1]} requests settle() returned {got!r}")
-    alias_is(target, old, new, wanted, f"settle() returned {got!r}, and ")
+    got = await call(target, "finish_canary", old, new, *counts)
+    if got != result:
+        raise Unexpected(f"after {served[1]} requests finish_canary() returned {got!r}")
+    alias_is(target, old, new, wanted, f"finish_canary() returned {got!r}, and ")
 
 
-@step("9.1", did="called try_out with 25 percent for the new version", wanted="prod is: old, new 0.25", local=True)
+@step("9.1", did="called start_canary with 25 percent for the new version", wanted="prod is: old, new 0.25", local=True)
 async def a_quarter(target: Target) -> None:
     old, new = await versions(target)
-    await pilot(target, "try_out", new, 25)
+    await call(target, "start_canary", new, 25)
     alias_is(target, old, new, "old, new 0.25")
 
 
-@step("9.1", did="called try_out with 5 percent", wanted="prod is: old, new 0.05", local=True)
+@step("9.1", did="called start_canary with 5 percent", wanted="prod is: old, new 0.05", local=True)
 async def one_in_twenty(target: Target) -> None:
     old, new = await versions(target)
-    await pilot(target, "try_out", new, 5)
+    await call(target, "start_canary", new, 5)
     alias_is(target, old, new, "old, new 0.05")
 
 
-@step("9.2", did="called settle: 5 requests to the new version, all failed", wanted='"wait", and prod does not change',
+@step("9.2", did="called finish_canary: 5 requests to the new version, all failed", wanted='"wait", and prod does not change',
       local=True)
 async def too_few(target: Target) -> None:
-    await settled(target, (100, 5), (0, 5), "wait", "old, new 0.25")
+    await finish(target, (100, 5), (0, 5), "wait", "old, new 0.25")
 
 
-@step("9.2", did="called settle: 1 of 100 failed with new, 4 of 400 with old", wanted='"on", and prod is: new',
+@step("9.2", did="called finish_canary: 1 of 100 failed with new, 4 of 400 with old", wanted='"release", and prod is: new',
       local=True)
 async def good(target: Target) -> None:
-    await settled(target, (400, 100), (4, 1), "on", "new")
+    await finish(target, (400, 100), (4, 1), "release", "new")
 
 
-@step("9.2", did="called settle: 5 of 100 failed with new, 9 of 900 with old", wanted='"back", and prod is: old',
+@step("9.2", did="called finish_canary: 5 of 100 failed with new, 9 of 900 with old", wanted='"back", and prod is: old',
       local=True)
 async def bad(target: Target) -> None:
-    await settled(target, (900, 100), (9, 5), "back", "old")
+    await finish(target, (900, 100), (9, 5), "back", "old")
 
 
 MISTAKES = [
@@ -108,7 +108,7 @@ MISTAKES = [
     Mistake("9.1", "the share is in percent, not a part of 1", saw="ClientException.*additionalVersionWeight",
             likely="a quarter is 0.25: the API takes 0 to 1"),
     Mistake("9.1", "the alias points to LATEST", saw="ClientException.*'LATEST'",
-            likely="LATEST is not a version: read the present version with get_alias"),
+            likely="LATEST is not a version: read the current version with get_alias"),
     Mistake("9.1", "the update is sent without a version", saw="ClientException",
             likely="every update needs the version_id, even if it does not change"),
     Mistake("9.1", "most requests go to the new version", saw="^prod is: new, old",
@@ -116,13 +116,13 @@ MISTAKES = [
     Mistake("9.1", "all requests go to the new version", saw="^prod is: new$"),
     Mistake("9.1", "no request goes to the new version", saw="^prod is: old$",
             likely="`shares` needs an entry for `new`, above 0"),
-    Mistake("9.2", "it decides too early", saw=r"^after 5 requests settle\(\) returned '(on|back)'",
+    Mistake("9.2", "the decision is too early", saw=r"^after 5 requests finish_canary\(\) returned '(release|back)'",
             likely="below ENOUGH requests to the new version, return \"wait\""),
-    Mistake("9.2", "counts are compared instead of rates", saw=r"^after 100 requests settle\(\) returned 'on'",
+    Mistake("9.2", "counts are compared instead of rates", saw=r"^after 100 requests finish_canary\(\) returned 'release'",
             likely="divide the failed requests by the served ones, for each version"),
-    Mistake("9.2", "the trial is over, but the new version still has a share",
-            saw="'(on|back)', and prod is: old, new", likely="move the alias with an empty dictionary"),
-    Mistake("9.2", "it returns wait, but ends the trial", saw=r"^settle\(\) returned 'wait', and prod is:",
+    Mistake("9.2", "the canary has ended, but it still has a share",
+            saw="'(release|back)', and prod is: old, new", likely="move the alias with an empty dictionary"),
+    Mistake("9.2", "the result is wait, but the canary has ended", saw=r"^finish_canary\(\) returned 'wait', and prod is:",
             likely='after "wait" do not change the alias'),
-    Mistake("9.2", "the alias points to the wrong version", saw=r"^settle\(\) returned '(on|back)', and prod is:"),
+    Mistake("9.2", "the alias points to the wrong version", saw=r"^finish_canary\(\) returned '(release|back)', and prod is:"),
 ]

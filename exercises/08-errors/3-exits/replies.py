@@ -1,0 +1,3 @@
+"""The replies to messages."""
+
+REPLIES = {"morning": "good morning", "evening": "good evening"}
