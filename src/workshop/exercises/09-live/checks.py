@@ -59,7 +59,7 @@ def alias_is(target: Target, old: str, new: str, wanted: str, before: str = "") 
 
 
 async def finish(target: Target, served: tuple[int, int], failed: tuple[int, int], result: str, wanted: str) -> None:
-    """Start a canary with the share 0.25, call finish_canary() with these counts, and check its result and the alias."""
+    """Start a canary with the share 0.25, call finish_canary() with these counts, and check result and alias."""
     old, new = await versions(target)
     body = m.UpdateAliasInput(version_id=old, additional_version_weight={new: 0.25})
     target.fc.sdk.update_alias(FUNCTION, ALIAS, m.UpdateAliasRequest(body=body))
@@ -84,20 +84,20 @@ async def one_in_twenty(target: Target) -> None:
     alias_is(target, old, new, "old, new 0.05")
 
 
-@step("9.2", did="called finish_canary: 5 requests to the new version, all failed", wanted='"wait", and prod does not change',
-      local=True)
+@step("9.2", did="called finish_canary: 5 requests to the new version, all failed", local=True,
+      wanted='"wait", and prod does not change')
 async def too_few(target: Target) -> None:
     await finish(target, (100, 5), (0, 5), "wait", "old, new 0.25")
 
 
-@step("9.2", did="called finish_canary: 1 of 100 failed with new, 4 of 400 with old", wanted='"release", and prod is: new',
-      local=True)
+@step("9.2", did="called finish_canary: 1 of 100 failed with new, 4 of 400 with old", local=True,
+      wanted='"release", and prod is: new')
 async def good(target: Target) -> None:
     await finish(target, (400, 100), (4, 1), "release", "new")
 
 
-@step("9.2", did="called finish_canary: 5 of 100 failed with new, 9 of 900 with old", wanted='"back", and prod is: old',
-      local=True)
+@step("9.2", did="called finish_canary: 5 of 100 failed with new, 9 of 900 with old", local=True,
+      wanted='"back", and prod is: old')
 async def bad(target: Target) -> None:
     await finish(target, (900, 100), (9, 5), "back", "old")
 
@@ -118,11 +118,14 @@ MISTAKES = [
             likely="`shares` needs an entry for `new`, above 0"),
     Mistake("9.2", "the decision is too early", saw=r"^after 5 requests finish_canary\(\) returned '(release|back)'",
             likely="below ENOUGH requests to the new version, return \"wait\""),
-    Mistake("9.2", "counts are compared instead of rates", saw=r"^after 100 requests finish_canary\(\) returned 'release'",
+    Mistake("9.2", "counts are compared instead of rates",
+            saw=r"^after 100 requests finish_canary\(\) returned 'release'",
             likely="divide the failed requests by the served ones, for each version"),
     Mistake("9.2", "the canary has ended, but it still has a share",
             saw="'(release|back)', and prod is: old, new", likely="move the alias with an empty dictionary"),
-    Mistake("9.2", "the result is wait, but the canary has ended", saw=r"^finish_canary\(\) returned 'wait', and prod is:",
+    Mistake("9.2", "the result is wait, but the canary has ended",
+            saw=r"^finish_canary\(\) returned 'wait', and prod is:",
             likely='after "wait" do not change the alias'),
-    Mistake("9.2", "the alias points to the wrong version", saw=r"^finish_canary\(\) returned '(release|back)', and prod is:"),
+    Mistake("9.2", "the alias points to the wrong version",
+            saw=r"^finish_canary\(\) returned '(release|back)', and prod is:"),
 ]
