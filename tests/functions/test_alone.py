@@ -95,6 +95,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[Path], int]]:
         assert isinstance(runtime, dict) and isinstance(own, dict)
         if "REDIS_URL" in own:
             own["REDIS_URL"] = "redis://127.0.0.1:1/0"  # nobody is there: it has to start all the same
+        own = {name: re.sub(r"\$\{env\('\w+', '(.*)'\)\}", r"\1", value) for name, value in own.items()}
         words = [*runtime["command"], *runtime.get("args", [])]
         # -S: without the packages of this machine
         command = [sys.executable, "-S", *words[1:]] if words[0] == "python3" else words

@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 REQUEST_ID = "1-6566f0a1-12d63510-fecf237c590c"
 FOLDERS = ["01-echo", "01-echo-fastapi", "01-echo-node", "02-trigger", "03-wss", "04-keepalive", "05-reconnect",
            "05-reconnect-socketio", "06-billing", "07-sessions", "09-live"]
-WITH_REDIS = ["07-push"]  # its connections need a Redis: test_push.py
+WITH_REDIS = ["07-push", "07-class-board"]  # their connections need a Redis: test_push.py, test_class_board.py
 SOCKETIO = "05-reconnect-socketio"
 GOODBYE = {SOCKETIO: 1012, "01-echo-fastapi": 1012}  # uvicorn's own code, "service restart"
 SLOW = 30.0
