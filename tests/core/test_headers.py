@@ -63,3 +63,9 @@ def test_the_platforms_headers_reach_the_client_whatever_the_function_sends(
     assert names.count(b"date") == 1
     assert not {b"server", b"connection", b"upgrade", b"keep-alive", b"content-length"} & set(names)
     assert ((b"content-disposition", b"attachment") in got) == default_domain
+
+
+def test_a_preview_of_the_target_holds_no_whole_token() -> None:
+    head = RequestHead("GET", f"/rooms/tea?after=9&token={'x' * 40}&name=Ana")
+    assert head.preview() == f"/rooms/tea?after=9&token={'x' * 16}...&name=Ana"
+    assert RequestHead("GET", "/rooms/tea").preview() == "/rooms/tea"

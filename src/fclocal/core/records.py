@@ -61,13 +61,15 @@ KINDS: dict[str, tuple[str, ...]] = {
     "fault.armed": ("rule", "what", "detail"),
     "fault.hit": ("rule", "what", "detail"),
     "fault.cleared": ("rule", "what"),
+    # A request that arrived while a tap was on. target: path and query, long values shortened (they may be tokens).
+    "tap.head": ("protocol", "target"),
     # One WebSocket frame seen by a tap. direction: in (client to function) | out. preview: first bytes as text.
     "tap.frame": ("direction", "opcode", "final", "length", "closeCode", "preview", "compressed"),
 }
 
 
 # Records of the functions' output. They are the first to go when the journal grows too large.
-OUTPUT = frozenset({"log", "log.dropped", "tap.frame"})
+OUTPUT = frozenset({"log", "log.dropped", "tap.head", "tap.frame"})
 _FACTS = {kind: frozenset(facts) for kind, facts in KINDS.items()}
 
 

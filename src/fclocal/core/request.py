@@ -1,9 +1,11 @@
 """The head of a request, the entry it arrived at, and what the platform assigned to it on arrival."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 _EMPTY = frozenset((b"",))
+_LONG_VALUE = re.compile(r"(?<==)([^&]{16})[^&]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,11 @@ class RequestHead:
     def query(self) -> str:
         """The part of the target after the first "?"."""
         return self.target.partition("?")[2]
+
+    def preview(self) -> str:
+        """Return the target, at most 200 characters; values of its query are cut after 16: one may be a token."""
+        path, mark, query = self.target.partition("?")
+        return (path + mark + _LONG_VALUE.sub(r"\1...", query))[:200]
 
 
 RequestProtocol = Literal["http", "websocket", "invoke"]

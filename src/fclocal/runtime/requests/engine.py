@@ -74,6 +74,7 @@ class Engine:
         try:
             trigger = admission.resolve(request, catalogue.functions, catalogue.domains, self.options.propagation)
             function = trigger.function
+            self.taps.head(function, request)
             return admission.admit(request, trigger, catalogue.functions, self._keys)
         except FcError as error:
             self.reject(request, error, function)

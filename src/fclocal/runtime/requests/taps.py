@@ -1,4 +1,4 @@
-"""Taps: record the WebSocket frames of chosen connections in the journal.
+"""Taps: record the targets of requests and the WebSocket frames of chosen functions in the journal.
 
 A connection is recorded if it opens while a tap is on for its function. All others keep the relay that parses nothing.
 """
@@ -6,6 +6,7 @@ A connection is recorded if it opens while a tap is on for its function. All oth
 from collections.abc import Callable
 
 from fclocal.core import frames
+from fclocal.core.request import IncomingRequest
 from fclocal.runtime.state.journal import Journal
 
 
@@ -41,6 +42,12 @@ class Taps:
     def off(self, function: str) -> None:
         """Remove one tap; with the last one recording ends, also for connections that are open."""
         self._count[function] = max(0, self._count.get(function, 0) - 1)
+
+    def head(self, function: str, request: IncomingRequest) -> None:
+        """Record that a request has arrived, with its query, if a tap is on."""
+        if self._count.get(function):
+            self._journal.append("tap.head", function=function, request=request.request_id, protocol=request.protocol,
+                                 target=request.head.preview())
 
     def open(self, function: str, instance: str, request: str, extensions: bytes) -> FrameTap | None:
         """Return a tap for a connection of `function`, or None if no tap is on."""
