@@ -25,7 +25,7 @@ from workshop.views.sequence_model import Arrow, Diagram, Note, diagram
 WIDTH, LEFT, RIGHT, TOP, ROW, NOTE_ROW = 1000, 120, 90, 48, 34, 26
 SHOWN = 60  # rows; of a longer sequence the beginning and the end are drawn
 LEGEND = {"http": "request and response", "data": "message", "ping": "ping, pong", "redis": "Redis",
-          "bad": "rejected or cut"}
+          "bad": "rejected, cut, or closed with an error"}
 SETTLE = 0.5  # seconds to wait for the end of connections that the block has just closed
 
 
@@ -149,8 +149,9 @@ def _draw_lives(picture: Drawing, happened: Diagram, rows: list[Arrow | Note], y
 
     colours = {"starting": "ping-soft", "running": "data-soft", "frozen": "frozen"}
     for instance, lives in happened.lives.items():
+        first = TOP + 14.0 if happened.lanes[instance][1] else TOP - 4.0  # below the subtitle
         for life in lives:
-            top, end = place(life.begin, TOP - 4.0), place(life.end, bottom)
+            top, end = place(life.begin, first), place(life.end, bottom)
             if end > top:
                 picture.rect(columns[instance] - 6, top, 12, end - top, colours[life.state], radius=3,
                              tip=f"instance {instance}: {life.state}")

@@ -102,6 +102,7 @@ class _Builder:
     lives: dict[str, list[Life]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     connections: dict[str, _Connection] = field(default_factory=dict)
+    heads: dict[str, Record] = field(default_factory=dict)  # request -> its head, as the tap recorded it
 
     def add(self, row: Arrow | Note, at: float | None = None) -> None:
         self.rows.append((row.at if at is None else at, len(self.rows), row))
@@ -133,7 +134,11 @@ def _begin(record: Record, build: _Builder) -> None:
             protocol=record.data["protocol"])
         build.versions.setdefault(record.instance, record.data["version"])
     elif record.kind == "request.rejected":
-        build.connections[record.request] = _Connection(record.request, record.at, ended=record.at)
+        head = build.heads.get(record.request)
+        build.connections[record.request] = _Connection(record.request, head.at if head else record.at,
+                                                        ended=record.at, protocol=head.data["protocol"] if head else "")
+    elif record.kind == "tap.head":
+        build.heads[record.request] = record
     elif record.kind == "request.end" and (known := build.connections.get(record.request)):
         known.ended, known.status = record.at, record.data["status"]
 
@@ -186,9 +191,12 @@ def _take(record: Record, build: _Builder) -> None:
         case "instance.stopped" | "instance.failed":
             _next_life(build, instance, "", at)
             build.add(Note(at, instance, str(data.get("code") or f"stopped: {data['why']}")))
+        case "instance.unhealthy":
+            build.add(Note(at, instance, f"unhealthy: {data['reason']}"))
+        case "instance.healthy":
+            build.add(Note(at, instance, "healthy again"))
         case "request.rejected" if connection:
-            build.add(Arrow(at, connection.client, GATEWAY, "http", f"{data['method']} {data['path']}",
-                            details=f"request head: {data['method']} {data['path']}"))
+            _request_head(record, connection, build)
             build.add(Arrow(at, GATEWAY, connection.client, "bad", f"{data['status']} {data['code']}",
                             data["message"], f"rejected with {data['status']} {data['code']}: {data['message']}"))
         case "request.begin" if connection:
@@ -197,6 +205,17 @@ def _take(record: Record, build: _Builder) -> None:
             _frame(record, connection, build)
         case "request.end" if connection:
             _end(record, connection, build)
+
+
+def _request_head(record: Record, connection: _Connection, build: _Builder, more: str = "") -> None:
+    """Add the arrow of a request from its client to the gateway."""
+    data, head = record.data, build.heads.get(record.request)
+    label = f"{data['method']} {head.data['target'] if head else data['path']}"
+    if data["method"] == "-":
+        label = "a head that breaks the limits"
+    build.add(Arrow(connection.arrived, connection.client, GATEWAY, "http", label,
+                    "Upgrade: websocket" * (connection.protocol == "websocket"),
+                    f"request head: {label}, trigger {data['trigger']}{more}"))
 
 
 def _next_life(build: _Builder, instance: str, state: str, at: float) -> None:
@@ -209,10 +228,8 @@ def _next_life(build: _Builder, instance: str, state: str, at: float) -> None:
 
 def _request(record: Record, connection: _Connection, build: _Builder) -> None:
     data, socket = record.data, connection.protocol == "websocket"
-    head = f"{data['method']} {data['path']}"
     build.lives.setdefault(record.instance, [Life("running", None)])
-    build.add(Arrow(connection.arrived, connection.client, GATEWAY, "http", head, "Upgrade: websocket" * socket,
-                    f"request head: {head}, trigger {data['trigger']}, qualifier {data['qualifier']}"))
+    _request_head(record, connection, build, f", qualifier {data['qualifier']}")
     build.add(Arrow(record.at, GATEWAY, record.instance, "http", data["method"], "+ x-fc-* headers",
                     f"forwarded with x-fc-request-id {record.request}"))
     if socket and connection.status in (None, 101):
@@ -227,6 +244,7 @@ def _frame(record: Record, connection: _Connection, build: _Builder) -> None:
     if opcode == "close":
         connection.closed = True
         label, shown = f"close {data['closeCode'] or ''}".rstrip(), data["preview"]
+        kind = "data" if data["closeCode"] in (None, 1000, 1001) else "bad"
     elif opcode == "text":
         shown = f'"{data["preview"]}"'
     elif kind == "data":

@@ -79,6 +79,44 @@ def test_a_rejection_shows_its_status() -> None:
         ("client", "gateway", "GET /x"), ("gateway", "client", "429 ResourceThrottled")]
 
 
+def test_a_request_that_waited_in_vain_arrives_before_the_cold_start() -> None:
+    story = Story()
+    story.add(0.0, "tap.head", request="r", protocol="websocket", target="/x")
+    story.start(0.1)
+    story.add(0.2, "request.rejected", request="r", method="GET", path="/x", trigger="http", status=412,
+              code="CAExited", message="exited")
+    rows = diagram(story.records, "echo").rows
+    assert [row.label if isinstance(row, Arrow) else row.text for row in rows] == [
+        "GET /x", "cold start", "412 CAExited"]
+    assert isinstance(rows[0], Arrow) and rows[0].note == "Upgrade: websocket"
+
+
+def test_a_close_code_that_names_an_error_is_drawn_as_one() -> None:
+    story = Story()
+    story.begin(0.0, "r")
+    frame(story, 0.1, "close", "out", closeCode=1011)
+    frame(story, 0.2, "close", "in", closeCode=1001)
+    assert [row.kind for row in diagram(story.records, "echo").rows if isinstance(row, Arrow)][-2:] == ["bad", "data"]
+
+
+def test_a_request_shows_its_query_if_the_tap_recorded_it() -> None:
+    story = Story()
+    story.add(0.0, "tap.head", request="r", protocol="websocket", target="/?after=9")
+    story.begin(0.0, "r")
+    story.begin(1.0, "later")
+    assert [label for _, end, label in arrows(diagram(story.records, "echo")) if end == "gateway"] == [
+        "GET /?after=9", "GET /"]
+
+
+def test_an_instance_that_turns_unhealthy_says_so() -> None:
+    story = Story()
+    story.start(0.0)
+    story.add(1.0, "instance.unhealthy", "c-1", reason="404")
+    story.add(2.0, "instance.healthy", "c-1")
+    notes = [row.text for row in diagram(story.records, "echo").rows if isinstance(row, Note)]
+    assert notes == ["cold start", "unhealthy: 404", "healthy again"]
+
+
 def test_clients_have_lanes_and_a_client_that_returns_keeps_its_own() -> None:
     story = Story()
     for at, request in ((0.0, "a"), (0.1, "b")):
@@ -160,7 +198,7 @@ def test_it_is_recorded_at_the_gateway(fc: Platform) -> None:
     app = fc.deploy(ROOT / "functions" / "01-echo")
 
     async def talk(nat: Nat) -> None:
-        async with connect(to_wss(app.url)) as direct:
+        async with connect(f"{to_wss(app.url)}/?after=9") as direct:
             await direct.send("direct")
             await direct.recv()
         silent = await connect(to_wss(nat.url), ping_interval=None)
@@ -173,6 +211,7 @@ def test_it_is_recorded_at_the_gateway(fc: Platform) -> None:
     with Nat(app.url, forget_after=0.3) as nat, sequence(fc, app, nat=nat) as recording:
         asyncio.run(talk(nat))
     written = str(recording)
+    assert "GET /?after=9" in written
     assert re.search(r'client\s+-> instance \w{4}\s+text  "direct"', written)
     assert re.search(r'client\s+-> instance \w{4}\s+text  "one"', written)
     assert re.search(r"client\s+-x NAT\s+\d+ bytes  dropped: no entry", written) and '"two"' not in written
