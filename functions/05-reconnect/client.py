@@ -39,16 +39,18 @@ class Stream:
 
     `after`: the last number that you have; it is updated with every message, so save it with your own data.
     `attempts`: the number of failures in a row after which the stream gives up. `on_state` is called with
-    "connecting", "open", "waiting 2.1 s (1006: ...)", "done" and "gave up: ...". Tests replace `draw` and `sleep`.
-    Leave the loop through `contextlib.aclosing(aiter(stream))`, as `main` does: it closes the connection at once.
+    "connecting", "open", "waiting 2.1 s (1006: ...)", "done" and "gave up: ...". Tests replace `random_source`
+    and `sleep`. Leave the loop through `contextlib.aclosing(aiter(stream))`, as `main` does: it closes the connection
+    at once.
     """
 
     def __init__(self, url: str, *, after: int = 0, attempts: int = 10, base: float = 1.0, longest: float = 30.0,
-                 on_state: Callable[[str], object] = lambda state: None, draw: Callable[[], float] = random.random,
+                 on_state: Callable[[str], object] = lambda state: None,
+                 random_source: Callable[[], float] = random.random,
                  sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
         self.url, self.after, self.attempts = url, after, attempts
         self.base, self.longest = base, longest
-        self.on_state, self._draw, self._sleep = on_state, draw, sleep
+        self.on_state, self._random, self._sleep = on_state, random_source, sleep
         self.connections = 0
         self.repeats = 0
 
@@ -90,7 +92,7 @@ class Stream:
 
     async def _pause(self, cause: str, why: Rule, failures: int) -> None:
         """Wait as the rule says. Raises GaveUp where the rule is "never", and after too many failures."""
-        seconds = wait(why.when, failures, self._draw(), base=self.base, longest=self.longest)
+        seconds = wait(why.when, failures, self._random(), base=self.base, longest=self.longest)
         if seconds is None or failures >= self.attempts:
             reason = f"{cause}: {why.why}" if seconds is None else f"{failures} failures in a row, the last {cause}"
             self.on_state(f"gave up: {reason}")

@@ -56,15 +56,15 @@ def rule(*, status: int | None = None, close_code: int | None = None) -> Rule:
     return UNREACHABLE
 
 
-def wait(when: When, failures: int, draw: float, *, base: float = 1.0, longest: float = 30.0) -> float | None:
+def wait(when: When, failures: int, random_number: float, *, base: float = 1.0, longest: float = 30.0) -> float | None:
     """Return the seconds to wait before the next attempt, or None for no further attempt.
 
-    `failures`: the attempts that failed in a row before this cause, from 0. `draw`: a random number in [0, 1). The
-    wait is a random part of a span ("full jitter"), so that clients that were cut together do not return together.
+    `failures`: the attempts that failed in a row before this cause, from 0. `random_number`: from 0 to below 1.
+    The wait is a random part of a span ("full jitter"), so that clients that were cut together do not return together.
     The span is `base` seconds for "at once", 2 x `base` for "backoff", 10 x `base` for "later". It doubles with each
     failure, up to `longest`.
     """
     if when == "never":
         return None
     first = {"at once": base, "backoff": 2 * base, "later": 10 * base}[when]
-    return draw * min(longest, first * 2.0 ** min(failures, 60))
+    return random_number * min(longest, first * 2.0 ** min(failures, 60))

@@ -46,7 +46,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
     else:
-        print("That was the whole road. To walk it yourself: python3 start.py")
+        print("The tour is complete. To start the lessons: python3 start.py")
         return 0
     return 1
 

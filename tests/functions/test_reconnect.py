@@ -44,8 +44,8 @@ WHENS = st.sampled_from(["at once", "backoff", "later"])
 
 
 @given(WHENS, st.integers(0, 2000), st.floats(0, 1, exclude_max=True))
-def test_waits_are_drawn_from_a_span_that_doubles_up_to_a_limit(when, failures, draw):
-    assert 0 <= retry.wait(when, failures, draw) <= 30
+def test_waits_are_drawn_from_a_span_that_doubles_up_to_a_limit(when, failures, random_number):
+    assert 0 <= retry.wait(when, failures, random_number) <= 30
     assert retry.wait(when, failures, 0.0) == 0
     if retry.wait(when, failures + 1, 0.5) < 15:
         assert retry.wait(when, failures + 1, 0.5) == 2 * retry.wait(when, failures, 0.5)
@@ -150,7 +150,7 @@ async def test_it_gives_up_after_its_limit_and_says_how_long_it_waits():
         waits.append(seconds)
 
     async with scripted(*[503] * 20) as url:
-        stream = client.Stream(url, attempts=4, draw=lambda: 0.5, sleep=sleep, on_state=states.append)
+        stream = client.Stream(url, attempts=4, random_source=lambda: 0.5, sleep=sleep, on_state=states.append)
         with pytest.raises(client.GaveUp, match="4 failures in a row, the last 503"):
             await ids(stream)
     assert waits == [1.0, 2.0, 4.0, 8.0]

@@ -26,7 +26,7 @@ SEEN = {"00-start": ("received: good morning", "'frozen')", "You would pay 0.01 
         "03-wss": ("InvalidURI", "unable to get local", "101  answered 'you said: hello'", "Hostname mismatch"),
         "04-keepalive": ("the client counts the connection as OPEN", "the function counts 1 open connection",
                          "keepalive ping timeout", "closed with 1006 after 2.", "closed: no close frame received"),
-        "08-errors": ("unhealthy: GET /healthz answered 404", "the first connection receives: be ill"),
+        "08-errors": ("unhealthy: GET /healthz answered 404", "the first connection receives: break"),
         "07-chat": ("Bo received  ['Ana: Tea?']", "Bo received ['Ana: One or two?']",
                     "after the pause:  ['Ana: Hello?']")}
 # What asyncio and Python say only on the side when something was lost.

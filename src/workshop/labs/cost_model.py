@@ -64,11 +64,11 @@ class Estimate:
 
 def visits(plan: Plan, window: float, seed: int = 4) -> list[tuple[float, float]]:
     """(arrival, stay) of the connections in `window` seconds, those that are there already included."""
-    draw = random.Random(seed)
+    generator = random.Random(seed)
     there = round(plan.per_hour / 3600 * plan.seconds)
     come = round(plan.per_hour / 3600 * window)
-    return [*((0.0, draw.uniform(0, plan.seconds)) for _ in range(there)),
-            *((at, plan.seconds) for at in sorted(draw.uniform(0, window) for _ in range(come)))]
+    return [*((0.0, generator.uniform(0, plan.seconds)) for _ in range(there)),
+            *((at, plan.seconds) for at in sorted(generator.uniform(0, window) for _ in range(come)))]
 
 
 def journal(plan: Plan, visits: Sequence[tuple[float, float]]) -> Iterator[Record]:

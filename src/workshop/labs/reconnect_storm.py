@@ -134,17 +134,17 @@ async def reconnect_storm(clients: int = 200) -> Storm:
             await asyncio.to_thread(fc.stop)
 
 
-def pause(failures: int, draw: float, jitter: bool) -> float:
-    """Seconds that a client waits after its connection was cut (failures 0) or its attempt refused."""
+def pause(failures: int, random_number: float, jitter: bool) -> float:
+    """Return the seconds that a client waits after its connection was cut (failures 0) or its attempt was rejected."""
     if jitter:
-        return draw * SPREAD * 2.0 ** failures
+        return random_number * SPREAD * 2.0 ** failures
     return FIRST * 2.0 ** (failures - 1) if failures else 0.0
 
 
 async def _wave(fc: Platform, app: App, clients: int, jitter: bool) -> Wave:
     # Plain ws: the certificate of this platform is not one that this process trusts.
     url = to_wss(app.url).replace("wss", "ws", 1)
-    draw, tries = random.Random(1), list[tuple[float, int]]()
+    generator, tries = random.Random(1), list[tuple[float, int]]()
     loop = asyncio.get_running_loop()
 
     async def attempt() -> ClientConnection:
@@ -153,7 +153,7 @@ async def _wave(fc: Platform, app: App, clients: int, jitter: bool) -> Wave:
     async def come_back(began: float) -> ClientConnection:
         failures = 0
         while True:
-            await asyncio.sleep(pause(failures, draw.random(), jitter))
+            await asyncio.sleep(pause(failures, generator.random(), jitter))
             at = loop.time() - began
             try:
                 ws = await attempt()

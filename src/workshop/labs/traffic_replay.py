@@ -62,8 +62,8 @@ class Replay:
 
 def schedule(visits: int, seconds: float, seed: int = 3) -> list[tuple[float, float]]:
     """(arrival, stay) of `visits` connections within three stays."""
-    draw = random.Random(seed)
-    return [(at, seconds) for at in sorted(draw.uniform(0, 3 * seconds) for _ in range(visits))]
+    generator = random.Random(seed)
+    return [(at, seconds) for at in sorted(generator.uniform(0, 3 * seconds) for _ in range(visits))]
 
 
 def modelled(visits: Sequence[tuple[float, float]], concurrency: int) -> tuple[float, int]:
