@@ -28,17 +28,44 @@ def marks() -> Iterator[tuple[str, str]]:
                     yield arg.value, where
 
 
-def test_every_row_is_complete() -> None:
-    for row in ROWS:
-        assert set(row) <= {"id", "behaviour", "status", "source", "note"}, row
-        assert re.fullmatch(r"[a-z0-9]+\.[a-z0-9-]+", row["id"]), row["id"]
-        assert row["status"] in STATUSES, row["id"]
-        assert len(row["behaviour"]) >= 20 and row["behaviour"].endswith("."), row["id"]
-        assert row["source"], f"{row['id']}: say where this is from"
-        if row["status"] in ("documented", "different"):
-            assert is_page(row["source"]), f"{row['id']}: name the URL of the page that says it"
-        if row["status"] == "different":
-            assert row.get("note"), f"{row['id']}: say how the real service differs, and why"
+def check(row: dict[str, Any]) -> None:
+    """Raise AssertionError for a row that is not complete, or whose source is not of the kind its status needs."""
+    assert set(row) <= {"id", "behaviour", "status", "source", "note"}, row
+    assert re.fullmatch(r"[a-z0-9]+\.[a-z0-9-]+", row["id"]), row["id"]
+    assert row["status"] in STATUSES, row["id"]
+    assert len(row["behaviour"]) >= 20 and row["behaviour"].endswith("."), row["id"]
+    assert row["source"], f"{row['id']}: say where this is from"
+    if row["status"] in ("documented", "different"):
+        assert is_page(row["source"]), f"{row['id']}: name the URL of the page that says it"
+    if row["status"] == "different":
+        assert row.get("note"), f"{row['id']}: say how the real service differs, and why"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
+def test_every_row_is_complete(row: dict[str, Any]) -> None:
+    check(row)
+
+
+GOOD = {"id": "gateway.example", "behaviour": "An example of a behaviour.", "status": "documented",
+        "source": "https://help.aliyun.com/document_detail/440324.html"}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"source": "The page on health checks says so."}, "name the URL"),
+        ({"source": ""}, "where this is from"),
+        ({"source": "https://help.aliyun.com/zh/functioncompute"}, "name the URL"),
+        ({"status": "different", "source": "A guess."}, "name the URL"),
+        ({"status": "different"}, "how the real service differs"),
+        ({"status": "certain"}, "gateway.example"),
+        ({"behaviour": "It works."}, "gateway.example"),
+    ],
+)
+def test_a_row_whose_source_is_not_what_its_status_needs_is_refused(change: dict[str, str], problem: str) -> None:
+    check(GOOD)
+    with pytest.raises(AssertionError, match=problem):
+        check(GOOD | change)
 
 
 def is_page(source: str) -> bool:

@@ -8,7 +8,7 @@ from fclocal.core.errors import FcError
 
 def test_the_sizes_are_those_of_the_service() -> None:
     assert (limits.REQUEST_HEADERS, limits.TARGET, limits.BODY, limits.RESPONSE_HEADERS) == (8192, 4096, 33554432, 8192)
-    assert limits.REQUEST_HEAD == 8192 + 4096 + 32 and limits.RESPONSE_HEAD == 8192 + 512
+    assert limits.REQUEST_HEAD == 8192 + 512 + 4096 + 32 and limits.RESPONSE_HEAD == 8192 + 512 + 512
 
 
 def test_each_message_names_the_limit() -> None:

@@ -36,7 +36,7 @@ def test_when_an_instance_is_released(idle_timeout: int | None, sessions: float,
     assert release_at(1000.0, 60.0, kept_until(1000.0, idle_timeout, sessions)) == released
 
 
-@pytest.mark.parity("instance.delayed-release")
+@pytest.mark.parity("instance.idle-timeout-unit")
 @pytest.mark.parametrize("seconds", [299, 3601, 0])
 def test_idle_timeout_is_5_to_60_minutes(seconds: int) -> None:
     with pytest.raises(ValidationError, match="idleTimeout"):

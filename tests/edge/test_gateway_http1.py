@@ -1,5 +1,7 @@
 """Reading HTTP/1.1: whatever bytes come, the answer is a request that can be read in one way only, or a 400 / 502."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,3 +108,16 @@ def test_another_protocol_is_refused(version: bytes) -> None:
         with pytest.raises(FcError) as caught:
             http1.read_request(method + b" / " + version + b"\r\nHost: a\r\n\r\n")
         assert caught.value.code == "InvalidArgument"
+
+
+@pytest.mark.parity("gateway.headers-8k", "gateway.response-headers-8k")
+@pytest.mark.parametrize(("start", "read"), [
+    (b"GET / HTTP/1.1\r\nHost: a\r\n", http1.read_request),
+    (b"HTTP/1.1 200 OK\r\nHost: a\r\n", lambda raw: http1.read_response(raw, "GET")),
+])
+def test_the_size_of_headers_is_that_of_names_and_values(start: bytes, read: Callable[[bytes], object]) -> None:
+    fields = b"".join(b"x-%02d: %b\r\n" % (number, b"v" * 76) for number in range(99))  # 80 bytes each counted, 84 sent
+    rest = 8192 - len(b"Hosta") - 99 * 80 - len(b"x-last")
+    read(start + fields + b"x-last: " + b"v" * rest + b"\r\n\r\n")
+    with pytest.raises(FcError, match="headers exceed 8192 bytes"):
+        read(start + fields + b"x-last: " + b"v" * (rest + 1) + b"\r\n\r\n")

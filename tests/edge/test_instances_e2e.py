@@ -291,7 +291,7 @@ def test_a_crash_is_1006_for_all_and_the_next_request_gets_a_new_instance(fc, pr
     assert (stopped.data["why"], stopped.data["exitCode"]) == ("exit", 3)
 
 
-@pytest.mark.parity("instance.memory")
+@pytest.mark.parity("instance.memory", "instance.memory-clients")
 def test_too_much_memory_is_killed_with_137(fc, probe):
     app = fc.deploy(probe, memorySize=384)
     with dial(app) as ws:

@@ -1,7 +1,8 @@
 """Limits of the public side.
 
-Sizes are those of "HTTP triggers overview": too large a request is 400 InvalidArgument, too large a response head
-502 BadResponse. Times are fclocal's own; the service documents none besides the execution timeout.
+Sizes are those of "HTTP triggers overview": too large a request is 400 InvalidArgument, too large response headers
+502 BadResponse. The size of headers is that of all names and values ("Web functions"). Times are fclocal's own; the
+service documents none besides the execution timeout.
 """
 
 from fclocal.core.errors import FcError
@@ -11,11 +12,12 @@ KIB, MIB = 1024, 1024 * 1024
 REQUEST_HEADERS = 8 * KIB
 TARGET = 4 * KIB  # path and query
 REQUEST_LINE_REST = 32  # method, version and line end, beyond the target
-REQUEST_HEAD = REQUEST_HEADERS + TARGET + REQUEST_LINE_REST
+HEADER_LINES = 512  # ": " and the line ends of 128 headers, which the size of headers does not count
+REQUEST_HEAD = REQUEST_HEADERS + HEADER_LINES + TARGET + REQUEST_LINE_REST
 BODY = 32 * MIB
 RESPONSE_HEADERS = 8 * KIB
 STATUS_LINE = 512
-RESPONSE_HEAD = RESPONSE_HEADERS + STATUS_LINE
+RESPONSE_HEAD = RESPONSE_HEADERS + HEADER_LINES + STATUS_LINE
 
 HEAD_SECONDS = 10.0  # from a request's first byte to the end of its head; also the TLS handshake
 KEEP_ALIVE_SECONDS = 60.0  # between two requests of a connection

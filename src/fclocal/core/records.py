@@ -42,7 +42,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     # Its health check failed failureThreshold times in a row, or succeeds again. reason: of the last failure.
     "instance.unhealthy": ("reason",),
     "instance.healthy": (),
-    # why: idle | update | deleted | shutdown | memory | exit | fault | unhealthy | failed | canceled
+    # why: idle | update | deleted | disabled | shutdown | memory | exit | fault | unhealthy | failed | canceled
     "instance.stopping": ("why",),
     "instance.stopped": ("why", "exitCode"),
     # A request that never reached the function. Not billed.

@@ -154,7 +154,7 @@ def read_request(raw: bytes) -> RequestMessage:
     except httptools.HttpParserError as error:
         raise FcError("InvalidArgument", reason=f"the request is not valid HTTP: {error}") from None
     _require(events.in_body, "the request is not valid HTTP: its head is incomplete")
-    limits.check_request_head(len(events.target), len(raw) - raw.find(b"\r\n") - len(END))
+    limits.check_request_head(len(events.target), _headers_size(raw, events))
     # llhttp also reads RTSP/1.0 and ICE/1.0.
     version = raw[: raw.find(b"\r\n")].rpartition(b" HTTP/")[2].decode("latin-1")
     _require(version in ("1.0", "1.1"), "the protocol must be HTTP/1.0 or HTTP/1.1")
@@ -172,6 +172,12 @@ def read_request(raw: bytes) -> RequestMessage:
     _require(body.done or not websocket, "a WebSocket handshake has no body")
     keep_alive = b"close" not in options and (version == "1.1" or b"keep-alive" in options)
     return RequestMessage(head, body, version, keep_alive, websocket)
+
+
+def _headers_size(raw: bytes, events: "_Events") -> int:
+    """Return the bytes of all names and values; of a head that is short enough anyway, the bytes of its lines."""
+    lines = len(raw) - raw.find(b"\r\n") - len(END)
+    return lines if lines <= limits.REQUEST_HEADERS else sum(len(name) + len(value) for name, value in events.headers)
 
 
 def _request_body(head: RequestHead, version: str) -> Body:
@@ -202,7 +208,7 @@ def read_response(raw: bytes, method: str) -> ResponseMessage:
         raise FcError("BadResponse", reason=f"the function's answer is not valid HTTP: {error}") from None
     if not events.in_body:
         raise FcError("BadResponse", reason="the function's answer is not valid HTTP: its head is incomplete")
-    if len(raw) - raw.find(b"\r\n") - len(END) > limits.RESPONSE_HEADERS:
+    if _headers_size(raw, events) > limits.RESPONSE_HEADERS:
         raise FcError("BadResponse", reason=f"the response headers exceed {limits.RESPONSE_HEADERS} bytes")
     status = parser.get_status_code()
     lengths = [value for name, value in events.headers if name == b"content-length"]

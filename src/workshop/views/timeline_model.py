@@ -173,7 +173,7 @@ def _take(record: Record, lanes: dict[str, Lane], bars: dict[str, Bar], door: li
             _end_last(lane.cold, at)
             _end_last(lane.frozen, at)
             lane.stopped = at
-            ordinary = data["why"] in ("idle", "update", "deleted", "shutdown")
+            ordinary = data["why"] in ("idle", "update", "deleted", "disabled", "shutdown")
             lane.marks.append(Mark(at, "stopped" if ordinary else "failed", f"stopped: {data['why']}"))
             for bar in lane.bars:
                 bar.end = at if bar.end is None else bar.end

@@ -364,7 +364,7 @@ def test_a_functions_own_sitecustomize_still_runs(tmp_path):
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
-@pytest.mark.parity("instance.log-line")
+@pytest.mark.parity("instance.log-line", "instance.log-split")
 def test_output_is_complete_in_order_and_bounded_per_line(run, tmp_path):
     async def scenario():
         async with bench(tmp_path) as it:

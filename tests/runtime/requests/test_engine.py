@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.lifecycle import State
-from fclocal.core.model import AffinityConfig
+from fclocal.core.model import AffinityConfig, InvocationRestriction
 from fclocal.core.options import Options
 from fclocal.runtime.requests import invocation
 
@@ -207,6 +207,29 @@ def test_a_minimum_instance_keeps_its_cpu_unless_an_option_says_otherwise(active
         (instance,) = bench.engine.instances()
         assert instance.state is state
         assert bench.journal.of("instance.starting")[0]["rest"] == ("active" if active else "hibernating")
+        await bench.engine.close()
+
+    run(story())
+
+
+@pytest.mark.parity("api.disable")
+def test_a_disabled_function_loses_its_minimum_instances_and_keeps_its_requests() -> None:
+    async def story() -> None:
+        bench = Bench(instance_concurrency=1)
+        client = await bench.open()
+        bench.catalogue.functions["echo"] = bench.catalogue.functions["echo"].model_copy(
+            update={"min_instances": {"LATEST": 2}})
+        bench.engine.changed("echo")
+        await bench.settle()
+        assert len(bench.engine.instances()) == 2
+        bench.catalogue.functions["echo"] = bench.catalogue.functions["echo"].model_copy(
+            update={"disabled": InvocationRestriction(reason="", since=0.0)})
+        bench.engine.changed("echo")
+        await bench.settle()
+        assert client.lease is not None
+        assert bench.engine.instances() == [client.lease.instance] and client.ending is None
+        assert [data["why"] for data in bench.journal.of("instance.stopped")] == ["disabled"]
+        client.close()
         await bench.engine.close()
 
     run(story())

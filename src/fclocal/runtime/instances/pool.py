@@ -348,6 +348,12 @@ class Pool:
             if not instance.leases and not (instance.state is State.STARTING and self._waiting):
                 self.stop(instance, "update")
 
+    def stop_resting(self, why: str) -> None:
+        """Stop the instances without requests."""
+        for instance in list(self.instances.values()):
+            if instance.state in (State.IDLE, State.FROZEN):
+                self.stop(instance, why)
+
     def reclaim(self) -> None:
         """Freeze and release instances whose time has come, beyond the minimum; start those missing from it."""
         now = self._clock.now()

@@ -261,6 +261,8 @@ class Engine:
                 pool = self._pool(revision)
                 pool.keep = keep.get(key, 0)
                 pool.reclaim()
+                if function is not None and function.disabled is not None:
+                    pool.stop_resting("disabled")
         self._drop_empty()
 
     async def close(self) -> None:
