@@ -47,7 +47,7 @@ async def check_word(request: web.Request, handler: Handler) -> web.StreamRespon
     """Answer only for the class whose word is in the path."""
     word = request.match_info.get("word")
     if word is not None and not (WORD and hmac.compare_digest(word, WORD)):
-        raise web.HTTPNotFound(text="No class has this word. Ask your instructor for the link\n")
+        raise web.HTTPNotFound(text="No class has this word\n")
     return await handler(request)
 
 

@@ -11,10 +11,13 @@ from workshop import structure
 from workshop.checking import commands, generation
 from workshop.checking.catalog import exercises, find
 from workshop.checking.verdict import coloured
+from workshop.classroom import board, member
 from workshop.course.progress import catch_up, progress
 from workshop.errors import UserError
 from workshop.views import diagrams
-from workshop.workspace import root
+from workshop.workspace import root, state
+
+REPORT_WAIT = 1.0  # seconds that the end of a check waits for the board of the class
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,9 +49,24 @@ def _parser() -> argparse.ArgumentParser:
     add("progress", "where you stand", lambda given: progress())
     skip = add("catch-up", "make everything ready for a lesson", lambda given: catch_up(given.lesson))
     skip.add_argument("lesson", type=int)
+    _add_class(add("class", "the board of a class: join it, leave it, open it", lambda given: print(
+        member.describe(state(root())))))
     add("build", "write exercises/, solutions/ and notebooks/images/ from their source", _build)
     add("tour", "the whole main job once, without a browser", _tour)
     return parser
+
+
+def _add_class(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(metavar="ACTION")
+    join = actions.add_parser("join", help="report your verdicts to the board of your class; counts only, no name")
+    join.add_argument("link", help="from your instructor's page: http://ADDRESS:8700/WORD/")
+    join.set_defaults(run=lambda given: print(member.join(state(root()), given.link)))
+    leave = actions.add_parser("leave", help="report nothing any more")
+    leave.set_defaults(run=lambda given: print(member.leave(state(root()))))
+    opened = actions.add_parser("open", help="for instructors: open the board on this computer until Ctrl-C")
+    opened.add_argument("--word", help="the word in the link (default: that of the last time, else a new one)")
+    opened.add_argument("--port", type=int, default=board.PORT, help=f"the port for the room (default: {board.PORT})")
+    opened.set_defaults(run=lambda given: board.open_board(given.word, given.port))
 
 
 def _check(given: argparse.Namespace) -> int:
@@ -57,6 +75,7 @@ def _check(given: argparse.Namespace) -> int:
         found = commands.verdict(*find(name), url=given.url)
         terminal.console().print(coloured(found), soft_wrap=True)
         status |= found.word != "PASS"
+    member.wait(state(root()), REPORT_WAIT)  # the verdict is on the screen; a silent board gets it later
     return status
 
 

@@ -50,7 +50,7 @@ def state(project: Path) -> Path:
 class Progress:
     """What the learner has done, in <state>/progress.json; every change is on disk before the call returns.
 
-    Keys: tasks -> id -> {verdict, tries, fails, hints, first, passed}; guesses -> id -> choice; lessons -> number
+    Keys: tasks -> id -> {verdict, line, tries, fails, hints, first, passed}; guesses -> id -> choice; lessons -> number
     """
 
     def __init__(self, path: Path) -> None:

@@ -15,6 +15,7 @@ from workshop.checking import generation
 from workshop.checking.catalog import Exercise, Task, find
 from workshop.checking.judge import judge, shown
 from workshop.checking.verdict import WIDTH, Verdict
+from workshop.classroom import member
 from workshop.errors import UserError
 from workshop.views.html import in_notebook, present, present_widget
 from workshop.views.verdict_card import card
@@ -65,9 +66,11 @@ def verdict(exercise: Exercise, task: Task, *, project: Path | None = None, url:
     # A task once passed stays passed: an experiment afterwards takes nothing away.
     best = "PASS" if "PASS" in (found.word, known["verdict"]) else found.word
     facts = {"verdict": best, "tries": known["tries"] + (found.word != "NOT STARTED"), "fails": known["fails"] + failed}
+    facts["line"] = found.headline if best not in ("PASS", "NOT STARTED") else ""
     if found.word == "PASS":
         facts["passed"] = known.get("passed", time.time())
     store.note(task.id, **facts)
+    member.report(state(project))
     if failed and facts["fails"] >= TRIES:
         found = replace(found, lines=(*found.lines[:-1], ("Next", _offer(exercise, task, known["hints"]))))
     kept = store.path.parent / "details" / f"{task.id}.txt"

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from fclocal.core.errors import FcError
+from workshop.classroom import member
 from workshop.course.catalog import find_lesson
 from workshop.course.progress import boxes
 from workshop.errors import UserError
@@ -36,6 +37,7 @@ def lesson(number: int) -> "Platform | None":
         return None
     with Progress(state(root()) / "progress.json").change() as data:
         data["lessons"].setdefault(str(number), time.time())
+    member.report(state(root()))  # what could not be sent the last time
     print(f"Setup complete. Lesson {number}: {this.title}. About {this.teach} min reading, {this.do} min doing.")
     print(f"Needs: {this.needs or 'nothing but this kit'}. Platform: fclocal, on this machine.")
     present(text(boxes(), number), strip(boxes(), number))
