@@ -1,4 +1,7 @@
-"""Every notebook runs from top to bottom: untouched, and with the exercises solved; without a network where it can."""
+"""Every notebook runs: untouched, then its checks with the exercises solved; without a network where that is possible.
+
+In the nightly run every cell is executed a second time.
+"""
 
 import json
 import os
@@ -14,7 +17,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SOLVED = [path for path in NOTEBOOKS if (ROOT / "solutions" / path.stem).is_dir()]
 LIMIT = 20.0  # seconds for all cells of a notebook
 # What a prediction's answer says must be seen in the output, too.
 SEEN = {"00-start": ("received: good morning", "'frozen')", "You would pay 0.01 CNY"),
@@ -31,6 +33,8 @@ SEEN = {"00-start": ("received: good morning", "'frozen')", "You would pay 0.01 
                     "after the pause:  ['Ana: Hello?']")}
 # What asyncio and Python say only on the side when something was lost.
 LOST = ("was never retrieved", "was never awaited", "Traceback (most recent call last)")
+
+EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 @cache
@@ -52,20 +56,20 @@ def kit(tmp_path: Path) -> Path:
     return copy
 
 
-def run(kit: Path, name: str) -> dict[str, Any]:
-    """The executed notebook. Nothing it started survives the call."""
+def run(kit: Path, name: str, again: str = "check(,recap(") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the executed notebook, and the cells executed again with the solutions. Nothing it started survives."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("FCLOCAL_", "JUPYTER_", "IPYTHON"))}
     env |= {f"{what}_DIR": str(kit.parent / what.lower()) for what in ("JUPYTER_CONFIG", "JUPYTER_DATA",
                                                                     "JUPYTER_RUNTIME")}
     env |= {"IPYTHONDIR": str(kit.parent / "ipython"), "PYTHONDONTWRITEBYTECODE": "1"}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-    result = kit.parent / "result.ipynb"
+    results = [kit.parent / "first.ipynb", kit.parent / "second.ipynb"]
     script = Path(__file__).with_name("execute.py")
-    command = [*offline(), sys.executable, str(script), str(kit / "notebooks" / name), str(result)]
-    done = subprocess.run(command, cwd=kit, env=env, capture_output=True, text=True, timeout=100)
+    command = [*offline(), sys.executable, str(script), str(kit / "notebooks" / name), *map(str, results), again]
+    done = subprocess.run(command, cwd=kit, env=env, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-4000:]
-    found: dict[str, Any] = json.loads(result.read_text("utf-8"))
-    return found
+    first, second = (json.loads(result.read_text("utf-8")) for result in results)
+    return first, second
 
 
 def text_of(output: dict[str, Any]) -> str:
@@ -97,25 +101,30 @@ def printed(book: dict[str, Any]) -> str:
     return "\n".join(text_of(output) for cell in book["cells"] for output in cell.get("outputs", []))
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_an_untouched_notebook_runs_through(path: Path, kit: Path) -> None:
-    book = run(kit, path.name)
-    assert not complaints(book), "\n\n".join(complaints(book)) + platform_log(kit)
+def passes(book: dict[str, Any], second: dict[str, Any], kit: Path, path: Path) -> None:
+    """Assert that neither pass complains and that each check says PASS in the second."""
+    for executed in (book, second):
+        assert not complaints(executed), "\n\n".join(complaints(executed)) + platform_log(kit)
+    verdicts = re.findall(r"^(\d+\.\d+) (PASS|NOT YET|NOT STARTED|CRASHED|OUR FAULT)", printed(second), re.MULTILINE)
+    asked = {name for cell in book["cells"] if cell["cell_type"] == "code"
+             for name in re.findall(r'^check\("(\d+\.\d+)"\)', "".join(cell["source"]), re.MULTILINE)}
+    assert asked or path.stem == "00-start"
+    for name in asked:
+        assert (name, "PASS") in verdicts, "\n".join(line for line in printed(second).splitlines() if name in line)
+
+
+@EACH
+def test_a_notebook_runs_untouched_and_its_checks_pass_with_the_solutions(path: Path, kit: Path) -> None:
+    book, second = run(kit, path.name)
+    passes(book, second, kit, path)
     for words in (f"Setup complete. Lesson {int(path.stem[:2])}", *SEEN.get(path.stem, ())):
         assert words in printed(book)
     if book["metadata"]["seconds"] >= LIMIT:  # a machine with much else to do gets a second try
-        book = run(kit, path.name)
+        book, _ = run(kit, path.name)
     assert book["metadata"]["seconds"] < LIMIT
 
 
-@pytest.mark.parametrize("path", SOLVED, ids=lambda path: path.stem)
-def test_with_the_solutions_in_place_every_check_passes(path: Path, kit: Path) -> None:
-    shutil.copytree(kit / "solutions" / path.stem, kit / "exercises" / path.stem, dirs_exist_ok=True)
-    book = run(kit, path.name)
-    assert not complaints(book), "\n\n".join(complaints(book)) + platform_log(kit)
-    verdicts = re.findall(r"^(\d+\.\d+) (PASS|NOT YET|NOT STARTED|CRASHED|OUR FAULT)", printed(book), re.MULTILINE)
-    asked = {name for cell in book["cells"] if cell["cell_type"] == "code"
-             for name in re.findall(r'^check\("(\d+\.\d+)"\)', "".join(cell["source"]), re.MULTILINE)}
-    assert asked
-    for name in asked:
-        assert (name, "PASS") in verdicts, "\n".join(line for line in printed(book).splitlines() if name in line)
+@pytest.mark.nightly
+@EACH
+def test_every_cell_of_a_notebook_runs_twice(path: Path, kit: Path) -> None:
+    passes(*run(kit, path.name, again=""), kit, path)
