@@ -30,6 +30,13 @@ async def subscribed(target: Target, room: str, wanted: int, patience: float = P
     return count
 
 
+async def stream_reads(target: Target) -> int:
+    """Return how many commands that read a stream Redis has executed."""
+    async with Redis.from_url(await asyncio.to_thread(target.fc.redis), protocol=2) as redis:
+        stats = await redis.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("xread", "xrange", "xrevrange"))
+
+
 def other_channel(found: Findings) -> bool:
     """Return whether the learner's code publishes on another channel than it subscribes to."""
     published, subscribed = (re.search(rf"\.{call}\((f?[\"'][^\"']*[\"'])", found.code)
@@ -158,8 +165,13 @@ async def outlives(target: Target) -> None:
 async def _talking(target: Target, texts: str) -> tuple[str, Client]:
     """Return the path of a new room, and its member ana, who has sent `texts` and received them."""
     room = f"/{secrets.token_hex(4)}"
+    await target.deploy("log")
+    before = await stream_reads(target)
     ana = await target.connect("ana", room, folder="log")
-    await asyncio.sleep(0.2)  # she reads before the first message: from a stream that is empty
+    for _ in range(int(PATIENCE / 0.02)):  # she reads before the first message: from a stream that is empty
+        if await stream_reads(target) > before:
+            break
+        await asyncio.sleep(0.02)
     for text in texts:
         await ana.send(text)
         await receives(ana, text)
