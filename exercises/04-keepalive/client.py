@@ -1,4 +1,4 @@
-"""A client that sends a depth, is silent for a while, and sends another depth.
+"""A client that sends a message, is silent for a while, and sends another message.
 
     python3 client.py wss://localhost:9443 1.5      # silent for 1.5 seconds
 """
@@ -11,16 +11,16 @@ from websockets.exceptions import ConnectionClosedError
 
 
 async def report(url: str, silence: float) -> None:
-    """Send two depths, with `silence` seconds between them."""
+    """Send two messages, with `silence` seconds between them."""
     # TODO 4.2: the NAT gateway removes a connection without traffic for 0.6 seconds. Make the library send Pings often
     # enough, and wait at most 0.5 seconds for a Pong: connect() takes ping_interval and ping_timeout too.
     keepalive = {"ping_interval": None}  # <- your code here
     # end of 4.2
     async with connect(url, close_timeout=0.1, **keepalive) as ws:
-        await ws.send("depth 4")
+        await ws.send("message 1")
         print(await ws.recv(), flush=True)
         await asyncio.sleep(silence)
-        await ws.send("depth 5")
+        await ws.send("message 2")
         print(await ws.recv(), flush=True)
 
 

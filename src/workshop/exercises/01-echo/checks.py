@@ -36,8 +36,8 @@ async def two_clients(target: Target) -> None:
 @step("1.2", did="ana sent a binary message of 6 bytes", wanted="ana receives the same 6 bytes, as a binary message")
 async def bytes_unchanged(target: Target) -> None:
     ana = await target.connect("ana")
-    await ana.send(b"\x00radar")
-    await ana.expect(b"\x00radar")
+    await ana.send(b"\x00image")
+    await ana.expect(b"\x00image")
 
 
 @step("1.2", did="ana sent a binary message of 100,000 bytes", wanted="ana receives the same 100,000 bytes")
@@ -102,7 +102,7 @@ MISTAKES = [
             likely="the handler returned after the first message, and this closed the connection"),
     Mistake("1.1", "a blocking call stops all connections", saw="received nothing", code=r"time\.sleep|input\(",
             likely="time.sleep() stops the event loop; remove it, or use `await asyncio.sleep()`"),
-    Mistake("1.2", "the bytes come back in capitals", saw=r"00 52 41 44 41 52"),
+    Mistake("1.2", "the bytes come back in capitals", saw=r"00 49 4d 41 47 45"),
     Mistake("1.2", "the bytes come back as text", saw=r"received a text message",
             likely="send() makes a text message of a str and a binary message of bytes"),
     Mistake("1.2", "only a part of the bytes comes back", saw=r"received \d+ bytes",

@@ -57,11 +57,11 @@ async def refuses(target: Target) -> None:
             raise Unexpected(f"to_wss({url!r}) " + (f"raised {got.error}" if got.error else f"returned {got.value!r}"))
 
 
-@step("3.2", did="called ask with the URL of the function and its authority", wanted='"tide? yes"', local=True)
+@step("3.2", did="called ask with the URL of the function and its authority", wanted='"ready? yes"', local=True)
 async def the_right_one(target: Target) -> None:
     url = (await target.url()).replace("https", "wss")
     got = await ask(target, url, target.fc.at.state / "ca" / "ca.pem")
-    if got.value != "tide? yes":
+    if got.value != "ready? yes":
         raise Unexpected(got.error or repr(got.value), "" if "CERTIFICATE" in got.error else got.trace)
 
 
@@ -91,7 +91,7 @@ async def another_host(target: Target) -> None:
 
 async def ask(target: Target, url: str, ca_file: Path, **env: str) -> Returned:
     """Call the learner's ask() in a process of its own."""
-    [got] = await target.call("client.py", "ask", [url, str(ca_file), "tide"], env=env)
+    [got] = await target.call("client.py", "ask", [url, str(ca_file), "ready"], env=env)
     return got
 
 
@@ -109,7 +109,7 @@ async def impostor(authority: trustme.CA, host: str) -> AsyncIterator[str]:
 
     async def handler(ws: ServerConnection) -> None:
         async for _ in ws:
-            await ws.send("tide? no")
+            await ws.send("ready? no")
 
     async with serve(handler, "localhost", 0, ssl=context) as server:
         yield f"wss://localhost:{next(iter(server.sockets)).getsockname()[1]}"

@@ -27,8 +27,8 @@ async def gateway(target: Target, forget_after: float | None) -> AsyncIterator[N
 async def silent_clients_stay(target: Target) -> None:
     ana = await target.connect("ana")
     await asyncio.sleep(3 * INTERVAL)
-    await ana.send("depth 4")
-    await ana.expect("stored: depth 4")
+    await ana.send("message 1")
+    await ana.expect("stored: message 1")
 
 
 @step("4.1", did="the NAT gateway removed bo's connection; two intervals passed", local=True,
@@ -61,12 +61,13 @@ def printed(done: Finished) -> str:
     return ", ".join(done.out.split("\n")).strip(", ") or "nothing"
 
 
-@step("4.2", did="client.py sent a depth, was silent for 1.3 s, sent another one", wanted="both are stored", local=True)
+@step("4.2", did="client.py sent a message, was silent for 1.3 s, sent another one", local=True,
+      wanted="both are stored")
 async def silent_and_known(target: Target) -> None:
     await target.deploy(environmentVariables={"PING_SECONDS": "20"})
     async with gateway(target, 0.6) as nat:
         done = await client(target, nat.url, 1.3)
-    if done.out.split("\n")[:2] != ["stored: depth 4", "stored: depth 5"]:
+    if done.out.split("\n")[:2] != ["stored: message 1", "stored: message 2"]:
         how = "was still waiting" if done.code is None else f"ended with {done.code}"
         why = ", ConnectionClosedError" if done.code else ""
         raise Unexpected(f"client.py printed {printed(done)} and {how}{why}")
@@ -79,12 +80,12 @@ async def reports_the_dead_connection(target: Target) -> None:
     async with gateway(target, None) as nat:
         running = asyncio.ensure_future(client(target, nat.url, 1.2))
         for _ in range(100):
-            if running.done() or "depth 4" in await target.logs():
+            if running.done() or "message 1" in await target.logs():
                 break
             await asyncio.sleep(0.05)
         await asyncio.to_thread(nat.forget)
         done = await running
-    if done.code is None or printed(done) != f"stored: depth 4, {DEAD}":
+    if done.code is None or printed(done) != f"stored: message 1, {DEAD}":
         raise Unexpected(f"client.py printed {printed(done)}" + (" and was still waiting" if done.code is None else ""))
 
 
@@ -100,14 +101,14 @@ MISTAKES = [
             likely="a Pong needs time to arrive: allow one INTERVAL"),
     Mistake("4.2", "no Pings are sent, so the NAT gateway removes the connection", saw="was still waiting",
             code="None"),
-    Mistake("4.2", "the Pings are less frequent than the NAT gateway's limit", saw="printed stored: depth 4",
+    Mistake("4.2", "the Pings are less frequent than the NAT gateway's limit", saw="printed stored: message 1",
             likely="the NAT gateway removes a connection after 0.6 s without traffic"),
     Mistake("4.3", "the exception is not caught", log="Traceback.*ConnectionClosedError",
             likely="report() raises ConnectionClosedError when the connection is dead"),
     Mistake("4.3", "the client does not detect the dead connection", saw="was still waiting",
             likely="task 4.2 comes first: Pings, and at most 0.5 s for a Pong"),
-    Mistake("4.3", "nothing is printed when the connection is dead", saw=r"printed stored: depth 4$"),
-    Mistake("4.3", "the line is printed without a dead connection too", saw=r"depth 5.*connection is dead"),
-    Mistake("4.3", "the printed line has other words", saw=r"printed stored: depth 4, (?!the connection is dead)",
+    Mistake("4.3", "nothing is printed when the connection is dead", saw=r"printed stored: message 1$"),
+    Mistake("4.3", "the line is printed without a dead connection too", saw=r"message 2.*connection is dead"),
+    Mistake("4.3", "the printed line has other words", saw=r"printed stored: message 1, (?!the connection is dead)",
             likely="print the line of the TODO word for word"),
 ]

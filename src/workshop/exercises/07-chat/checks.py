@@ -44,15 +44,15 @@ def other_channel(found: Findings) -> bool:
     return bool(published and subscribed and published[1] != subscribed[1])
 
 
-@step("7.1", did='ana, bo and cy joined on one instance, di on another; ana sent "fog"',
-      wanted='bo, cy and di receive "fog" once, ana does not', local=True)
+@step("7.1", did='ana, bo and cy joined on one instance, di on another; ana sent "hello"',
+      wanted='bo, cy and di receive "hello" once, ana does not', local=True)
 async def across(target: Target) -> None:
     ana, bo, cy, di = members = [await target.connect(name, f"/{ROOM}") for name in ("ana", "bo", "cy", "di")]
     await subscribed(target, ROOM, 2)
-    await ana.send("fog")
+    await ana.send("hello")
     for member in (bo, cy, di):
-        await member.expect("fog")
-    await di.send("over")  # the fence: whatever came before it came because of "fog"
+        await member.expect("hello")
+    await di.send("over")  # the fence: whatever came before it came because of "hello"
     for member in (ana, bo, cy):
         await member.expect("over")
     await bo.send("end")
@@ -63,16 +63,16 @@ async def across(target: Target) -> None:
 @step("7.1", did="two members joined on one instance and left; counted the subscriptions in Redis",
       wanted="one, then none", local=True)
 async def one_each(target: Target) -> None:
-    stays = await target.connect("stays", "/coal")  # so that the instance is not frozen
-    ana = await target.connect("ana", "/sand")
-    await subscribed(target, "sand", 1)
-    bo = await target.connect("bo", "/sand")
+    stays = await target.connect("stays", "/other")  # so that the instance is not frozen
+    ana = await target.connect("ana", "/counted")
+    await subscribed(target, "counted", 1)
+    bo = await target.connect("bo", "/counted")
     await bo.send("I am here")  # the instance reads this after bo has joined
     await ana.expect("I am here")
-    if (count := await subscribed(target, "sand", 2, patience=0.5)) != 1:  # a second one would exist by then
+    if (count := await subscribed(target, "counted", 2, patience=0.5)) != 1:  # a second one would exist by then
         raise Unexpected(f"2 members on 1 instance make {count} subscriptions")
     await asyncio.gather(ana.close(), bo.close())
-    if count := await subscribed(target, "sand", 0):
+    if count := await subscribed(target, "counted", 0):
         raise Unexpected(f"the room is empty and has {count} subscription")
     await stays.close()
 
@@ -80,7 +80,7 @@ async def one_each(target: Target) -> None:
 @step("7.1", did='paused Redis for a second; ana sent "hello?" and a Ping', wanted="a Pong while Redis is paused",
       local=True)
 async def stays_responsive(target: Target) -> None:
-    ana = await target.connect("ana", "/coal")
+    ana = await target.connect("ana", "/other")
     await asyncio.to_thread(_paused, target, True)
     try:
         await ana.send("hello?")
@@ -212,15 +212,15 @@ MISTAKES = [
             likely="deliver() sends to the members of this instance: call it for each message from Redis"),
     Mistake("7.1", "only members on the same instance receive the message", saw="(cy|di) received nothing",
             likely="publish() must publish to Redis, and a listener must deliver the messages from Redis"),
-    Mistake("7.1", "members receive each message twice", saw='received "fog"$',
+    Mistake("7.1", "members receive each message twice", saw='received "hello"$',
             code=r"redis\.publish[^\n]*\n\s+deliver",
             likely="Redis also returns the message to this instance: do not call deliver() in publish()"),
-    Mistake("7.1", "the sender receives its own message", saw='ana received "fog"',
+    Mistake("7.1", "the sender receives its own message", saw='ana received "hello"',
             likely="publish the id of the member too, and leave it out in deliver()"),
-    Mistake("7.1", "the id is sent as part of the text", saw=r'received ".*-.*-.* fog"'),
+    Mistake("7.1", "the id is sent as part of the text", saw=r'received ".*-.*-.* hello"'),
     Mistake("7.1", "each member has a subscription of its own", saw="make [2-9] subscriptions",
             likely="the first member of a room subscribes, the others use this subscription"),
-    Mistake("7.1", "each member receives the message once per member", saw='received "fog"$',
+    Mistake("7.1", "each member receives the message once per member", saw='received "hello"$',
             likely="each member has a subscription that sends to all members"),
     Mistake("7.1", "the listener continues when the room is empty", saw="the room is empty",
             likely="leave() must cancel the task in listeners[room] after the last member"),
