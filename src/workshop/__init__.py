@@ -3,7 +3,7 @@
     from workshop import check, details, hint, lesson, predict, recap, show
     fc = lesson(5)                  # start fclocal, or attach to it, and return it
     show("functions/05-reconnect/main.py", "resume")
-    predict("5.a", "c")             # store your guess; after the run, predict("5.a") prints the answer and the reason
+    predict("5.a")                  # buttons with the options; predict("5.a", "c") is the same as text
     check("5.1")                    # PASS | NOT YET | NOT STARTED | CRASHED | OUR FAULT, in words
     recap()                         # what you can do now, what is open, what comes next
 

@@ -220,9 +220,8 @@ def test_views_follow_the_theme_of_jupyterlab_and_not_of_the_system(lab: str, ki
             shot(page, f"lab-views-{theme.lower()}-system-{system}")
     answer = page.get_by_text(re.compile("^Your choice is right|You chose"))
     expect(answer).to_have_count(0)  # running all cells reveals nothing
-    page.get_by_role("button", name="b", exact=True).click()
-    expect(page.get_by_role("button", name="c", exact=True)).to_be_disabled()
-    page.get_by_role("button", name="Show the answer").click()
+    page.get_by_role("button", name="b) Three, one for each client").click()
+    expect(page.get_by_role("button", name="Ten, so that there is room for more")).to_be_disabled()
     expect(answer).to_be_visible()
     page.get_by_role("button", name="Hint", exact=True).click()
     expect(page.get_by_text("Hint 1 of")).to_be_visible()

@@ -1,6 +1,10 @@
-"""predict(): a choice before the run, and the answer with the reason for each choice after it."""
+"""predict(): a choice before the run, then the answer with the reason for each option."""
 
+import json
+import re
 import textwrap
+from collections.abc import Mapping
+from pathlib import Path
 
 from workshop.checking.verdict import WIDTH
 from workshop.course.catalog import CHOICES, Prediction, find_lesson
@@ -10,42 +14,44 @@ from workshop.workspace import Progress, root, state
 
 
 def predict(question: str, guess: str | None = None) -> None:
-    """Ask for a choice with buttons, or store one: predict("3.a", "b"). Called after a choice, show the answer.
+    """Ask for a choice with buttons, or store one: predict("3.a", "b"). A choice shows the answer.
 
     The answer is never shown before a choice was made, so running all cells does not reveal it.
     """
     try:
-        number = int(question.partition(".")[0])
-        prediction = find_lesson(number).predictions.get(question)
+        lesson = find_lesson(int(question.partition(".")[0]))
+        prediction = lesson.predictions.get(question)
         if prediction is None:
-            raise UserError(f'Lesson {number} has no question "{question}".')
+            raise UserError(f'Lesson {lesson.number} has no question "{question}".')
     except (UserError, ValueError) as error:
         print(error)
         return
     choice = "" if guess is None else str(guess).strip().lower()
-    chosen = Progress(state(root()) / "progress.json").read()["guesses"].get(question, "")
     if choice in CHOICES:
         _store(question, choice)
-        print(f"{question}  Noted: {choice}. Now run the next cell and see.")
-    elif guess is None and chosen:
-        _present(question, prediction, chosen, _answer(question, prediction, chosen))
-    elif chosen:
-        _present(question, prediction, chosen, f'{question}  You chose {chosen}. Run the next cells; then '
-                 f'predict("{question}") shows the answer.', revealed=False)
-    else:
-        _present(question, prediction, "", f'{question}  Choose before you run the next cell: predict("{question}", '
-                 f'"a"), or "b", or "c".', revealed=False)
-
-
-def _present(question: str, prediction: Prediction, chosen: str, text: str, revealed: bool = True) -> None:
-    if not in_notebook():
+    chosen = Progress(state(root()) / "progress.json").read()["guesses"].get(question, "")
+    text = _answer(question, prediction, chosen) if chosen else (
+        f'{question}  Choose before you run the next cell: predict("{question}", "a"), or "b", or "c".')
+    if not in_notebook() or choice in CHOICES:
         print(text)
         return
     from workshop.views.predict_buttons import PredictButtons
 
-    buttons = PredictButtons(question, CHOICES, prediction.answer, prediction.why, prediction.why_not,
-                             lambda letter: _store(question, letter), chosen, revealed)
+    buttons = PredictButtons(question, options(root() / "notebooks" / f"{lesson.slug}.ipynb", question),
+                             prediction.answer, prediction.why, prediction.why_not,
+                             lambda letter: _store(question, letter), chosen)
     present_widget(text, buttons.state.value, buttons.widget)
+
+
+def options(notebook: Path, question: str) -> Mapping[str, str]:
+    """Return the words of each option as the lesson's notebook has them, "" where it has none."""
+    cells = json.loads(notebook.read_text("utf-8"))["cells"] if notebook.is_file() else []
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    quote = re.search(rf"^> \*\*(?:Predict )?{re.escape(question)}\.?\*\*.*\n((?:>.*\n?)*)", prose, re.MULTILINE)
+    found = re.findall(r"^(\w)\) (.*?)(?=^\w\) |^\*\*|\Z)", re.sub(r"^> ?|\\$", "", quote[1], flags=re.MULTILINE),
+                       re.MULTILINE | re.DOTALL) if quote else []
+    words = {letter: re.sub(r"[`*]", "", " ".join(text.split())) for letter, text in found[:len(CHOICES)]}
+    return {letter: words.get(letter, "") for letter in CHOICES}
 
 
 def _store(question: str, choice: str) -> None:

@@ -1,4 +1,4 @@
-"""A prediction with buttons: three choices, locked on click, then the reason for each."""
+"""A prediction with buttons: one per option, locked on click; then the answer with the reason for each option."""
 
 from collections.abc import Callable, Mapping
 from html import escape
@@ -7,58 +7,47 @@ import ipywidgets as w
 
 from workshop.views.html import block, prose
 
+# A button of ipywidgets has one line and is pale when it is disabled; an option is a sentence that stays readable.
+STYLE = ("<style>.jupyter-button.wv-option{white-space:normal;text-align:left;line-height:1.4;padding:6px 12px;"
+         "font-size:14px;opacity:1}</style>")
+
 
 class PredictButtons:
-    """Buttons a, b, c. `choose(letter)` stores a choice and returns False if there was one already.
+    """A button for each option. The first click is stored by `choose`, and shows the answer."""
 
-    The answer appears on a click on "Show the answer", and only after a choice.
-    """
-
-    def __init__(self, question: str, choices: tuple[str, ...], answer: str, why: str, why_not: Mapping[str, str],
-                 choose: Callable[[str], None], chosen: str = "", revealed: bool = False) -> None:
-        self.question, self.answer, self.why, self.why_not = question, answer, why, why_not
+    def __init__(self, question: str, options: Mapping[str, str], answer: str, why: str, why_not: Mapping[str, str],
+                 choose: Callable[[str], None], chosen: str = "") -> None:
+        self.question, self.options, self.answer, self.why, self.why_not = question, options, answer, why, why_not
         self._choose = choose
-        self.buttons = [w.Button(description=letter, layout={"width": "64px"}, tooltip=f"Choose {letter}")
-                        for letter in choices]
-        for button in self.buttons:
-            button.on_click(lambda clicked: self.lock(clicked.description))
-        self.show = w.Button(description="Show the answer", layout={"display": "none"})
-        self.show.on_click(lambda _: self.reveal())
-        self.state = w.HTML(block(f"<b>{escape(question)}</b> Choose before you run the next cell."))
-        self.widget = w.VBox([w.HBox([*self.buttons, self.show]), self.state])
+        self.buttons = {letter: w.Button(description=f"{letter})  {words}" if words else letter,
+                                         layout={"width": "100%", "max_width": "860px", "height": "auto"})
+                        for letter, words in options.items()}
+        for letter, button in self.buttons.items():
+            button.add_class("wv-option")
+            button.on_click(lambda _, letter=letter: self.lock(letter))
+        self.state = w.HTML(STYLE + block(f"<b>{escape(question)}</b> Choose before you run the next cell."))
+        self.widget = w.VBox([*self.buttons.values(), self.state])
         if chosen:
-            self._mark(chosen)
-        if revealed:
-            self.reveal()
+            self._reveal(chosen)
 
     def lock(self, letter: str) -> None:
-        """Store the choice; from then on no button changes it."""
+        """Store the choice, and show the answer; from then on no button changes it."""
         self._choose(letter)
-        self._mark(letter)
+        self._reveal(letter)
 
-    def _mark(self, letter: str) -> None:
-        self.chosen = letter
-        for button in self.buttons:
+    def _reveal(self, chosen: str) -> None:
+        for letter, button in self.buttons.items():
             button.disabled = True
-            button.button_style = "primary" if button.description == letter else ""
-        self.show.layout.display = None
-        self.state.value = block(f"<b>{escape(self.question)}</b> Your choice: <b>{escape(letter)}</b>. "
-                                 "Now run the next cells, then show the answer.")
-
-    def reveal(self) -> None:
-        """Show the right choice and the reason for each."""
-        for button in self.buttons:
-            if button.description == self.answer:
-                button.button_style = "success"
-            elif button.description == self.chosen:
-                button.button_style = "danger"
-        self.show.layout.display = "none"
-        self.state.value = reasons(self.question, self.chosen, self.answer, self.why, self.why_not)
+            if letter == self.answer:
+                button.button_style, button.description = "success", f"✓ {button.description}"
+            elif letter == chosen:
+                button.button_style, button.description = "danger", f"✗ {button.description}"
+        self.state.value = STYLE + reasons(self.question, chosen, self.answer, self.why, self.why_not)
 
 
 def reasons(question: str, chosen: str, answer: str, why: str, why_not: Mapping[str, str]) -> str:
     """Return the answer with the reason for each choice as HTML."""
-    verdict = "your choice is right." if chosen == answer else f"you chose {chosen}; the answer is {answer}."
+    verdict = "Your choice is right." if chosen == answer else f"You chose {chosen}; the answer is {answer}."
     rows = "".join(f"<dt>{'✓' if letter == answer else '✗'} {escape(letter)}</dt><dd>{prose(reason)}</dd>"
                    for letter, reason in sorted({**why_not, answer: why}.items()))
-    return block(f"<b>{escape(question)}</b> {escape(verdict[0].upper() + verdict[1:])}<dl>{rows}</dl>")
+    return block(f"<b>{escape(question)}</b> {escape(verdict)}<dl>{rows}</dl>")

@@ -1,10 +1,14 @@
 """Views around a lesson: the progress strip and the prediction with buttons."""
 
 import re
+from pathlib import Path
 
+from workshop.course.catalog import lessons
+from workshop.course.predictions import options
 from workshop.views.predict_buttons import PredictButtons
 from workshop.views.progress_strip import Box, strip, text
 
+ROOT = Path(__file__).parents[3]
 BOXES = [Box(0, "Start", "00-start.ipynb", {}), Box(1, "Echo", "01-echo.ipynb", {"1.1": "PASS", "1.2": "NOT YET"}),
          Box(2, "A <trigger>", "02-trigger.ipynb", {"2.1": "NOT STARTED"})]
 
@@ -26,19 +30,31 @@ def plain(buttons: PredictButtons) -> str:
     return re.sub(r"<style>.*?</style>|<[^>]+>", " ", buttons.state.value)
 
 
-def test_a_prediction_is_locked_by_the_first_click_and_reveals_on_request() -> None:
+OPTIONS = {"a": "at once", "b": "never", "c": ""}
+
+
+def test_a_prediction_is_locked_by_the_first_click_and_gives_the_reason_for_each_option() -> None:
     stored: list[str] = []
-    made = PredictButtons("5.a", ("a", "b", "c"), "c", "It was cut.", {"a": "Too early.", "b": "Too late."},
-                          stored.append)
-    assert "It was cut." not in plain(made) and made.show.layout.display == "none"
-    made.buttons[1].click()
+    made = PredictButtons("5.a", OPTIONS, "c", "It was cut.", {"a": "Too early.", "b": "Too late."}, stored.append)
+    assert "It was cut." not in plain(made)
+    assert [button.description for button in made.buttons.values()] == ["a)  at once", "b)  never", "c"]
+    made.buttons["b"].click()
     assert stored == ["b"]
-    assert all(button.disabled for button in made.buttons) and "It was cut." not in plain(made)
-    made.show.click()
+    assert all(button.disabled for button in made.buttons.values())
+    assert [button.description for button in made.buttons.values()] == ["a)  at once", "✗ b)  never", "✓ c"]
     for words in ("You chose b; the answer is c.", "Too early.", "Too late.", "It was cut."):
         assert words in plain(made)
 
 
 def test_a_prediction_that_was_made_before_is_shown_with_its_answer() -> None:
-    made = PredictButtons("5.a", ("a", "b", "c"), "c", "It was cut.", {}, lambda letter: None, "c", revealed=True)
-    assert "Your choice is right." in plain(made) and made.buttons[2].button_style == "success"
+    made = PredictButtons("5.a", OPTIONS, "c", "It was cut.", {}, lambda letter: None, "c")
+    assert "Your choice is right." in plain(made) and made.buttons["c"].button_style == "success"
+
+
+def test_the_words_of_the_options_come_from_the_notebook() -> None:
+    """Every prediction of every lesson has three, so that no button is a bare letter."""
+    for lesson in lessons().values():
+        for question in lesson.predictions:
+            assert all(options(ROOT / "notebooks" / lesson.notebook, question).values()), question
+    assert options(ROOT / "notebooks" / "01-echo.ipynb", "1.a")["b"] == "Three, one for each client"
+    assert options(ROOT / "notebooks" / "gone.ipynb", "1.a") == {"a": "", "b": "", "c": ""}
