@@ -35,7 +35,7 @@ class Story:
 
     def begin(self, at: float, request: str, instance: str = "c-1") -> None:
         self.add(at, "request.begin", instance, request, protocol="websocket", method="GET", path="/", trigger="http",
-                 qualifier="LATEST", version="", client="127.0.0.1", cold=False, waited=0.0)
+                 qualifier="LATEST", version="", concurrency=2, client="127.0.0.1", cold=False, waited=0.0)
 
     def end(self, at: float, request: str, instance: str = "c-1", *, status: int = 101, code: int | None = 1000,
             why: str = "done", received: int = 0, sent: int = 0) -> None:

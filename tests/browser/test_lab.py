@@ -201,7 +201,7 @@ def test_views_follow_the_theme_of_jupyterlab_and_not_of_the_system(lab: str, ki
     nbformat.write(book, kit / "notebooks" / "views.ipynb")
     page.set_viewport_size({"width": 1280, "height": 2600})
     run_all(page, lab, "views.ipynb")
-    expect(page.get_by_text("On the real platform", exact=True)).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("group", name="On the real platform")).to_be_visible(timeout=60_000)
     assert page.locator('.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"]').count() == 0
     papers = {"Light": "rgb(255, 255, 255)", "Dark": "rgb(17, 20, 23)"}
     for theme, paper in papers.items():
@@ -218,6 +218,13 @@ def test_views_follow_the_theme_of_jupyterlab_and_not_of_the_system(lab: str, ki
             assert card == paper, (theme, system)
             assert serious(page, ".jp-OutputArea-output") == [], (theme, system)
             shot(page, f"lab-views-{theme.lower()}-system-{system}")
+    fits = "one => one.scrollWidth <= one.clientWidth"
+    listing = page.locator(".listing")
+    for width, whole in ((1280, True), (700, False)):  # a long line scrolls inside the listing, and only there
+        page.set_viewport_size({"width": width, "height": 2600})
+        assert listing.locator("pre").evaluate(fits) == whole, width
+        assert page.locator(".jp-OutputArea-output:has(.listing)").evaluate(fits), width
+    page.set_viewport_size({"width": 1280, "height": 2600})
     answer = page.get_by_text(re.compile("^Your choice is right|You chose"))
     expect(answer).to_have_count(0)  # running all cells reveals nothing
     page.get_by_role("button", name="b) Three, one for each client").click()

@@ -48,8 +48,10 @@ KINDS: dict[str, tuple[str, ...]] = {
     # A request that never reached the function. Not billed.
     "request.rejected": ("method", "path", "trigger", "status", "code", "message"),
     # A request on an instance: from the lease (begin) to its release (end).
-    # protocol: http | websocket | invoke. cold: it waited for a cold start of `waited` seconds.
-    "request.begin": ("protocol", "method", "path", "trigger", "qualifier", "version", "client", "cold", "waited"),
+    # protocol: http | websocket | invoke. cold: it waited for a cold start of `waited` seconds. concurrency: the
+    # instance's, for readers that did not see it start.
+    "request.begin": ("protocol", "method", "path", "trigger", "qualifier", "version", "concurrency", "client", "cold",
+                      "waited"),
     # status: HTTP status the client saw (101 for a WebSocket). closeCode: WebSocket close code the client
     # saw, None if not known. why: a value of core.ending.Ending.
     "request.end": ("status", "closeCode", "why", "bytesIn", "bytesOut"),

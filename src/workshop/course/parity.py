@@ -29,8 +29,8 @@ def parity(number: int, *, every: bool = False) -> None:
     if len(rows) > len(printed):
         lines.append(f"{len(rows) - len(printed)} more: parity({number}, every=True)")
     folded = f"<details><summary>{len(rows) - SHOWN} more</summary>{_html(rows[SHOWN:])}</details>"
-    present("\n".join(lines), block(f"<b>On the real platform</b>{_html(rows[:SHOWN])}"
-                                    + (folded if len(rows) > SHOWN else "")))
+    present("\n".join(lines), block(_html(rows[:SHOWN]) + (folded if len(rows) > SHOWN else ""),
+                                    "On the real platform"))  # the lesson has the heading
 
 
 def _words(row: dict[str, Any]) -> str:

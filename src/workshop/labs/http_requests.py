@@ -10,8 +10,9 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from workshop.checking.verdict import WIDTH
+
 LIMIT = 10.0  # seconds that anything may take
-WIDTH = 100
 
 
 def http_request(url: str, method: str = "GET", **headers: str) -> tuple[int, Any]:
@@ -49,8 +50,9 @@ async def try_echo(url: str, message: str | bytes = "hello", **options: Any) -> 
         result = f"{rejection.response.status_code}  {message_text}"
     except OSError as error:
         result = f"no connection: {error}"
-    first, *rest = result.rstrip().splitlines()
-    print(textwrap.fill(first, WIDTH, subsequent_indent=" " * 5), *rest, sep="\n     ")
+    for number, line in enumerate(result.rstrip().splitlines()):
+        print(textwrap.fill(line, WIDTH, initial_indent=" " * 5 * (number > 0), subsequent_indent=" " * 5,
+                            break_long_words=False, break_on_hyphens=False))
 
 
 def _parsed(body: bytes | bytearray) -> Any:

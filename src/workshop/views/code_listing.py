@@ -27,11 +27,16 @@ def listing(path: str, lines: list[str], first: int) -> str:
     rows = "\n".join(f'<span class="ln" data-n="{number}"></span>{line}' for number, line in enumerate(coloured, first))
     rules = "".join(f".wv.wv .{kind}{{color:var(--{colour})}}" for colour, kinds in KINDS.items()
                     for kind in kinds.split())
-    width = len(str(first + len(lines) - 1))
+    last = first + len(lines) - 1
+    width = len(str(last))
+    place = f"line {first}" if last == first else f"lines {first} to {last}"
     head = (f'<div style="display:flex;gap:12px;align-items:baseline;margin-bottom:4px">{file_link(path)}'
-            f'<span class="dim">lines {first} to {first + len(lines) - 1}</span>'
+            f'<span class="dim">{place}</span>'
             f'<button type="button" class="copy" onclick="{escape(COPY)}">Copy</button></div>')
-    return block(f"<style>{rules}.wv.wv .ln::before{{content:attr(data-n);display:inline-block;width:{width}ch;"
+    # Wide enough for lines of 120 columns beside JupyterLab's closed side bar; in less room the lines scroll.
+    return block(f"<style>{rules}.wv:has(>.listing){{max-width:1000px}}.wv.wv .listing pre{{font-size:12.5px}}"
+                 ".wv.wv .ln::before{content:attr(data-n);display:inline-block;"
+                 f"width:{width}ch;"
                  "margin-right:2ch;text-align:right;color:var(--dim)}</style>"
                  f'<div class="card listing">{head}<pre tabindex="0" data-code="{escape(code)}">{rows}</pre></div>',
-                 f"{path}, lines {first} to {first + len(lines) - 1}")
+                 f"{path}, {place}")

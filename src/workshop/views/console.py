@@ -157,7 +157,8 @@ class TriggerTab:
         self.methods = {method: w.Checkbox(value=method in form.methods, description=method, indent=False,
                                            layout={"width": "max-content", "margin": "2px 14px 2px 0"})
                         for method in METHODS}
-        methods = w.HBox([w.Label("Request Methods", layout={"width": "172px", "justify_content": "flex-end"}),
+        methods = w.HBox([w.Label("Request Methods", layout={"width": "170px", "margin": "2px 12px 2px 2px",
+                                                                    "justify_content": "flex-end"}),
                           w.HBox(list(self.methods.values()), layout={"flex_flow": "row wrap"})])
         self.internet = w.Dropdown(options=["No", "Yes"], description="Disable Internet URL", style=LABEL, layout=FIELD)
         self.auth = w.Dropdown(options=list(AUTH), description="Authentication Method", style=LABEL, layout=FIELD)

@@ -77,8 +77,9 @@ class Scene:
     door: list[Mark]
 
     def last(self, seconds: float) -> "Scene":
-        """Return what can be seen of the last `seconds`."""
+        """Return what can be seen of the last `seconds`, without an idle stretch before its first event."""
         begin = max(self.begin, self.end - seconds)
+        begin = min((max(start, begin) for start, end in self.busy() if end >= begin), default=begin)
         lanes = []
         for lane in self.lanes:
             if lane.stopped is not None and lane.stopped < begin:
@@ -180,6 +181,8 @@ def _take(record: Record, lanes: dict[str, Lane], bars: dict[str, Bar], door: li
         case "fault.hit":
             lane.marks.append(Mark(at, "fault", f"fault: {data['what']}"))
         case "request.begin":
+            if not lane.note and "concurrency" in data:  # its start is not among the records
+                lane.note = f"concurrency {data['concurrency']}"
             bars[record.request] = bar = Bar(record.request, data["protocol"], at)
             lane.bars.append(bar)
         case "request.end" if bar := bars.get(record.request):

@@ -169,7 +169,7 @@ def requests(number, seed=1):
         running.append((f"r-{request}", instance))
         yield draw.expovariate(2.0), ("request.begin", instance, f"r-{request}"), {
             "protocol": "websocket", "method": "GET", "path": "/", "trigger": "http", "qualifier": "LATEST",
-            "version": "", "client": "127.0.0.1", "cold": False, "waited": 0.0}
+            "version": "", "concurrency": 3, "client": "127.0.0.1", "cold": False, "waited": 0.0}
         yield 0.0, ("log", instance, f"r-{request}"), {"stream": "stdout", "text": "x" * draw.randrange(200)}
         while len(running) > draw.randrange(6):
             request, instance = running.pop(draw.randrange(len(running)))

@@ -184,6 +184,18 @@ def test_the_last_minute_shows_what_is_there_now():
     assert "c-1" not in text(story.records, last=60)
 
 
+def test_the_last_minute_begins_with_its_first_event():
+    story = Story()
+    story.connections([(0.0, 1.0), (100.0, 101.0)])
+    assert scene(story.records).last(60).begin == START + 100
+    story.connections([(10.0, 200.0)], "c-2")  # open all the time: nothing is idle
+    assert scene(story.records).last(150).begin == START + 50
+
+
+def test_concurrency_is_shown_where_the_start_of_the_instance_is_not_among_the_records():
+    assert [lane.note for lane in scene(overlapping().records[2:]).lanes] == ["concurrency 2"]
+
+
 def test_an_ordinary_end_of_an_instance_is_no_fault():
     story = Story()
     story.start(0)

@@ -154,6 +154,7 @@ class Engine:
             trigger=request.entry.trigger,
             qualifier=admitted.qualifier,
             version=admitted.revision.version_id,
+            concurrency=instance.revision.config.concurrency,
             client=request.client,
             cold=cold,
             waited=round(lease.began - request.at, 6),
