@@ -44,7 +44,8 @@ def _record(at: float, kind: str, instance: str = "", request: str = "", **data:
 
 def _begin(at: float, instance: str, request: str) -> Record:
     return _record(at, "request.begin", instance, request, protocol="websocket", method="GET", path="/",
-                   trigger="http", qualifier="LATEST", version="", concurrency=2, client="127.0.0.1", cold=False, waited=0.0)
+                   trigger="http", qualifier="LATEST", version="", concurrency=2, client="127.0.0.1", cold=False,
+                   waited=0.0)
 
 
 def _end(at: float, instance: str, request: str, code: int, why: str) -> Record:

@@ -39,8 +39,8 @@ def test_a_lesson_that_is_not_there(store: Progress, capsys: pytest.CaptureFixtu
     assert "There is no lesson 77." in capsys.readouterr().out
 
 
-def test_a_prediction_shows_its_answer_after_the_choice_and_never_before(store: Progress, monkeypatch: pytest.MonkeyPatch,
-                                                                         capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_prediction_shows_its_answer_only_after_a_choice(store: Progress, monkeypatch: pytest.MonkeyPatch,
+                                                           capsys: pytest.CaptureFixture[str]) -> None:
     known = Lesson("05-x", "X", 1, 1, predictions={"5.a": Prediction("c", "It was cut.", {"b": "It is old."})})
     monkeypatch.setitem(lessons(), 5, known)
     workshop.predict("5.a", "?")
