@@ -38,7 +38,7 @@ def test_without_affinity_there_is_no_choice() -> None:
 
 @pytest.mark.parity("affinity.header")
 def test_a_header_names_the_session_and_comes_back() -> None:
-    table = affinity.bind((), "s1", "c-1", 10.0)
+    table = affinity.bind((), HEADER, "s1", "c-1", 10.0)
     assert choose(head_of(("my-session-id", "s1")), HEADER, table, 11) == affinity.Choice(
         "s1", "c-1", (b"my-session-id", b"s1"))
     assert choose(head_of(("my-session-id", "s2")), HEADER, table, 11).instance_id is None
@@ -61,7 +61,7 @@ def test_a_cookie_is_planted_by_the_platform_only() -> None:
     assert choose(head_of(), COOKIE) == affinity.Choice("new-1", None, planted)
     made_up = head_of(("cookie", "x-fc-cookie-session-id=mine"))
     assert choose(made_up, COOKIE) == affinity.Choice("new-1", None, planted)
-    table = affinity.bind((), "s1", "c-1", 0)
+    table = affinity.bind((), COOKIE, "s1", "c-1", 0)
     known = head_of(("cookie", "a=1; x-fc-cookie-session-id=s1"))
     assert choose(known, COOKIE, table, 1) == affinity.Choice("s1", "c-1", None)
 
@@ -70,15 +70,15 @@ def test_a_cookie_is_planted_by_the_platform_only() -> None:
 def test_a_session_ends_when_idle_or_old() -> None:
     short = config("HEADER_FIELD", session_ttl_in_seconds=100, session_idle_timeout_in_seconds=10)
     head = head_of(("my-session-id", "s1"))
-    table = affinity.bind((), "s1", "c-1", 0)
+    table = affinity.bind((), short, "s1", "c-1", 0)
     assert choose(head, short, table, 99).instance_id == "c-1", "a running request keeps its session"
     assert choose(head, short, table, 100).instance_id is None
     table = affinity.release(table, "s1", 20)
     assert choose(head, short, table, 29).instance_id == "c-1"
     assert choose(head, short, table, 30).instance_id is None
-    again = affinity.bind(table, "s1", "c-1", 25)
-    assert again == (Session("s1", "c-1", 0, 25, 1),)
-    assert affinity.bind(table, "s1", "c-2", 40) == (Session("s1", "c-2", 40, 40, 1),)
+    again = affinity.bind(table, short, "s1", "c-1", 25)
+    assert again == (Session("s1", "c-1", 0, 25, "HEADER_FIELD", 100, 10, 1),)
+    assert affinity.bind(table, short, "s1", "c-2", 40) == (Session("s1", "c-2", 40, 40, "HEADER_FIELD", 100, 10, 1),)
 
 
 @pytest.mark.parity("affinity.id-reuse", "affinity.id-reuse-disabled")
@@ -96,12 +96,12 @@ def test_the_id_of_a_session_that_is_over_is_used_again_unless_that_is_disabled(
 @pytest.mark.parity("affinity.limit")
 def test_an_instance_takes_so_many_sessions_and_no_more() -> None:
     two = config("GENERATED_COOKIE", session_concurrency_per_instance=2, session_idle_timeout_in_seconds=10)
-    table = affinity.bind(affinity.bind((), "a", "c-1", 0), "b", "c-1", 0)
+    table = affinity.bind(affinity.bind((), two, "a", "c-1", 0), two, "b", "c-1", 0)
     assert affinity.full(table, two, 1) == {"c-1"}
     table = affinity.release(table, "a", 1)
     assert affinity.full(table, two, 10) == {"c-1"} and affinity.full(table, two, 11) == frozenset()
-    assert [one.session_id for one in affinity.prune(table, two, ["c-1"], 11)] == ["b"]
-    assert affinity.prune(table, two, ["c-2"], 1) == ()
+    assert [one.session_id for one in affinity.prune(table, ["c-1"], 11)] == ["b"]
+    assert affinity.prune(table, ["c-2"], 1) == ()
 
 
 @pytest.mark.parity("affinity.concurrency")

@@ -58,7 +58,7 @@ def planted(app: App, session: str = "") -> str:
 
 
 def alive(running: Platform, app: App) -> list[Any]:
-    return list(running.sdk.list_sessions(app.name, fc.ListSessionsRequest()).body.sessions)
+    return list(running.sdk.list_sessions(app.name, fc.ListSessionsRequest(session_status="Active")).body.sessions)
 
 
 @pytest.mark.parity("affinity.lifetime", "affinity.id-reuse", "affinity.id-reuse-disabled")

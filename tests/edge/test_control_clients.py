@@ -64,7 +64,7 @@ async def test_the_asynchronous_client(api: Management) -> None:
     assert len(await asyncio.gather(*many)) == 20 == len(api.store.functions)
 
 
-@pytest.mark.parity("api.official-sdks")
+@pytest.mark.parity("api.official-sdks", "api.sessions", "instance.idle-timeout-unit")
 def test_the_client_of_node(api: Management) -> None:
     assert (NODE / "node_modules").is_dir(), f"run: npm ci (in {NODE}); start.py test does it"
     api.engine.answer = (200, {}, b"out")
@@ -75,9 +75,15 @@ def test_the_client_of_node(api: Management) -> None:
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     assert seen["created"] == {"functionName": "echo", "timeout": 600}
-    assert seen["url"] == "https://localhost:9443" and seen["listed"] == ["echo"] and seen["updated"] == 7
+    assert seen["url"] == "https://localhost:9443" and seen["listed"] == ["echo"] and seen["updated"] == [7, 300]
     assert seen["version"] == "1" and seen["weights"] == {} and seen["domain"] == "*.example.com"
-    assert seen["session"] == [60, 90, "Active", ["s-1"], 204] and seen["regions"] == ["cn-hangzhou"]
+    assert seen["idleTimeout"] == [3600, 300, {"code": "InvalidArgument", "status": 400}]
+    assert seen["session"] == {
+        "ttl": [60, 90, 21600], "status": "Active", "qualifier": "LATEST", "type": "HEADER_FIELD",
+        "listed": 2, "active": ["s-1"], "expired": [], "again": {"code": "SessionAlreadyExists", "status": 409},
+        "deleted": 204, "gone": {"code": "SessionNotFound", "status": 404},
+        "plain": {"code": "InvalidArgument", "status": 400}}
+    assert seen["regions"] == ["cn-hangzhou"]
     assert seen["missing"] == {"code": "FunctionNotFound", "status": 404}
     assert seen["unsigned"] == {"code": "SignatureNotMatch", "status": 403}
     assert seen["notImplemented"] == {"code": "NotImplemented", "status": 501}

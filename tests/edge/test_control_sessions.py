@@ -9,6 +9,7 @@ from management import Management, function_input, refused
 from service_kit import call, platform, until
 
 from fclocal import Platform
+from fclocal.core.clock import FakeClock
 
 HEADER = {"session_affinity": "HEADER_FIELD",
           "session_affinity_config": '{"affinityHeaderFieldName": "x-session", "sessionTTLInSeconds": 600}'}
@@ -64,6 +65,38 @@ def test_sessions_are_listed_by_id_qualifier_and_status(sdk: Any) -> None:
     first = sdk.list_sessions("echo", fc.ListSessionsRequest(limit=2)).body
     assert len(first.sessions) == 2 and listed(next_token=first.next_token) == ["c"]
     assert "sessionStatus: " in refused(lambda: listed(session_status="Gone"))[2]
+
+
+@pytest.mark.parity("api.sessions")
+def test_a_session_of_a_version_has_the_limits_of_the_version(sdk: Any) -> None:
+    """Without a qualifier too, although the latest revision has other limits or no affinity at all."""
+    sdk.publish_function_version("echo", fc.PublishFunctionVersionRequest(body=fc.PublishVersionInput()))
+    create(sdk, qualifier="1", session_id="a")
+    sdk.update_function("echo", fc.UpdateFunctionRequest(body=fc.UpdateFunctionInput(
+        session_affinity_config='{"affinityHeaderFieldName": "x-session", "sessionTTLInSeconds": 1}')))
+    (listed,) = sdk.list_sessions("echo", fc.ListSessionsRequest()).body.sessions
+    assert (listed.session_id, listed.qualifier, listed.session_ttlin_seconds) == ("a", "1", 600)
+    assert create(sdk, session_id="b").session_ttlin_seconds == 1
+
+
+@pytest.mark.parity("api.sessions-expired")
+def test_sessions_that_have_expired_are_listed_and_deleted_ones_are_not(api: Management, sdk: Any) -> None:
+    api.engine.clock = clock = FakeClock()
+    for name in ("kept", "over", "gone"):
+        create(sdk, session_id=name, session_ttlin_seconds=5 if name == "over" else 600)
+    sdk.delete_session("echo", "gone", fc.DeleteSessionRequest())
+    clock.advance(5)
+
+    def listed(**query: Any) -> list[tuple[str, str]]:
+        body = sdk.list_sessions("echo", fc.ListSessionsRequest(**query)).body
+        return [(session.session_id, session.session_status) for session in body.sessions]
+
+    assert listed() == [("kept", "Active"), ("over", "Expired")]
+    assert listed(session_status="Expired") == listed(session_id="over") == [("over", "Expired")]
+    assert listed(session_status="Active") == [("kept", "Active")]
+    assert refused(lambda: sdk.get_session("echo", "over", PLAIN))[:2] == (404, "SessionNotFound")
+    create(sdk, session_id="over")
+    assert listed(session_id="over") == [("over", "Active"), ("over", "Expired")]
 
 
 @pytest.mark.parity("api.sessions")
@@ -158,4 +191,4 @@ def test_a_request_with_the_id_binds_a_created_session(running: Platform, kind: 
         assert (found.container_id, found.session_affinity_type) == (instance, kind)
     running.sdk.delete_session(app.name, names[0], fc.DeleteSessionRequest())
     assert [session.session_id for session in running.sdk.list_sessions(
-        app.name, fc.ListSessionsRequest()).body.sessions] == [names[1]]
+        app.name, fc.ListSessionsRequest(session_status="Active")).body.sessions] == [names[1]]

@@ -10,7 +10,7 @@ concurrency of 200, and a session that finds its instance full gets 429 (the poo
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from fclocal.core import jwt_auth
@@ -26,19 +26,26 @@ _ID = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 class Session:
     """A session of a function. Times in seconds since 1970; `open` counts its running requests.
 
-    `instance_id` is "" until the first request of a session that CreateSession made. `ttl` and `idle_timeout` are its
-    own limits in seconds, None for those of the function.
+    `instance_id` is "" until the first request of a session that CreateSession made. `kind`, `ttl` and `idle_timeout`
+    (seconds) are those of the revision under which the session began, unless UpdateSession has changed them.
     """
 
     session_id: str
     instance_id: str
     created: float
     used: float
+    kind: str
+    ttl: int
+    idle_timeout: int
     open: int = 0
     qualifier: str = LATEST
-    ttl: int | None = None
-    idle_timeout: int | None = None
     modified: float | None = None
+
+    @property
+    def end(self) -> float:
+        """The time at which the session ends unless it has another request."""
+        end = self.created + self.ttl
+        return end if self.open else min(end, self.used + self.idle_timeout)
 
 
 Table = tuple[Session, ...]
@@ -57,6 +64,15 @@ class Choice:
     header: tuple[bytes, bytes] | None
 
 
+def begin(config: FunctionConfig, session_id: str, now: float, *, qualifier: str = LATEST, ttl: int | None = None,
+          idle_timeout: int | None = None) -> Session:
+    """Return a new session, with limits of its own or (None) those of the function."""
+    rules = config.session_affinity_config or AffinityConfig()
+    return Session(session_id, "", now, now, config.session_affinity,
+                   rules.session_ttl_in_seconds if ttl is None else ttl,
+                   rules.session_idle_timeout_in_seconds if idle_timeout is None else idle_timeout, qualifier=qualifier)
+
+
 def choose(
     head: RequestHead, config: FunctionConfig, table: Table, now: float, new_id: str, ended: Container[str] = ()
 ) -> Choice | None:
@@ -70,7 +86,7 @@ def choose(
         return None
     if config.session_affinity == "GENERATED_COOKIE":
         ids = [value for name, value in jwt_auth.cookies(head) if name == COOKIE]
-        bound = _find(table, ids[0], rules, now) if len(ids) == 1 else None
+        bound = _find(table, ids[0], now) if len(ids) == 1 else None
         if bound is not None:
             return Choice(bound.session_id, bound.instance_id or None, None)
         if len(ids) == 1 and ids[0] in ended and not rules.disable_session_id_reuse:
@@ -85,7 +101,7 @@ def choose(
     session_id = values[0].decode() if values else new_id
     if session_id in ended and rules.disable_session_id_reuse:
         session_id = new_id
-    bound = _find(table, session_id, rules, now)
+    bound = _find(table, session_id, now)
     return Choice(session_id, (bound.instance_id or None) if bound else None, (name, session_id.encode()))
 
 
@@ -104,29 +120,28 @@ def check(config: FunctionConfig) -> None:
 def full(table: Table, config: FunctionConfig, now: float) -> frozenset[str]:
     """Ids of the instances that take no further session."""
     rules = config.session_affinity_config or AffinityConfig()
-    count = Counter(session.instance_id for session in table if session.instance_id and _alive(session, rules, now))
+    count = Counter(session.instance_id for session in table if session.instance_id and now < session.end)
     return frozenset(name for name, sessions in count.items() if sessions >= rules.session_concurrency_per_instance)
 
 
-def until(table: Table, config: FunctionConfig, instance_id: str) -> float:
+def until(table: Table, instance_id: str) -> float:
     """Return the time at which the last session bound to an instance ends without further requests, 0 without one."""
-    rules = config.session_affinity_config or AffinityConfig()
-    return max((_end(session, rules) for session in table if session.instance_id == instance_id), default=0.0)
+    return max((session.end for session in table if session.instance_id == instance_id), default=0.0)
 
 
-def bind(table: Table, session_id: str, instance_id: str, now: float, qualifier: str = LATEST) -> Table:
+def bind(table: Table, config: FunctionConfig, session_id: str, instance_id: str, now: float,
+         qualifier: str = LATEST) -> Table:
     """Return the table once a request of `session_id` has its place on `instance_id`."""
     known = next((session for session in table if session.session_id == session_id), None)
     if known is None or known.instance_id not in ("", instance_id):
-        known = Session(session_id, instance_id, now, now, qualifier=qualifier)
+        known = begin(config, session_id, now, qualifier=qualifier)
     bound = replace(known, instance_id=instance_id, used=now, open=known.open + 1)
     return (*_without(table, session_id), bound)
 
 
-def create(table: Table, session: Session, config: FunctionConfig) -> Table:
+def create(table: Table, session: Session) -> Table:
     """Return the table with a session that CreateSession makes. Raises FcError SessionAlreadyExists."""
-    rules = config.session_affinity_config or AffinityConfig()
-    if _find(table, session.session_id, rules, session.created) is not None:
+    if _find(table, session.session_id, session.created) is not None:
         raise FcError("SessionAlreadyExists", name=session.session_id)
     return (*_without(table, session.session_id), session)
 
@@ -154,39 +169,19 @@ def delete(table: Table, session_id: str) -> Table:
 
 
 def release(table: Table, session_id: str, now: float) -> Table:
-    """The table once a request of `session_id` has ended."""
+    """Return the table once a request of `session_id` has ended."""
     return tuple(replace(session, used=now, open=max(0, session.open - 1)) if session.session_id == session_id
                  else session for session in table)
 
 
-def prune(table: Table, config: FunctionConfig, instances: Iterable[str], now: float) -> Table:
-    """The table without sessions that are over or whose instance is gone."""
-    rules, there = config.session_affinity_config or AffinityConfig(), frozenset(instances)
+def prune(table: Table, instances: Container[str], now: float) -> Table:
+    """Return the table without sessions that are over or whose instance is gone."""
     return tuple(session for session in table
-                 if (not session.instance_id or session.instance_id in there) and _alive(session, rules, now))
+                 if (not session.instance_id or session.instance_id in instances) and now < session.end)
 
 
-def limits(session: Session, rules: AffinityConfig) -> tuple[int, int]:
-    """Return the longest life and the longest idle time of a session in seconds: its own, or the function's."""
-    return (rules.session_ttl_in_seconds if session.ttl is None else session.ttl,
-            rules.session_idle_timeout_in_seconds if session.idle_timeout is None else session.idle_timeout)
-
-
-def _find(table: Table, session_id: str, rules: AffinityConfig, now: float) -> Session | None:
-    return next((session for session in table if session.session_id == session_id and _alive(session, rules, now)),
-                None)
-
-
-def _alive(session: Session, rules: AffinityConfig, now: float) -> bool:
-    """Whether a session still binds: within its lifetime, and busy or not idle for too long."""
-    return now < _end(session, rules)
-
-
-def _end(session: Session, rules: AffinityConfig) -> float:
-    """Return the time at which a session ends unless it has another request."""
-    ttl, idle_timeout = limits(session, rules)
-    end = session.created + ttl
-    return end if session.open else min(end, session.used + idle_timeout)
+def _find(table: Table, session_id: str, now: float) -> Session | None:
+    return next((session for session in table if session.session_id == session_id and now < session.end), None)
 
 
 def _without(table: Table, session_id: str) -> Table:

@@ -15,20 +15,18 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from fclocal.core.affinity import Session, limits
+from fclocal.core.affinity import Session
 from fclocal.core.bounded import parse_integer, parse_json
 from fclocal.core.errors import FcError
 from fclocal.core.identifiers import ACCOUNT_ID, REGION
 from fclocal.core.model import (
     LATEST,
-    AffinityConfig,
     Alias,
     Certificate,
     CustomDomain,
     DomainAuth,
     DomainName,
     Function,
-    FunctionConfig,
     HttpTriggerConfig,
     LongName,
     Revision,
@@ -360,21 +358,19 @@ def concurrency_view(function: Function) -> dict[str, Any]:
     return {"functionArn": arn(function.name), "reservedConcurrency": function.reserved_concurrency}
 
 
-def session_view(config: FunctionConfig, session: Session) -> dict[str, Any]:
-    """Return a Session of the API. `config` is that of the function."""
-    ttl, idle_timeout = limits(session, config.session_affinity_config or AffinityConfig())
-    modified = session.created if session.modified is None else session.modified
+def session_view(function: str, session: Session, status: Literal["Active", "Expired"] = "Active") -> dict[str, Any]:
+    """Return a Session of the API."""
     return {
         "sessionId": session.session_id,
-        "functionName": config.function_name,
+        "functionName": function,
         "qualifier": session.qualifier,
         "containerId": session.instance_id,
-        "sessionAffinityType": config.session_affinity,
-        "sessionStatus": "Active",
-        "sessionTTLInSeconds": ttl,
-        "sessionIdleTimeoutInSeconds": idle_timeout,
+        "sessionAffinityType": session.kind,
+        "sessionStatus": status,
+        "sessionTTLInSeconds": session.ttl,
+        "sessionIdleTimeoutInSeconds": session.idle_timeout,
         "createdTime": time_text(session.created),
-        "lastModifiedTime": time_text(modified),
+        "lastModifiedTime": time_text(session.created if session.modified is None else session.modified),
     }
 
 

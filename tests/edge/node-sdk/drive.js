@@ -30,18 +30,22 @@ async function main() {
 
   const made = await client.createFunction(new fc.CreateFunctionRequest({ body: new fc.CreateFunctionInput({
     functionName: "echo", runtime: "custom.debian12", timeout: 600,
-    code: new fc.InputCodeLocation({ zipFile: given.zip }),
+    code: new fc.InputCodeLocation({ zipFile: given.zip }), idleTimeout: 3600,
   }) }));
   seen.created = { functionName: made.body.functionName, timeout: made.body.timeout };
   const trigger = await client.createTrigger("echo", new fc.CreateTriggerRequest({ body: new fc.CreateTriggerInput({
     triggerName: "t", triggerType: "http", triggerConfig: JSON.stringify({ authType: "anonymous", methods: ["GET"] }),
   }) }));
   seen.url = trigger.body.httpTrigger.urlInternet;
-  const listed = await client.listFunctions(new fc.ListFunctionsRequest({ prefix: "e", limit: 10 }));
-  seen.listed = listed.body.functions.map((f) => f.functionName);
+  const functions = await client.listFunctions(new fc.ListFunctionsRequest({ prefix: "e", limit: 10 }));
+  seen.listed = functions.body.functions.map((f) => f.functionName);
   const updated = await client.updateFunction("echo", new fc.UpdateFunctionRequest({
-    body: new fc.UpdateFunctionInput({ timeout: 7 }) }));
-  seen.updated = updated.body.timeout;
+    body: new fc.UpdateFunctionInput({ timeout: 7, idleTimeout: 300 }) }));
+  seen.updated = [updated.body.timeout, updated.body.idleTimeout];
+  const idle = await client.getFunction("echo", new fc.GetFunctionRequest({}));
+  seen.idleTimeout = [made.body.idleTimeout, idle.body.idleTimeout, await refusal(
+    client.updateFunction("echo", new fc.UpdateFunctionRequest({
+      body: new fc.UpdateFunctionInput({ idleTimeout: 100 }) })))];
   const version = await client.publishFunctionVersion("echo", new fc.PublishFunctionVersionRequest({
     body: new fc.PublishVersionInput({ description: "one" }) }));
   seen.version = version.body.versionId;
@@ -55,15 +59,26 @@ async function main() {
     functionName: "sessions", runtime: "custom.debian12", code: new fc.InputCodeLocation({ zipFile: given.zip }),
     sessionAffinity: "HEADER_FIELD", sessionAffinityConfig: JSON.stringify({ affinityHeaderFieldName: "x-session" }),
   }) }));
-  const session = (await client.createSession("sessions", new fc.CreateSessionRequest({
-    body: new fc.CreateSessionInput({ sessionId: "s-1", sessionTTLInSeconds: 60 }) }))).body;
+  const createSession = (given) => client.createSession("sessions", new fc.CreateSessionRequest({
+    body: new fc.CreateSessionInput(given) }));
+  const session = (await createSession({ sessionId: "s-1", sessionTTLInSeconds: 60 })).body;
+  const unnamed = (await createSession({})).body;
+  const listed = async (given) => (await client.listSessions("sessions", new fc.ListSessionsRequest(given)))
+    .body.sessions.map((s) => s.sessionId);
   const extended = await client.updateSession("sessions", "s-1", new fc.UpdateSessionRequest({
     body: new fc.UpdateSessionInput({ sessionTTLInSeconds: 90 }) }));
   const one = await client.getSession("sessions", "s-1", new fc.GetSessionRequest({}));
-  const sessions = await client.listSessions("sessions", new fc.ListSessionsRequest({ sessionStatus: "Active" }));
-  const ended = await client.deleteSession("sessions", "s-1", new fc.DeleteSessionRequest({}));
-  seen.session = [session.sessionTTLInSeconds, extended.body.sessionTTLInSeconds, one.body.sessionStatus,
-    sessions.body.sessions.map((s) => s.sessionId), ended.statusCode];
+  seen.session = {
+    ttl: [session.sessionTTLInSeconds, extended.body.sessionTTLInSeconds, unnamed.sessionTTLInSeconds],
+    status: one.body.sessionStatus, qualifier: one.body.qualifier, type: one.body.sessionAffinityType,
+    listed: (await listed({})).length, active: await listed({ sessionStatus: "Active", sessionId: "s-1" }),
+    expired: await listed({ sessionStatus: "Expired" }),
+    again: await refusal(createSession({ sessionId: "s-1" })),
+    deleted: (await client.deleteSession("sessions", "s-1", new fc.DeleteSessionRequest({}))).statusCode,
+    gone: await refusal(client.getSession("sessions", "s-1", new fc.GetSessionRequest({}))),
+    plain: await refusal(client.createSession("echo", new fc.CreateSessionRequest({
+      body: new fc.CreateSessionInput({}) }))),
+  };
   seen.regions = (await client.describeRegions(new fc.DescribeRegionsRequest({}))).body.regions.region.map(
     (r) => r.regionId);
   await client.deleteFunction("sessions");

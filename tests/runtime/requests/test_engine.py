@@ -276,7 +276,7 @@ def test_an_instance_whose_session_is_deleted_is_released_after_its_minute() -> 
         await bench.settle()
         await bench.advance(30)
         (instance,) = bench.engine.instances()
-        bench.engine.sessions.delete(instance.revision.config, "a")
+        bench.engine.sessions.delete("echo", "a")
         await bench.advance(29)
         assert instance.state is State.FROZEN
         await bench.advance(1)

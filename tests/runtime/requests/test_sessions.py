@@ -30,15 +30,30 @@ def test_requests_to_latest_do_not_end_the_sessions_of_a_version(rules: dict[str
 
         (await bench.open()).close()  # LATEST: another pool of instances, with limits of its own
         await bench.settle()
-        config = instance.revision.config
-        sessions = bench.engine.sessions
-        instances = [existing.instance_id for existing in bench.engine.instances()]
+        instances = {existing.instance_id for existing in bench.engine.instances()}
         assert len(instances) == 2
-        latest = bench.catalogue.functions["echo"].latest.config
-        sessions.list(latest, instances, bench.clock.now())  # as ListSessions of LATEST
-        kept = {session.session_id: session.instance_id
-                for session in sessions.list(config, instances, bench.clock.now())}
-        assert kept[session_id or ""] == instance.instance_id
+        alive, over = bench.engine.sessions.list("echo", instances, bench.clock.now())  # judged by its own limits
+        kept = {session.session_id: session.instance_id for session in alive}
+        assert kept[session_id or ""] == instance.instance_id and not over
+        await bench.engine.close()
+
+    asyncio.run(asyncio.wait_for(story(), 30))
+
+
+@pytest.mark.parity("api.sessions-expired")
+def test_a_function_of_the_same_name_does_not_inherit_sessions() -> None:
+    async def story() -> None:
+        bench = Bench(**affinity(session_ttl_in_seconds=1, session_idle_timeout_in_seconds=1))
+        (await bench.open()).close()
+        await bench.advance(5)
+        (await bench.open()).close()
+        await bench.settle()
+        instances = {existing.instance_id for existing in bench.engine.instances()}
+        alive, over = bench.engine.sessions.list("echo", instances, bench.clock.now())
+        assert (len(alive), len(over)) == (1, 1)
+        bench.catalogue.functions.clear()
+        bench.engine.changed("echo")
+        assert bench.engine.sessions.list("echo", instances, bench.clock.now()) == ((), ())
         await bench.engine.close()
 
     asyncio.run(asyncio.wait_for(story(), 30))

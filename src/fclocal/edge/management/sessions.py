@@ -1,14 +1,12 @@
 """The operations on sessions of functions with session affinity, and DescribeRegions."""
 
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 from fclocal.core import affinity, rules, wire
-from fclocal.core.affinity import Session
+from fclocal.core.affinity import Session, Table
 from fclocal.core.errors import FcError
 from fclocal.core.identifiers import REGION
-from fclocal.core.model import FunctionConfig
 from fclocal.edge.management.call import FUNCTION, PAGE, Call, Operation, op
 from fclocal.runtime.requests.engine import Engine
 from fclocal.runtime.state.registry import Registry
@@ -38,49 +36,48 @@ class SessionOperations:
         wanted = wire.parse(wire.SessionInput, call.content)
         config = self._registry.revision(call.function, call.qualifier).config
         affinity.check_created(config, wanted.session_id)
-        now = self._engine.clock.now()
-        session = Session(wanted.session_id or str(uuid.uuid4()), "", now, now, qualifier=call.qualifier,
-                          ttl=wanted.session_ttl_in_seconds, idle_timeout=wanted.session_idle_timeout_in_seconds)
-        self._engine.sessions.create(config, session)
-        return wire.session_view(config, session)
+        session = affinity.begin(
+            config, wanted.session_id or str(uuid.uuid4()), self._engine.clock.now(), qualifier=call.qualifier,
+            ttl=wanted.session_ttl_in_seconds, idle_timeout=wanted.session_idle_timeout_in_seconds)
+        self._engine.sessions.create(call.function, session)
+        return wire.session_view(call.function, session)
 
     async def _list(self, call: Call) -> dict[str, Any]:
-        status, wanted = call.query.get("sessionStatus", "Active"), call.query.get("sessionId")
-        if status not in ("Active", "Expired"):
+        status, wanted = call.query.get("sessionStatus"), call.query.get("sessionId")
+        if status not in (None, "Active", "Expired"):
             raise FcError("InvalidArgument", reason="sessionStatus: Active or Expired")
-        config, sessions = self._sessions(call)
-        rows = [(session.session_id, session) for session in sessions
-                if status == "Active" and wanted in (None, "", session.session_id)
-                and ("qualifier" not in call.query or session.qualifier == call.qualifier)]
+        alive, over = self._sessions(call)
+        views = [wire.session_view(call.function, session) for session in alive if status != "Expired"]
+        views += [wire.session_view(call.function, session, "Expired") for session in over if status != "Active"]
+        rows = [(f"{view['sessionStatus']} {view['sessionId']}", view) for view in views
+                if wanted in (None, "", view["sessionId"])
+                and ("qualifier" not in call.query or view["qualifier"] == call.qualifier)]
         page, token = wire.paginate(rows, limit=call.query.get("limit"), token=call.query.get("nextToken"))
-        return {"sessions": [wire.session_view(config, session) for session in page], "nextToken": token}
+        return {"sessions": page, "nextToken": token}
 
     async def _get(self, call: Call) -> dict[str, Any]:
-        return wire.session_view(*self._session(call))
+        return wire.session_view(call.function, self._session(call))
 
     async def _update(self, call: Call) -> dict[str, Any]:
         wanted = wire.parse(wire.SessionUpdate, call.content)
-        config, session = self._session(call)
-        self._engine.sessions.update(config, session.session_id, wanted.session_ttl_in_seconds,
+        self._engine.sessions.update(call.function, self._session(call).session_id, wanted.session_ttl_in_seconds,
                                      wanted.session_idle_timeout_in_seconds, self._engine.clock.now())
-        return wire.session_view(*self._session(call))
+        return await self._get(call)
 
     async def _delete(self, call: Call) -> None:
-        config, session = self._session(call)
-        self._engine.sessions.delete(config, session.session_id)
+        self._engine.sessions.delete(call.function, self._session(call).session_id)
 
     async def _describe_regions(self, call: Call) -> dict[str, Any]:
         return {"Regions": {"Region": [{"RegionId": REGION, "LocalName": "this machine"}]}}
 
-    def _sessions(self, call: Call) -> tuple[FunctionConfig, Sequence[Session]]:
-        """Return the configuration that the qualifier names, and the sessions of the function that are alive."""
-        config = rules.revision(self._registry.function(call.function), call.qualifier).config
-        instances = [instance.instance_id for instance in self._engine.instances(call.function)]
-        return config, self._engine.sessions.list(config, instances, self._engine.clock.now())
+    def _sessions(self, call: Call) -> tuple[Table, Table]:
+        """Return the sessions of the function that are alive, and those that are over."""
+        rules.revision(self._registry.function(call.function), call.qualifier)
+        instances = {instance.instance_id for instance in self._engine.instances(call.function)}
+        return self._engine.sessions.list(call.function, instances, self._engine.clock.now())
 
-    def _session(self, call: Call) -> tuple[FunctionConfig, Session]:
-        config, sessions = self._sessions(call)
-        for session in sessions:
+    def _session(self, call: Call) -> Session:
+        for session in self._sessions(call)[0]:
             if session.session_id == call.path["session"]:
-                return config, session
+                return session
         raise FcError("SessionNotFound", name=wire.printable(call.path["session"]), function=call.function)

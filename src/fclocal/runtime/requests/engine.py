@@ -168,7 +168,7 @@ class Engine:
         """Give back the place of a lease that has ended, and record the end."""
         instance, now = lease.instance, self.clock.now()
         if lease.session_id is not None:
-            self.sessions.release(instance.revision.config, lease.session_id, now)
+            self.sessions.release(instance.name, lease.session_id, now)
         text = f"FC Invoke End RequestId: {lease.request_id}"
         if reason := ending.log_text(why, lease.timeout):
             text += f", Error: {reason} (duration: {(now - lease.began) * 1000:.0f}ms)"
@@ -245,6 +245,8 @@ class Engine:
     def changed(self, name: str) -> None:
         """Adjust the instances of a function that was created, changed or deleted. Called by the registry."""
         function = self.catalogue.functions.get(name)
+        if function is None:
+            self.sessions.forget(name)
         reachable = {} if function is None else {r.key: r for r in (function.latest, *function.versions.values())}
         keep: dict[tuple[str, str, int], int] = {}
         if function is not None and function.disabled is None:
@@ -285,7 +287,7 @@ class Engine:
                 census=lambda: self._census(name),
                 new_id=self._new_instance,
                 options=self.options,
-                sessions_until=lambda instance_id: self.sessions.until(revision.config, instance_id),
+                sessions_until=lambda instance_id: self.sessions.until(name, instance_id),
                 before_stop=self._starter.before_stop,
             )
             if self._sweeper is None:
