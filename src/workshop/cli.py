@@ -1,4 +1,4 @@
-"""The command `workshop`: the same words as in the notebooks, for a terminal."""
+"""The command `workshop`: check, hint and the other commands of the notebooks, for a terminal."""
 
 import argparse
 import sys
@@ -21,12 +21,12 @@ REPORT_WAIT = 1.0  # seconds that the end of a check waits for the board of the 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; exit status 0, or 1 if a check did not pass or the command could not be done."""
-    given = _parser().parse_args(argv)
+    """Run one command. Return 0, or 1 if a check did not pass or the command failed."""
+    options = _parser().parse_args(argv)
     try:
-        return int(given.run(given) or 0)
-    except (UserError, FcError) as trouble:
-        print(f"{trouble.message}\n{trouble.cure}".rstrip(), file=sys.stderr)
+        return int(options.run(options) or 0)
+    except (UserError, FcError) as error:
+        print(f"{error.message}\n{error.cure}".rstrip(), file=sys.stderr)
         return 1
 
 
@@ -43,16 +43,16 @@ def _parser() -> argparse.ArgumentParser:
 
     check = add("check", "judge a task", _check, tasks="+")
     check.add_argument("--url", default="", help="wss://... of a deployed function")
-    add("hint", "the next hint of a task", lambda given: commands.hint(given.tasks[0]), tasks=1)
-    add("details", "the frames of the last check", lambda given: commands.details(given.tasks[0]), tasks=1)
-    add("reset", "put the stub back; your files are kept", lambda given: commands.reset(given.tasks[0]), tasks=1)
-    add("progress", "where you stand", lambda given: progress())
-    skip = add("catch-up", "make everything ready for a lesson", lambda given: catch_up(given.lesson))
+    add("hint", "the next hint of a task", lambda options: commands.hint(options.tasks[0]), tasks=1)
+    add("details", "the frames of the last check", lambda options: commands.details(options.tasks[0]), tasks=1)
+    add("reset", "restart an exercise; your files are saved", lambda options: commands.reset(options.tasks[0]), tasks=1)
+    add("progress", "show all tasks and your results", lambda options: progress())
+    skip = add("catch-up", "skip to a lesson: solve the exercises before it", lambda options: catch_up(options.lesson))
     skip.add_argument("lesson", type=int)
-    _add_class(add("class", "the board of a class: join it, leave it, open it", lambda given: print(
+    _add_class(add("class", "the board of a class: join it, leave it, open it", lambda options: print(
         member.describe(state(root())))))
     add("build", "write exercises/, solutions/ and notebooks/images/ from their source", _build)
-    add("tour", "the whole main job once, without a browser", _tour)
+    add("tour", "deploy a function, connect to it and print its bill, without a browser", _tour)
     return parser
 
 
@@ -60,26 +60,26 @@ def _add_class(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(metavar="ACTION")
     join = actions.add_parser("join", help="report your verdicts to the board of your class; counts only, no name")
     join.add_argument("link", help="from your instructor's page: http://ADDRESS:8700/WORD/")
-    join.set_defaults(run=lambda given: print(member.join(state(root()), given.link)))
+    join.set_defaults(run=lambda options: print(member.join(state(root()), options.link)))
     leave = actions.add_parser("leave", help="report nothing any more")
-    leave.set_defaults(run=lambda given: print(member.leave(state(root()))))
+    leave.set_defaults(run=lambda options: print(member.leave(state(root()))))
     opened = actions.add_parser("open", help="for instructors: open the board on this computer until Ctrl-C")
     opened.add_argument("--word", help="the word in the link (default: that of the last time, else a new one)")
     opened.add_argument("--port", type=int, default=board.PORT, help=f"the port for the room (default: {board.PORT})")
-    opened.set_defaults(run=lambda given: board.open_board(given.word, given.port))
+    opened.set_defaults(run=lambda options: board.open_board(options.word, options.port))
 
 
-def _check(given: argparse.Namespace) -> int:
+def _check(options: argparse.Namespace) -> int:
     status = 0
-    for name in given.tasks:
-        found = commands.verdict(*find(name), url=given.url)
-        terminal.console().print(coloured(found), soft_wrap=True)
-        status |= found.word != "PASS"
+    for name in options.tasks:
+        result = commands.verdict(*find(name), url=options.url)
+        terminal.console().print(coloured(result), soft_wrap=True)
+        status |= result.word != "PASS"
     member.wait(state(root()), REPORT_WAIT)  # the verdict is on the screen; a silent board gets it later
     return status
 
 
-def _build(given: argparse.Namespace) -> None:
+def _build(options: argparse.Namespace) -> None:
     for exercise in exercises().values():
         if saved := generation.keep(root(), exercise, time.strftime("%Y%m%d-%H%M%S")):
             print(f"kept {saved.relative_to(root()).as_posix()}")
@@ -87,7 +87,7 @@ def _build(given: argparse.Namespace) -> None:
     print("\n".join(f"wrote {path}" for path in changed) or "Everything that is generated is up to date.")
 
 
-def _tour(given: argparse.Namespace) -> int:
+def _tour(options: argparse.Namespace) -> int:
     from workshop import tour
 
     return int(tour.main() or 0)

@@ -66,4 +66,4 @@ def test_the_checklist_has_nothing_to_fix(folder: Path, fc: Platform, tmp_path: 
     except InvalidStatus as refused:
         pytest.fail(refused.response.body.decode() if refused.response.body else str(refused))
     found = go_live_checklist(copy, fc)
-    assert [(point.topic, point.said) for point in found.points if point.word == "FIX"] == []
+    assert [(point.topic, point.text) for point in found.points if point.word == "FIX"] == []

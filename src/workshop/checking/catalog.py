@@ -77,23 +77,23 @@ class Exercise:
 
     def files_of(self, task: str) -> tuple[str, ...]:
         """The files that hold a region of `task`; for a fault to be found, all files of its folder."""
-        found = self.files_with(task)
-        if all(f"TODO {task}" in self.sources[path] for path in found):
-            return found
-        folders = {path.rpartition("/")[0] for path in found}
+        files = self.files_with(task)
+        if all(f"TODO {task}" in self.sources[path] for path in files):
+            return files
+        folders = {path.rpartition("/")[0] for path in files}
         return tuple(path for path in self.sources if path.rpartition("/")[0] in folders)
 
     @cached_property
     def hints(self) -> dict[str, tuple[str, ...]]:
         """Task -> its hints in order."""
-        found: dict[str, list[str]] = {}
+        hints: dict[str, list[str]] = {}
         task = ""
         for line in (self.folder / "hints.md").read_text(encoding="utf-8").splitlines():
             if line.startswith("## "):
                 task = line[3:].strip()
             elif line.startswith("- "):
-                found.setdefault(task, []).append(line[2:].strip())
-        return {key: tuple(value) for key, value in found.items()}
+                hints.setdefault(task, []).append(line[2:].strip())
+        return {key: tuple(value) for key, value in hints.items()}
 
     @cached_property
     def wrong(self) -> tuple[Wrong, ...]:
@@ -103,12 +103,12 @@ class Exercise:
         """The learner's folder as the wrong answer leaves it."""
         where = self.files_of(wrong.task)
         rest = list(wrong.regions)
-        made: dict[str, str] = {}
+        answer: dict[str, str] = {}
         for path, text in self.sources.items():
             count = sum(1 for part in marks.parse(text) if isinstance(part, marks.Region) and part.task == wrong.task)
             mine, rest = (rest[:count], rest[count:]) if path in where and path not in wrong.files else ([], rest)
-            made[path] = wrong.files.get(path) or marks.answered(text, wrong.task, mine)
-        return {**made, **wrong.files}
+            answer[path] = wrong.files.get(path) or marks.answered(text, wrong.task, mine)
+        return {**answer, **wrong.files}
 
 
 def _wrong(path: Path) -> Wrong:

@@ -1,4 +1,4 @@
-"""check, hint, details and reset: the commands of a learner, equal in a notebook and in a terminal."""
+"""check, hint, details and reset: the commands of a learner, in a notebook and in a terminal."""
 
 import asyncio
 import textwrap
@@ -29,16 +29,16 @@ TRIES = 3  # failed checks after which more help is offered
 
 
 def in_words(act: Callable[P, None]) -> Callable[P, None]:
-    """A learner sees a sentence and a cure, never a traceback."""
+    """Print an error as a sentence and its fix, never as a traceback."""
     @wraps(act)
-    def told(*args: P.args, **kwargs: P.kwargs) -> None:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             act(*args, **kwargs)
-        except (UserError, FcError) as trouble:
-            print(f"{trouble.message}\n{trouble.cure}".rstrip())
+        except (UserError, FcError) as error:
+            print(f"{error.message}\n{error.cure}".rstrip())
         except KeyboardInterrupt:
             print("Stopped.")
-    return told
+    return wrapper
 
 
 @in_words
@@ -46,9 +46,9 @@ def check(*tasks: str | float, url: str = "") -> None:
     """Judge tasks: check("1.1"), or check("1.1", url="wss://...") for a function deployed elsewhere."""
     for name in tasks:
         exercise, task = find(name)
-        found = verdict(exercise, task, url=url)
-        present(found.text(), card(found))
-        if found.word != "PASS" and in_notebook():
+        result = verdict(exercise, task, url=url)
+        present(result.text(), card(result))
+        if result.word != "PASS" and in_notebook():
             from workshop.views.hint_button import hint_button
 
             present_widget("", "", hint_button(partial(next_hint, task.id)))
@@ -59,32 +59,36 @@ def verdict(exercise: Exercise, task: Task, *, project: Path | None = None, url:
     """Judge one task, note it in the progress file and keep its frames for details(). Raises UserError, FcError."""
     project = project or root()
     folder = project / "exercises" / exercise.slug
-    found = _apart(lambda: asyncio.run(judge(exercise, task, folder, fc, url)))
+    result = _apart(lambda: asyncio.run(judge(exercise, task, folder, fc, url)))
     store = _store(project)
     known = store.task(task.id)
-    failed = found.word in ("NOT YET", "CRASHED")
-    # A task once passed stays passed: an experiment afterwards takes nothing away.
-    best = "PASS" if "PASS" in (found.word, known["verdict"]) else found.word
-    facts = {"verdict": best, "tries": known["tries"] + (found.word != "NOT STARTED"), "fails": known["fails"] + failed}
-    facts["line"] = found.headline if best not in ("PASS", "NOT STARTED") else ""
-    if found.word == "PASS":
+    failed = result.word in ("NOT YET", "CRASHED")
+    # A passed task stays passed, also when the learner experiments afterwards.
+    best = "PASS" if "PASS" in (result.word, known["verdict"]) else result.word
+    facts = {"verdict": best, "tries": known["tries"] + (result.word != "NOT STARTED"),
+             "fails": known["fails"] + failed}
+    facts["line"] = result.headline if best not in ("PASS", "NOT STARTED") else ""
+    if result.word == "PASS":
         facts["passed"] = known.get("passed", time.time())
     store.note(task.id, **facts)
     member.report(state(project))
     if failed and facts["fails"] >= TRIES:
-        found = replace(found, lines=(*found.lines[:-1], ("Next", _offer(exercise, task, known["hints"]))))
-    kept = store.path.parent / "details" / f"{task.id}.txt"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(found.details(), encoding="utf-8")
-    return found
+        result = replace(result, lines=(*result.lines[:-1], ("Next", _offer(exercise, task, known["hints"]))))
+    frames_file = store.path.parent / "details" / f"{task.id}.txt"
+    frames_file.parent.mkdir(parents=True, exist_ok=True)
+    frames_file.write_text(result.details(), encoding="utf-8")
+    return result
 
 
 @in_words
 def details(task: str | float) -> None:
-    """The frames on the wire of the last check, with the place where they departed from the script."""
-    _, found = find(task)
-    kept = _store(root()).path.parent / "details" / f"{found.id}.txt"
-    print(kept.read_text(encoding="utf-8") if kept.is_file() else f'Nothing yet: run check("{found.id}") first.')
+    """Print the frames of the last check, with a mark where the check expected something else."""
+    _, entry = find(task)
+    frames_file = _store(root()).path.parent / "details" / f"{entry.id}.txt"
+    if frames_file.is_file():
+        print(frames_file.read_text(encoding="utf-8"))
+    else:
+        print(f'Nothing yet: run check("{entry.id}") first.')
 
 
 @in_words
@@ -95,15 +99,15 @@ def hint(task: str | float) -> None:
 
 def next_hint(task: str | float) -> str:
     """Return the next hint of a task and count it; after the last one, return where the solution is."""
-    exercise, found = find(task)
-    hints = exercise.hints[found.id]
+    exercise, entry = find(task)
+    hints = exercise.hints[entry.id]
     store = _store(root())
-    number = store.task(found.id)["hints"]
+    number = store.task(entry.id)["hints"]
     if number >= len(hints):
-        return f"Those were all {len(hints)} hints. A solution: {_solution(exercise, found)}"
-    store.note(found.id, hints=number + 1)
+        return f"Those were all {len(hints)} hints. A solution: {_solution(exercise, entry)}"
+    store.note(entry.id, hints=number + 1)
     left = len(hints) - number - 1
-    rest = f"{left} more." if left else f"That was the last one. A solution: {_solution(exercise, found)}"
+    rest = f"{left} more." if left else f"That was the last one. A solution: {_solution(exercise, entry)}"
     return textwrap.fill(f"Hint {number + 1} of {len(hints)}: {hints[number]}", WIDTH) + f"\n{rest}"
 
 
@@ -114,9 +118,9 @@ def reset(task: str | float) -> None:
     project = root()
     saved = generation.keep(project, exercise, _stamp())
     generation.write(project, [exercise])
-    print(f"{shown(exercise)} is as it was at the start.")
+    print(f"{shown(exercise)} has its original files again.")
     if saved:
-        print(f"Your files are kept in {saved.relative_to(project).as_posix()}")
+        print(f"Your files are saved in {saved.relative_to(project).as_posix()}")
 
 
 def _store(project: Path) -> Progress:
@@ -124,13 +128,13 @@ def _store(project: Path) -> Progress:
 
 
 def _solution(exercise: Exercise, task: Task) -> str:
-    """The files that the solution changes."""
+    """Return the files that the solution changes."""
     return ", ".join(f"solutions/{exercise.slug}/{file}" for file in exercise.files_of(task.id)
                      if exercise.stub.get(file) != exercise.solution[file])
 
 
 def _offer(exercise: Exercise, task: Task, used: int) -> str:
-    """What to try after several failed checks: a hint, and after the last one the solution."""
+    """Return what to try after several failed checks: a hint, and after the last one the solution."""
     left = len(exercise.hints[task.id]) - used
     more = f'hint("{task.id}"), {left} left' if left > 0 else _solution(exercise, task)
     return f'{more}; or details("{task.id}") for the frames'
@@ -155,5 +159,5 @@ def _apart(work: Callable[[], Verdict]) -> Verdict:
     thread.join()
     if isinstance(box[0], BaseException):
         raise box[0]
-    found: Verdict = box[0]
-    return found
+    result: Verdict = box[0]
+    return result

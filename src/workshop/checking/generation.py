@@ -1,4 +1,4 @@
-"""`workshop build`: exercises/ and solutions/ from their one source. `made` decides, `write` writes."""
+"""`workshop build`: exercises/ and solutions/ from their one source. `generated` decides, `write` writes."""
 
 import shutil
 from collections.abc import Iterable
@@ -7,8 +7,8 @@ from pathlib import Path
 from workshop.checking.catalog import Exercise, exercises
 
 
-def made(exercise: Exercise) -> dict[str, str]:
-    """Project path -> text, for the stub and the solution of one exercise."""
+def generated(exercise: Exercise) -> dict[str, str]:
+    """Return project path -> text, for the stub and the solution of one exercise."""
     files = {f"exercises/{exercise.slug}/{path}": text for path, text in exercise.stub.items()}
     files[f"exercises/{exercise.slug}/README.md"] = readme(exercise)
     for path, text in exercise.solution.items():
@@ -47,7 +47,7 @@ def write(project: Path, only: Iterable[Exercise] = ()) -> list[str]:
     Returns the paths whose text changed, relative to the project.
     """
     chosen = list(only) or list(exercises().values())
-    files = {path: text for exercise in chosen for path, text in made(exercise).items()}
+    files = {path: text for exercise in chosen for path, text in generated(exercise).items()}
     changed = [path for path, text in files.items() if _differs(project / path, text)]
     for path in changed:
         (project / path).parent.mkdir(parents=True, exist_ok=True)
@@ -60,15 +60,15 @@ def write(project: Path, only: Iterable[Exercise] = ()) -> list[str]:
 
 def stray(project: Path, chosen: Iterable[Exercise]) -> list[str]:
     """Files in generated folders that no source makes; what programs leave behind (caches) is not counted."""
-    found = []
+    names = []
     for exercise in chosen:
-        wanted = made(exercise)
+        wanted = generated(exercise)
         for base in (project / "exercises" / exercise.slug, project / "solutions" / exercise.slug):
             for path in base.rglob("*"):
                 name = path.relative_to(project).as_posix()
                 if path.is_file() and name not in wanted and not {"__pycache__", "node_modules"} & set(path.parts):
-                    found.append(name)
-    return sorted(found)
+                    names.append(name)
+    return sorted(names)
 
 
 def _differs(path: Path, text: str) -> bool:

@@ -71,7 +71,7 @@ async def judge(exercise: Exercise, task: Task, folder: Path, platform: Callable
             return _our_fault(task, error)
         seconds = time.monotonic() - began
         return Verdict(task.id, "PASS", f"({passed} of {passed} step{'s' * (passed > 1)}, {seconds:.1f} s)",
-                       (("You can now", task.goal), *_after(exercise, task)), tuple(target.said), tuple(target.wire))
+                       (("You can now", task.goal), *_after(exercise, task)), tuple(target.notices), tuple(target.wire))
 
 
 def shown(exercise: Exercise, file: str = "") -> str:
@@ -107,7 +107,7 @@ def _broken(exercise: Exercise, task: Task, folder: Path) -> Verdict | None:
         if file.rpartition("/")[0] not in folders:
             continue
         if not path.is_file():
-            fix = "create it: the README says what belongs into it" if exercise.project else (
+            fix = "create it: the README says what belongs in it" if exercise.project else (
                 f'reset("{task.id}") restores it')
             return Verdict(task.id, "NOT YET", f"the file {file} is missing", (("Next", fix),))
         if path.suffix != ".py":
@@ -155,33 +155,33 @@ async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | N
     log, trace = await _read_log(exercise, target, f"{saw}\n{getattr(error, 'trace', '')}")
     code = "\n".join(_region(target.folder / file, task.id) for file in exercise.files_of(task.id))
     where = "deployed function" if target.remote else "fclocal"
-    told = [("Steps", f"{steps}; target: {where}; exercise v{exercise.version}")]
+    facts = [("Steps", f"{steps}; target: {where}; exercise v{exercise.version}")]
     if isinstance(error, FcError):
-        told += [("I did", f"deployed {shown(exercise)}"), ("I wanted", "fclocal accepts it")]
+        facts += [("I did", f"deployed {shown(exercise)}"), ("I wanted", "fclocal accepts it")]
     elif step:
-        told += [("I did", step.did), ("I wanted", step.wanted)]
-    told.append(("I saw", saw))
-    found = Findings(task.id, saw, log, code)
-    known = next((m for m in (*script(exercise.folder).mistakes, *GENERAL) if m.fits(found)), None)
+        facts += [("I did", step.did), ("I wanted", step.wanted)]
+    facts.append(("I saw", saw))
+    findings = Findings(task.id, saw, log, code)
+    known = next((m for m in (*script(exercise.folder).mistakes, *GENERAL) if m.fits(findings)), None)
     # An exception because the connection ended is a consequence. A known cause is more useful, so it comes first.
     if trace and not (known and trace.error.startswith("ConnectionClosed")):
         place = f"{trace.file} line {trace.line}"
         headline = crash(task.id, trace.error, place)
-        whole = [] if headline.startswith(trace.error) else [("Error", trace.error)]
-        lines = [("", _code_line(target.folder / trace.file, trace.line)), *whole, *told,
+        full_error = [] if headline.startswith(trace.error) else [("Error", trace.error)]
+        lines = [("", _code_line(target.folder / trace.file, trace.line)), *full_error, *facts,
                  *([("Likely", known.likely)] if known and known.log and known.likely else []),
                  ("Look at", shown(exercise, place)), ("Next", _next(task))]
         return Verdict(task.id, "CRASHED", headline, tuple(lines),
-                       tuple(target.said), tuple(target.wire))
+                       tuple(target.notices), tuple(target.wire))
     if likely := known.likely if known else getattr(error, "cure", ""):
-        told.append(("Likely", likely))
+        facts.append(("Likely", likely))
     if not target.remote:
         line = re.match(r"s\.yaml (line \d+)", saw)
         file = exercise.files_of(task.id)[0]
-        told.append(("Look at", shown(exercise, f"{file} {line[1]}") if line and file.endswith("s.yaml")
+        facts.append(("Look at", shown(exercise, f"{file} {line[1]}") if line and file.endswith("s.yaml")
                      else _place(exercise, task, target.folder)))
-    return Verdict(task.id, "NOT YET", known.says if known else saw, (*told, ("Next", _next(task))),
-                   tuple(target.said), tuple(target.wire))
+    return Verdict(task.id, "NOT YET", known.says if known else saw, (*facts, ("Next", _next(task))),
+                   tuple(target.notices), tuple(target.wire))
 
 
 async def _read_log(exercise: Exercise, target: Target, saw: str) -> tuple[str, Trace | None]:
@@ -209,15 +209,15 @@ def _programs(exercise: Exercise, folder: Path) -> set[str]:
 def _place(exercise: Exercise, task: Task, folder: Path) -> str:
     file = exercise.files_of(task.id)[0]
     path = folder / file
-    if found := marks.region(_text(path), task.id) if path.is_file() else None:
-        return f"{shown(exercise, file)} line {found[0]}"
+    if region := marks.region(_text(path), task.id) if path.is_file() else None:
+        return f"{shown(exercise, file)} line {region[0]}"
     return shown(exercise, file.rpartition("/")[0])
 
 
 def _region(path: Path, task: str) -> str:
     text = _text(path) if path.is_file() else ""
-    found = marks.region(text, task)
-    return "\n".join(found[1]) if found else text
+    region = marks.region(text, task)
+    return "\n".join(region[1]) if region else text
 
 
 def _code_line(path: Path, number: int) -> str:

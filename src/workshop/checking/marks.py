@@ -104,7 +104,7 @@ def solution_lines(text: str) -> set[str]:
 
 def region(text: str, task: str) -> tuple[int, list[str]] | None:
     """Return the learner's lines for `task` and the number of the first, or None if a mark is gone."""
-    found: list[str] = []
+    lines: list[str] = []
     first = 0
     inside = False
     for number, line in enumerate(text.splitlines(), 1):
@@ -113,8 +113,8 @@ def region(text: str, task: str) -> tuple[int, list[str]] | None:
         elif re.search(rf"\bend of {re.escape(task)}\b", line):
             inside = False
         elif inside:
-            found.append(line)
-    return (first, found) if first and not inside else None
+            lines.append(line)
+    return (first, lines) if first and not inside else None
 
 
 def untouched(learner: str, stub_text: str, task: str) -> bool:

@@ -63,11 +63,11 @@ class Mistake:
     when: Callable[[Findings], bool] | None = None
     likely: str = ""
 
-    def fits(self, found: Findings) -> bool:
-        return (self.task in ("*", found.task)
+    def fits(self, findings: Findings) -> bool:
+        return (self.task in ("*", findings.task)
                 and all(re.search(pattern, text, re.S) for pattern, text in
-                        ((self.saw, found.saw), (self.log, found.log), (self.code, found.code)) if pattern)
-                and (self.when is None or self.when(found)))
+                        ((self.saw, findings.saw), (self.log, findings.log), (self.code, findings.code)) if pattern)
+                and (self.when is None or self.when(findings)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,8 @@ class Target:
     props: Mapping[str, Any] = field(default_factory=dict)
     wire: list[Wire] = field(default_factory=list)
     apps: dict[str, App] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)  # sentences to print before the verdict
-    heard: Callable[[Wire], None] = lambda line: None  # called with each line of the transcript
+    notices: list[str] = field(default_factory=list)  # sentences to print before the verdict
+    on_record: Callable[[Wire], None] = lambda line: None  # called with each line of the transcript
     output: list[str] = field(default_factory=list)  # what the learner's scripts wrote to stderr, for tracebacks
 
     def __post_init__(self) -> None:
@@ -126,7 +126,7 @@ class Target:
         """Write one line of the transcript."""
         line = Wire(time.monotonic() - self._start, sender, receiver, kind, text)
         self.wire.append(line)
-        self.heard(line)
+        self.on_record(line)
         return line
 
     async def deploy(self, folder: str = ".", **props: Any) -> App:
@@ -136,10 +136,10 @@ class Target:
         """
         if folder not in self.apps or props:
             environment = {"PYTHONPATH": PRELOAD, **props.pop("environmentVariables", {})}
-            given = {**self.props, **props, **{f"environmentVariables.{k}": v for k, v in environment.items()}}
+            config = {**self.props, **props, **{f"environmentVariables.{k}": v for k, v in environment.items()}}
             if self._since is None:
                 self._since = (await asyncio.to_thread(lambda: self.fc.status()))["journal"]
-            self.apps[folder] = await asyncio.to_thread(lambda: self.fc.deploy(self.folder / folder, **given))
+            self.apps[folder] = await asyncio.to_thread(lambda: self.fc.deploy(self.folder / folder, **config))
             await asyncio.to_thread(self._tell_age, self.apps[folder].name, self.folder / folder)
         return self.apps[folder]
 
@@ -148,9 +148,9 @@ class Target:
         loads = list(self.fc.events(function=function, kinds="function.created,function.updated"))
         saved = max(path.stat().st_mtime for path in folder.rglob("*") if path.is_file())
         if len(loads) > 1 and loads[-1].seq > (self._since or 0) and loads[-2].at < saved:
-            said = (f"Your file was saved {_clock(saved)}; the running function loaded {_clock(loads[-2].at)}."
-                    " Reloading ... done.")
-            self.said += [said] * (said not in self.said)
+            notice = (f"Your file was saved {_clock(saved)}; the running function loaded {_clock(loads[-2].at)}."
+                      " Reloading ... done.")
+            self.notices += [notice] * (notice not in self.notices)
 
     async def url(self, folder: str = ".") -> str:
         """The https:// URL of the function of `folder`."""
@@ -170,9 +170,9 @@ class Target:
                 subprotocols=cast(Sequence[Subprotocol] | None, subprotocols),
                 open_timeout=patience, proxy=True if self.remote else None, create_connection=Recording)
         except InvalidStatus as refused:
-            said = Response(refused.response.status_code, {}, bytes(refused.response.body or b""))
-            self.record("fn", name, f"({said.status})", preview(said.text, 60))
-            raise Unexpected(f"{name} was rejected: {said.status} {reason(said)}") from None
+            response = Response(refused.response.status_code, {}, bytes(refused.response.body or b""))
+            self.record("fn", name, f"({response.status})", preview(response.text, 60))
+            raise Unexpected(f"{name} was rejected: {response.status} {reason(response)}") from None
         except TimeoutError:
             raise Unexpected(f"{name} got no answer to the handshake within {patience:g} s") from None
         except (OSError, InvalidHandshake, InvalidURI, ConnectionClosed, EOFError) as error:
@@ -220,11 +220,11 @@ class Target:
         _, mark, rest = done.out.rpartition("\n===\n")
         if not mark:
             raise Unexpected(f"{function}() ended the program")
-        results = [Returned(**given) for given in json.loads(rest.partition("\n")[0])]
-        for arguments, given in zip(calls, results, strict=True):
+        results = [Returned(**returned) for returned in json.loads(rest.partition("\n")[0])]
+        for arguments, returned in zip(calls, results, strict=True):
             shown = ", ".join(json.dumps(argument) for argument in arguments)
             self.record("check", "fn", "call", f"{function}({shown})")
-            self.record("fn", "check", "return", given.error or json.dumps(given.value))
+            self.record("fn", "check", "return", returned.error or json.dumps(returned.value))
         return results
 
     async def _python(self, args: list[str], env: Mapping[str, str] | None, seconds: float, stdin: str) -> Finished:

@@ -27,36 +27,36 @@ class Verdict:
     report: str = field(default="", repr=False)  # for OUR FAULT: the report for the authors
 
     def first_line(self) -> str:
-        """Word and headline, cut at the width."""
+        """Return word and headline, cut at the width."""
         return _cut(f"{self.task} {self.word}  {_ascii(self.headline)}")
 
     def text(self) -> str:
-        """All of it, as it is printed."""
-        made = [*map(_ascii, self.before), self.first_line()]
+        """Return the whole verdict as it is printed."""
+        lines = [*map(_ascii, self.before), self.first_line()]
         for label, text in self.lines:
             if not label:
-                made += [_cut(f"    {_ascii(line)}") for line in text.splitlines()]
+                lines += [_cut(f"    {_ascii(line)}") for line in text.splitlines()]
                 continue
-            made += textwrap.wrap(_ascii(" ".join(text.split())), WIDTH, initial_indent=f"  {label:<9}: ",
+            lines += textwrap.wrap(_ascii(" ".join(text.split())), WIDTH, initial_indent=f"  {label:<9}: ",
                                   subsequent_indent=" " * 13, max_lines=4, placeholder=" ...")
-        return "\n".join(made)
+        return "\n".join(lines)
 
     def details(self) -> str:
-        """The frames on the wire in order, the last one marked if it departed from the script."""
+        """Return the frames in order, the last one marked if the check expected something else."""
         if self.report:
             return _ascii(self.report)
         if not self.wire:
-            return f"{self.task}: nothing went over the wire."
-        made = [f"{self.task} {self.word}: what the check's clients sent (-> fn) and received (fn ->)"]
+            return f"{self.task}: the check sent and received no frames."
+        lines = [f"{self.task} {self.word}: what the check's clients sent (-> fn) and received (fn ->)"]
         ways = [f"{w.sender} -> {w.receiver}" for w in self.wire]
         wide = max(map(len, ways))
-        made += [_cut(f"  {w.at:7.3f}  {way:<{wide}}  {w.kind:<7} {_ascii(w.text)}".rstrip())
+        lines += [_cut(f"  {w.at:7.3f}  {way:<{wide}}  {w.kind:<7} {_ascii(w.text)}".rstrip())
                  for way, w in zip(ways, self.wire, strict=True)]
         if self.word in ("NOT YET", "CRASHED"):
             wanted = next((text for label, text in self.lines if label == "I wanted"), "")
-            made += textwrap.wrap(_ascii(f"here it departed from the script. Wanted: {wanted}"), WIDTH,
+            lines += textwrap.wrap(_ascii(f"the check expected: {wanted}"), WIDTH,
                                   initial_indent="           ^-- ", subsequent_indent=" " * 15)
-        return "\n".join(made)
+        return "\n".join(lines)
 
 
 COLOURS = {"PASS": "bold green", "NOT YET": "bold yellow", "NOT STARTED": "bold", "CRASHED": "bold red",
@@ -103,7 +103,7 @@ _NODE_ERROR = re.compile(r"^((?:[A-Za-z]*Error|Error \[\w+\])\b.*)$")
 
 def find_trace(log: str, files: Iterable[str]) -> Trace | None:
     """The last traceback (Python or Node) in `log` that passes through one of the learner's `files`."""
-    found: Trace | None = None
+    last: Trace | None = None
     mine: tuple[str, int] | None = None
     inside = False
     for line in log.splitlines():
@@ -114,14 +114,14 @@ def find_trace(log: str, files: Iterable[str]) -> Trace | None:
             if name := _own(frame[1], files):
                 mine = (name, int(frame[2]))
         elif inside and (error := _PY_ERROR.match(line)):
-            found = Trace(re.sub(r"^[\w.]*\.(?=\w)", "", error[1]), *mine) if mine else found
+            last = Trace(re.sub(r"^[\w.]*\.(?=\w)", "", error[1]), *mine) if mine else last
             inside, mine = False, None
         elif frame := _NODE_FRAME.search(line):
             if mine is None and (name := _own(frame[1], files)):
                 mine = (name, int(frame[2]))
         elif not inside and mine and (error := _NODE_ERROR.match(line)):
-            found, mine = Trace(error[1], *mine), None
-    return found
+            last, mine = Trace(error[1], *mine), None
+    return last
 
 
 def _own(path: str, files: Iterable[str]) -> str:

@@ -66,9 +66,9 @@ def invitation(word: str, port: int, reachable: list[str]) -> str:
 def addresses() -> list[str]:
     """Return the IPv4 addresses of this computer in its networks, without loopback."""
     up = {name for name, facts in psutil.net_if_stats().items() if facts.isup}
-    found = [entry.address for name, entries in psutil.net_if_addrs().items() if name in up
-             for entry in entries if entry.family == socket.AF_INET and not entry.address.startswith("127.")]
-    return sorted(found, key=lambda address: address.startswith("172."))  # containers' networks last
+    addresses = [entry.address for name, entries in psutil.net_if_addrs().items() if name in up
+                 for entry in entries if entry.family == socket.AF_INET and not entry.address.startswith("127.")]
+    return sorted(addresses, key=lambda address: address.startswith("172."))  # containers' networks last
 
 
 async def share(port: int, inside: int, opened: Callable[[], None]) -> None:

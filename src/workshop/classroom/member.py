@@ -39,13 +39,13 @@ def join(state: Path, link: str) -> str:
     membership = {"link": link.rstrip("/"), "learner": learner}
     try:
         _post(membership, state)
-        told = "You take part in the class."
+        message = "You take part in the class."
     except NotReported as failed:
         if failed.final:
             raise UserError(f"The board refused: {failed}", "Ask your instructor for the link.") from None
-        told = f"You take part in the class. The board does not answer now ({failed}); it gets your reports later."
+        message = f"You take part in the class. The board does not answer now ({failed}); it gets your reports later."
     _write(state, membership)
-    return f"{told}\n{PRIVACY}\nTo end it: workshop class leave"
+    return f"{message}\n{PRIVACY}\nTo end it: workshop class leave"
 
 
 def leave(state: Path) -> str:
@@ -141,8 +141,8 @@ def _post(membership: dict[str, str], state: Path) -> None:
 def _membership(state: Path) -> dict[str, str]:
     """Return link and learner; without a link this computer takes no part."""
     try:
-        found: dict[str, str] = json.loads((state / "class.json").read_text(encoding="utf-8"))
-        return found
+        membership: dict[str, str] = json.loads((state / "class.json").read_text(encoding="utf-8"))
+        return membership
     except (OSError, ValueError):
         return {}
 

@@ -25,22 +25,22 @@ def lines_of(text: str, region: str, suffix: str = ".py") -> tuple[int, int]:
             end = next((n for n, later in enumerate(lines[number:], number + 1) if "endregion" in later),
                        len(lines) + 1)
             return number + 1, end - 1
-    found = _python(text, region) if suffix == ".py" else _block(lines, region, suffix in (".yaml", ".yml"))
-    if found is None:
+    block = _python(text, region) if suffix == ".py" else _block(lines, region, suffix in (".yaml", ".yml"))
+    if block is None:
         raise UserError(f'There is no region "{region}" in that file.')
-    return found
+    return block
 
 
 def _python(text: str, region: str) -> tuple[int, int] | None:
     scope: list[ast.stmt] = ast.parse(text).body
-    found: ast.stmt | None = None
+    node: ast.stmt | None = None
     for name in region.split("."):
-        found = next((node for node in scope if name in _names(node)), None)
-        if found is None:
+        node = next((node for node in scope if name in _names(node)), None)
+        if node is None:
             return None
-        scope = getattr(found, "body", [])
-    first = min([found.lineno, *(d.lineno for d in getattr(found, "decorator_list", []))]) if found else 0
-    return (first, found.end_lineno or first) if found else None
+        scope = getattr(node, "body", [])
+    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]) if node else 0
+    return (first, node.end_lineno or first) if node else None
 
 
 def _names(node: ast.stmt) -> set[str]:

@@ -120,14 +120,14 @@ def estimate(plan: Plan) -> Estimate:
     window = min(3600.0, 3600.0 * MOST / max(plan.per_hour, 1.0))
     now = START + window
     within = takewhile(lambda record: record.at <= now, journal(plan, visits(plan, window)))
-    made = bill(meter(within, now=now), currency=plan.currency, now=now)
+    charges = bill(meter(within, now=now), currency=plan.currency, now=now)
     per_hour = 3600.0 / window
     # The rounding up to 1 CU and the minimum apply per hour, for every length of the window.
-    units = math.ceil(float(sum(line.cu for line in made.lines)) * per_hour)
-    price = float(made.tariff.tiers[0].price)
-    hour = max(units * price, float(made.tariff.minimum or 0) if made.requests else 0.0)
-    return Estimate(plan.concurrency, plan.cpu, plan.memory, len({span.instance for span in made.spans}),
-                    made.seconds * per_hour, hour * plan.hours)
+    units = math.ceil(float(sum(line.cu for line in charges.lines)) * per_hour)
+    price = float(charges.tariff.tiers[0].price)
+    hour = max(units * price, float(charges.tariff.minimum or 0) if charges.requests else 0.0)
+    return Estimate(plan.concurrency, plan.cpu, plan.memory, len({span.instance for span in charges.spans}),
+                    charges.seconds * per_hour, hour * plan.hours)
 
 
 def curve(plan: Plan, concurrencies: Iterable[int] = CONCURRENCIES) -> list[Estimate]:

@@ -21,10 +21,10 @@ SLIDERS: dict[str, tuple[str, float, float, float]] = {
 }
 
 
-def cost_planner(*, server: float | None = None, **given: Any) -> "PlanPanel":
+def cost_planner(*, server: float | None = None, **fields: Any) -> "PlanPanel":
     """A panel to plan with. Keywords are the fields of `workshop.labs.cost_model.Plan`; `server`: price of an always-on
     server per month, in the plan's currency, to compare with."""
-    return PlanPanel(Plan(**given), server)
+    return PlanPanel(Plan(**fields), server)
 
 
 class PlanPanel:

@@ -47,7 +47,7 @@ class Point:
 
     topic: str
     word: str
-    said: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Checklist:
         return [point.topic for point in self.points if point.word != "OK"]
 
     def __str__(self) -> str:
-        rows = [textwrap.fill(f"{point.topic:<13}{point.word:<8}{point.said}", WIDTH, subsequent_indent=" " * INDENT,
+        rows = [textwrap.fill(f"{point.topic:<13}{point.word:<8}{point.text}", WIDTH, subsequent_indent=" " * INDENT,
                               break_long_words=False, break_on_hyphens=False) for point in self.points]
         count = len(self.open())
         return "\n".join([f"CHECKLIST  {self.name}", *rows, f"{count} to do." if count else "Ready to go live."])
@@ -109,13 +109,13 @@ def go_live_checklist(folder: str | Path, fc: Platform | None = None, *, decided
     """
     folder = Path(folder)
     try:
-        found = deploy.read(folder, overrides={}, loose=True)
+        manifest = deploy.read(folder, overrides={}, loose=True)
     except FcError as error:
         return Checklist(folder.name, (Point("s.yaml", "FIX", f"{error.message}. {error.cure}"),))
-    candidate = Candidate(folder, found.resources[0], found.warnings + found.notices, _region(folder), fc)
+    candidate = Candidate(folder, manifest.resources[0], manifest.warnings + manifest.notices, _region(folder), fc)
     points = [rule(candidate) for rule in RULES]
     return Checklist(candidate.resource.name, tuple(
-        Point(point.topic, "OK", f"decided. {point.said}")
+        Point(point.topic, "OK", f"decided. {point.text}")
         if point.word == "DECIDE" and point.topic in decided else point for point in points))
 
 
@@ -130,8 +130,8 @@ def with_packages(folder: str | Path) -> Path:
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", ".venv"))
     for name in _closure(_requirements(source), importlib.metadata.distribution, {}):
-        found = importlib.metadata.distribution(name)
-        for file in found.files or ():
+        distribution = importlib.metadata.distribution(name)
+        for file in distribution.files or ():
             if ".." not in file.parts and file.suffix != ".pyc" and (path := Path(str(file.locate()))).is_file():
                 (copy / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy / file)
@@ -140,17 +140,18 @@ def with_packages(folder: str | Path) -> Path:
 
 # The rules, in the order of the list
 
-def _place(it: Candidate) -> Point:
-    mainland = it.region.startswith("cn-") and it.region != "cn-hongkong"
+def _place(candidate: Candidate) -> Point:
+    mainland = candidate.region.startswith("cn-") and candidate.region != "cn-hongkong"
     if mainland:
-        return Point("region", "DECIDE", f"{it.region}: near your users? A custom domain there needs an ICP filing.")
-    return Point("region", "OK", it.region)
+        return Point("region", "DECIDE",
+                     f"{candidate.region}: near your users? A custom domain there needs an ICP filing.")
+    return Point("region", "OK", candidate.region)
 
 
-def _runtime(it: Candidate) -> Point:
-    runtime = str(it.props["runtime"])
-    program = (it.props["customRuntimeConfig"].get("command") or ["bootstrap"])[0]
-    path = it.props.get("environmentVariables", {}).get("PATH", "")
+def _runtime(candidate: Candidate) -> Point:
+    runtime = str(candidate.props["runtime"])
+    program = (candidate.props["customRuntimeConfig"].get("command") or ["bootstrap"])[0]
+    path = candidate.props.get("environmentVariables", {}).get("PATH", "")
     if program.startswith("python") and runtime != "custom.debian12" and "/var/fc/lang/python" not in path:
         return Point("runtime", "FIX", f"{runtime} does not have a recent python3 on PATH; custom.debian12 has 3.11.2.")
     if program == "node" and "/var/fc/lang/nodejs" not in path:
@@ -159,35 +160,35 @@ def _runtime(it: Candidate) -> Point:
     return Point("runtime", "OK", f"{runtime} starts {program}")
 
 
-def _packages(it: Candidate) -> Point:
+def _packages(candidate: Candidate) -> Point:
     """The packages of Python and of Node.js: a folder can have both, such as a server in Python with a page."""
-    points = [_python_packages(it)] if (it.folder / "requirements.txt").is_file() else []
-    if (it.code / "package.json").is_file():
-        points.append(_node_packages(it))
+    points = [_python_packages(candidate)] if (candidate.folder / "requirements.txt").is_file() else []
+    if (candidate.code / "package.json").is_file():
+        points.append(_node_packages(candidate))
     word = "FIX" if any(point.word == "FIX" for point in points) else "OK"
-    return Point("packages", word, " ".join(point.said for point in points if point.word == word) or "none needed")
+    return Point("packages", word, " ".join(point.text for point in points if point.word == word) or "none needed")
 
 
-def _node_packages(it: Candidate) -> Point:
-    wanted = json.loads((it.code / "package.json").read_text("utf-8")).get("dependencies", {})
-    missing = [name for name in wanted if not (it.code / "node_modules" / name).is_dir()]
+def _node_packages(candidate: Candidate) -> Point:
+    wanted = json.loads((candidate.code / "package.json").read_text("utf-8")).get("dependencies", {})
+    missing = [name for name in wanted if not (candidate.code / "node_modules" / name).is_dir()]
     if missing:
         return Point("packages", "FIX", f"not in the folder: {', '.join(missing)}. Run: npm ci")
     return Point("packages", "OK", f"In node_modules: {', '.join(wanted)}.")
 
 
-def _python_packages(it: Candidate) -> Point:
-    have = {canonicalize_name(one.name): one for one in importlib.metadata.distributions(path=[str(it.code)])}
+def _python_packages(candidate: Candidate) -> Point:
+    have = {canonicalize_name(one.name): one for one in importlib.metadata.distributions(path=[str(candidate.code)])}
     missing = []
 
     def look(name: str) -> importlib.metadata.Distribution | None:
-        if (found := have.get(canonicalize_name(name))) is None:
+        if (distribution := have.get(canonicalize_name(name))) is None:
             missing.append(name)
-        return found
+        return distribution
 
-    minor = it.python.rpartition(".")[0]
-    service = {**SERVICE, "python_version": minor, "python_full_version": it.python}
-    names = _closure(_requirements(it.folder), look, service)
+    minor = candidate.python.rpartition(".")[0]
+    service = {**SERVICE, "python_version": minor, "python_full_version": candidate.python}
+    names = _closure(_requirements(candidate.folder), look, service)
     if missing:
         return Point("packages", "FIX", f"not in the folder: {', '.join(missing)}. {INSTALL}")
     foreign = [name for name in names if not _suits(have[canonicalize_name(name)], minor)]
@@ -196,9 +197,9 @@ def _python_packages(it: Candidate) -> Point:
     return Point("packages", "OK", f"In the folder: {', '.join(sorted(names)) or 'none needed'}.")
 
 
-def _package(it: Candidate) -> Point:
+def _package(candidate: Candidate) -> Point:
     try:
-        data = deploy.pack(it.code)
+        data = deploy.pack(candidate.code)
     except FcError as error:
         return Point("package", "FIX", f"{error.message}. {error.cure}")
     names = zipfile.ZipFile(io.BytesIO(data)).namelist()
@@ -210,49 +211,51 @@ def _package(it: Candidate) -> Point:
                  f"{len(names)} files, {size / 2**20:.1f} MB as sent (at most 100 through the API)")
 
 
-def _records(it: Candidate, kind: str) -> list[Record]:
+def _records(candidate: Candidate, kind: str) -> list[Record]:
     """Return the records of this kind since the function's last change on fclocal."""
-    found = list[Record]()
-    for record in it.fc.events(function=it.resource.name, kinds=f"function.created,function.updated,{kind}") if (
-            it.fc) else ():
+    records = list[Record]()
+    if candidate.fc is None:
+        return records
+    kinds = f"function.created,function.updated,{kind}"
+    for record in candidate.fc.events(function=candidate.resource.name, kinds=kinds):
         if record.kind == kind:
-            found.append(record)
+            records.append(record)
         else:
-            found.clear()
-    return found
+            records.clear()
+    return records
 
 
-def _tried(it: Candidate) -> Point:
-    served = len(_records(it, "request.begin"))
+def _tried(candidate: Candidate) -> Point:
+    served = len(_records(candidate, "request.begin"))
     if not served:
         return Point("tried", "FIX", "deploy it on fclocal and connect: 127.0.0.1 or a wrong port would show there.")
     return Point("tried", "OK", f"requests that it served on fclocal since its last change: {served}")
 
 
-def _keep_alive(it: Candidate) -> Point:
-    if any(record.data["text"] == startup.CLOSED_IDLE for record in _records(it, "log")):
+def _keep_alive(candidate: Candidate) -> Point:
+    if any(record.data["text"] == startup.CLOSED_IDLE for record in _records(candidate, "log")):
         return Point("keep-alive", "FIX", "it closed a connection that the platform keeps for the next request, so a "
                      "POST gets 502. Answer with 'Connection: close', or keep idle connections for over 15 minutes.")
-    count = sum(record.data["protocol"] == "http" for record in _records(it, "request.begin"))
+    count = sum(record.data["protocol"] == "http" for record in _records(candidate, "request.begin"))
     return Point("keep-alive", "OK", f"HTTP requests on fclocal: {count}. None met a connection that it had closed.")
 
 
-def _timeout(it: Candidate) -> Point:
-    seconds = it.props["timeout"]
-    said = f"{seconds} s is the longest life of a connection (at most 86400); clients must reconnect."
-    return Point("timeout", "OK" if seconds >= 60 else "DECIDE", said)
+def _timeout(candidate: Candidate) -> Point:
+    seconds = candidate.props["timeout"]
+    text = f"{seconds} s is the longest life of a connection (at most 86400); clients must reconnect."
+    return Point("timeout", "OK" if seconds >= 60 else "DECIDE", text)
 
 
-def _concurrency(it: Candidate) -> Point:
-    number = it.props["instanceConcurrency"]
+def _concurrency(candidate: Candidate) -> Point:
+    number = candidate.props["instanceConcurrency"]
     if number == 1:
         return Point("concurrency", "DECIDE", "1: every connection pays for an instance of its own.")
     return Point("concurrency", "OK", f"{number} connections share an instance")
 
 
-def _auth(it: Candidate) -> Point:
-    configs = [json.loads(one["triggerConfig"]) for one in it.resource.triggers]
-    if not configs and not it.resource.domains:
+def _auth(candidate: Candidate) -> Point:
+    configs = [json.loads(one["triggerConfig"]) for one in candidate.resource.triggers]
+    if not configs and not candidate.resource.domains:
         return Point("auth", "FIX", "without a trigger or a custom domain, clients cannot connect.")
     if any("GET" not in one["methods"] for one in configs):
         return Point("auth", "FIX", "a WebSocket begins with GET, and methods does not contain it.")
@@ -263,32 +266,32 @@ def _auth(it: Candidate) -> Point:
     return Point("auth", "OK", ", ".join(sorted(kinds)))
 
 
-def _domain(it: Candidate) -> Point:
-    if not it.resource.domains:
+def _domain(candidate: Candidate) -> Point:
+    if not candidate.resource.domains:
         return Point("domain", "DECIDE", "none: the default URL is for tests, and browsers download its pages.")
-    name, protocol = it.resource.domains[0]["domainName"], it.resource.domains[0].get("protocol", "HTTP")
+    name, protocol = candidate.resource.domains[0]["domainName"], candidate.resource.domains[0].get("protocol", "HTTP")
     if name.endswith(".devsapp.net"):
         return Point("domain", "DECIDE", "auto is a temporary name for tests, without TLS; write the name of a "
                                          "domain of yours that points to the service.")
-    certified = "certConfig" in it.resource.domains[0] or it.names("certConfig")
+    certified = "certConfig" in candidate.resource.domains[0] or candidate.names("certConfig")
     if "HTTPS" not in protocol or not certified:
         return Point("domain", "FIX", f"{name}: wss needs protocol HTTPS and a certificate (certConfig).")
     return Point("domain", "OK", name)
 
 
-def _variables(it: Candidate) -> Point:
-    given = it.props.get("environmentVariables", {})
-    local = [name for name, value in given.items() if re.search(r"localhost|127\.0\.0\.1|\[::1\]", value)]
+def _variables(candidate: Candidate) -> Point:
+    variables = candidate.props.get("environmentVariables", {})
+    local = [name for name, value in variables.items() if re.search(r"localhost|127\.0\.0\.1|\[::1\]", value)]
     if local:
         return Point("variables", "FIX", f"{', '.join(local)} points to the instance itself.")
-    if "REDIS_URL" in given and not it.names("vpcConfig"):
+    if "REDIS_URL" in variables and not candidate.names("vpcConfig"):
         return Point("variables", "FIX", "REDIS_URL names a host in your VPC, which the function cannot reach without "
                                          "vpcConfig. fclocal uses a Redis of its own.")
-    return Point("variables", "OK", ", ".join(given) or "none")
+    return Point("variables", "OK", ", ".join(variables) or "none")
 
 
-def _logs(it: Candidate) -> Point:
-    if it.names("logConfig"):
+def _logs(candidate: Candidate) -> Point:
+    if candidate.names("logConfig"):
         return Point("logs", "OK", "logConfig is set; fclocal keeps logs anyhow")
     return Point("logs", "FIX", "logConfig is missing: it names the log store that logs go to. Write logConfig: auto.")
 
@@ -303,7 +306,7 @@ def _region(folder: Path) -> str:
     file = next(folder / name for name in deploy.NAMES if (folder / name).is_file())
     tree = YAML(typ="safe", pure=True).load(file.read_text("utf-8"))
     region = str(next(iter(tree["resources"].values()))["props"]["region"])
-    return re.sub(r"\$\{vars\.(\w+)\}", lambda found: str(tree["vars"][found[1]]), region)
+    return re.sub(r"\$\{vars\.(\w+)\}", lambda match: str(tree["vars"][match[1]]), region)
 
 
 def _requirements(folder: Path) -> list[Requirement]:
@@ -322,22 +325,22 @@ def _closure(wanted: Iterable[Requirement], look: Callable[[str], importlib.meta
         if name in seen or (requirement.marker and not requirement.marker.evaluate({**where, "extra": extra})):
             continue
         seen[name] = None
-        if found := look(requirement.name):
-            queue += _needs(found, requirement.extras)
+        if distribution := look(requirement.name):
+            queue += _needs(distribution, requirement.extras)
     return list(seen)
 
 
-def _needs(found: importlib.metadata.Distribution, extras: Collection[str]) -> Iterator[tuple[Requirement, str]]:
-    for line in found.requires or ():
+def _needs(distribution: importlib.metadata.Distribution, extras: Collection[str]) -> Iterator[tuple[Requirement, str]]:
+    for line in distribution.requires or ():
         for extra in ("", *extras):
             yield Requirement(line), extra
 
 
-def _suits(found: importlib.metadata.Distribution, python: str) -> bool:
+def _suits(distribution: importlib.metadata.Distribution, python: str) -> bool:
     """Whether the wheel suits this minor version of Python on Linux x86_64.
 
     A package without tags was built on this machine, so it does not.
     """
-    tags = re.findall(r"^Tag: (\S+)", found.read_text("WHEEL") or "", re.MULTILINE)
+    tags = re.findall(r"^Tag: (\S+)", distribution.read_text("WHEEL") or "", re.MULTILINE)
     pattern = SUITS.format(own=f"cp{python.replace('.', '')}")
     return any(re.match(pattern, tag) for tag in tags)

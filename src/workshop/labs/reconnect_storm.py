@@ -122,10 +122,10 @@ async def reconnect_storm(clients: int = 200) -> Storm:
     tries at once, then after 0.2, 0.4, 0.8 ... s; with jitter it draws its first wait from 1.4 s.
     """
     with tempfile.TemporaryDirectory(prefix="storm-") as state:
-        found = await asyncio.to_thread(daemon.spawn, Path(state), keep=False, options={
+        attachment = await asyncio.to_thread(daemon.spawn, Path(state), keep=False, options={
             "scale_burst": 1, "scale_per_minute": 60 / REFILL})
         # Not attached by fclocal.attach(): the trust of this process stays with the lesson's own platform.
-        fc = Platform(found)
+        fc = Platform(attachment)
         try:
             app = await asyncio.to_thread(lambda: fc.deploy(
                 SERVER, instanceConcurrency=-(-clients // 2), environmentVariables={"SECONDS_PER_MESSAGE": "60"}))

@@ -69,12 +69,12 @@ class RedisMonitor:
 
 def _addresses(pid: int) -> set[str]:
     """Return the local addresses of the TCP connections of a process and its children."""
-    found: set[str] = set()
+    addresses: set[str] = set()
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         for one in (process, *process.children(recursive=True)):
-            found |= {f"{c.laddr.ip}:{c.laddr.port}" for c in one.net_connections(kind="tcp") if c.laddr}
-    return found
+            addresses |= {f"{c.laddr.ip}:{c.laddr.port}" for c in one.net_connections(kind="tcp") if c.laddr}
+    return addresses
 
 
 def _commands(at: float, instance: str, name: str, words: list[Any]) -> list[RedisCommand]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_TOLD = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
+_TRUST_VARIABLES = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 
 
 @contextmanager
@@ -18,7 +18,7 @@ def separate_platform(**options: Any) -> Iterator[Any]:
     """
     import fclocal
 
-    before = {name: os.environ.get(name) for name in _TOLD}
+    before = {name: os.environ.get(name) for name in _TRUST_VARIABLES}
     with tempfile.TemporaryDirectory(prefix="fclocal-") as folder:
         try:
             with fclocal.start(Path(folder), **options) as platform:

@@ -204,7 +204,7 @@ class Probe:
 
     async def _connect(self) -> None:
         pairs = (line.partition(":") for line in self.headers.splitlines() if ":" in line)
-        target = Target(Path(), _no_platform, heard=self._tell)
+        target = Target(Path(), _no_platform, on_record=self._tell)
         server, path = re.findall(r"^(\w+://[^/?]*|[^/?]*)(.*)", self.url)[0]
         try:
             self._client = await target.connect(
@@ -281,6 +281,6 @@ class Observer:
 
     def logs(self, function: str, lines: int = 200) -> str:
         """Return the last lines of the function's log, each with its time and the end of its instance's id."""
-        found = [r for r in list(self.records) if r.kind == "log" and r.function == function][-lines:]
+        records = [r for r in list(self.records) if r.kind == "log" and r.function == function][-lines:]
         return "\n".join(f"{time.strftime('%H:%M:%S', time.localtime(r.at))}  {r.instance[-4:] or '-':<4}  "
-                         f"{r.data['text']}" for r in found) or "(nothing yet)"
+                         f"{r.data['text']}" for r in records) or "(nothing yet)"

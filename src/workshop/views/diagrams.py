@@ -150,43 +150,43 @@ def system_map(lesson: int = 0) -> str:
         "connections to instances of your program. The instances share messages through Redis. "
     )
     title += "Numbers 1 to 9 mark what each lesson is about." if not lesson else f"Lesson {lesson}: {_ABOUT[lesson]}."
-    draw = Diagram(1060, 366 if not lesson else 292, title)
-    draw.labelled(20, 88, 152, 92, "client", "browser, Python,", "Node.js")
-    draw.labelled(228, 88, 134, 92, "network", "NAT, proxies,", "load balancers")
-    draw.box(416, 24, 202, 244)
-    draw.text(517, 43, "gateway", "ink head")
-    draw.labelled(424, 50, 186, 64, "HTTP trigger", "method, signature, token", style="busy")
-    draw.text(517, 145, "time limit, throttling", "dim")
-    draw.labelled(424, 166, 186, 52, "alias and versions", "which code answers", style="box")
-    draw.text(517, 250, "one URL for https and wss", "dim")
-    draw.labelled(692, 24, 168, 74, "instance", "your program, port 9000", "2 connections", style="busy")
-    draw.labelled(692, 115, 168, 74, "instance", "your program, port 9000", "1 connection", style="busy")
-    draw.labelled(692, 206, 168, 62, "instance", "frozen: billed little", style="rest")
-    draw.labelled(916, 88, 120, 92, "Redis", "what must survive", "an instance")
-    draw.arrow((172, 134, 226, 134), "data", both=True)
-    draw.arrow((362, 134, 414, 134), "data", both=True)
+    diagram = Diagram(1060, 366 if not lesson else 292, title)
+    diagram.labelled(20, 88, 152, 92, "client", "browser, Python,", "Node.js")
+    diagram.labelled(228, 88, 134, 92, "network", "NAT, proxies,", "load balancers")
+    diagram.box(416, 24, 202, 244)
+    diagram.text(517, 43, "gateway", "ink head")
+    diagram.labelled(424, 50, 186, 64, "HTTP trigger", "method, signature, token", style="busy")
+    diagram.text(517, 145, "time limit, throttling", "dim")
+    diagram.labelled(424, 166, 186, 52, "alias and versions", "which code answers", style="box")
+    diagram.text(517, 250, "one URL for https and wss", "dim")
+    diagram.labelled(692, 24, 168, 74, "instance", "your program, port 9000", "2 connections", style="busy")
+    diagram.labelled(692, 115, 168, 74, "instance", "your program, port 9000", "1 connection", style="busy")
+    diagram.labelled(692, 206, 168, 62, "instance", "frozen: billed little", style="rest")
+    diagram.labelled(916, 88, 120, 92, "Redis", "what must survive", "an instance")
+    diagram.arrow((172, 134, 226, 134), "data", both=True)
+    diagram.arrow((362, 134, 414, 134), "data", both=True)
     for y in (54, 68, 152):
-        draw.arrow((618, 134 if y != 152 else 142, 690, y), "data", both=True)
-    draw.arrow((860, 61, 914, 116), "redis", both=True)
-    draw.arrow((860, 152, 914, 146), "redis", both=True)
+        diagram.arrow((618, 134 if y != 152 else 142, 690, y), "data", both=True)
+    diagram.arrow((860, 61, 914, 116), "redis", both=True)
+    diagram.arrow((860, 152, 914, 146), "redis", both=True)
     if lesson:
         (x, y, width, height), badge = _PLACES[lesson]
-        draw.box(x - 3, y - 3, width + 6, height + 6, "lit", radius=10)
-        draw.badge(*badge, str(lesson), "litbadge")
-        draw.text(20, 284, f"Lesson {lesson}: {_ABOUT[lesson]}", "ink head", "start")
-        return draw.svg()
+        diagram.box(x - 3, y - 3, width + 6, height + 6, "lit", radius=10)
+        diagram.badge(*badge, str(lesson), "litbadge")
+        diagram.text(20, 284, f"Lesson {lesson}: {_ABOUT[lesson]}", "ink head", "start")
+        return diagram.svg()
     for number, (_, badge) in _PLACES.items():
-        draw.badge(*badge, str(number))
+        diagram.badge(*badge, str(number))
     for number, name in enumerate(LESSONS, 1):
         x, y = 32 + 208 * ((number - 1) % 5), 308 + 32 * ((number - 1) // 5)
-        draw.badge(x, y, str(number))
-        draw.text(x + 20, y + 5, name, "ink", "start")
-    return draw.svg()
+        diagram.badge(x, y, str(number))
+        diagram.text(x + 20, y + 5, name, "ink", "start")
+    return diagram.svg()
 
 
 def polling_and_websocket() -> str:
     """Draw a page that asks every two seconds above a page with one open connection."""
-    draw = Diagram(1060, 392, (
+    diagram = Diagram(1060, 392, (
         "Two timelines of ten seconds. Above, polling: the page asks every two seconds, five of six answers are empty, "
         "and a bus that arrives at second 4.3 is shown at second 6. Below, a WebSocket: the page opens one connection, "
         "and the bus is shown at second 4.3."
@@ -194,37 +194,37 @@ def polling_and_websocket() -> str:
     left, scale = 150, 80
 
     def lanes(top: float, name: str, note: str) -> None:
-        draw.heading(24, top - 26, name, note)
-        draw.text(138, top + 5, "page", "ink", "end")
-        draw.text(138, top + 85, "server", "ink", "end")
-        draw.stroke(left, top, left + 10.8 * scale, top)
-        draw.stroke(left, top + 80, left + 10.8 * scale, top + 80)
+        diagram.heading(24, top - 26, name, note)
+        diagram.text(138, top + 5, "page", "ink", "end")
+        diagram.text(138, top + 85, "server", "ink", "end")
+        diagram.stroke(left, top, left + 10.8 * scale, top)
+        diagram.stroke(left, top + 80, left + 10.8 * scale, top + 80)
 
     lanes(62, "Polling", "the page asks again and again, and the server can only answer")
     for second in range(0, 11, 2):
         x = left + second * scale
         news = second == 6
-        draw.arrow((x, 62, x + 22, 141), "line")
-        draw.arrow((x + 26, 141, x + 48, 63), "data" if news else "line")
-        draw.text(x + 8, 131, "?", "dim")
-        draw.text(x + 46, 104, "bus 12!" if news else "no", "dataink head" if news else "dim", "start")
+        diagram.arrow((x, 62, x + 22, 141), "line")
+        diagram.arrow((x + 26, 141, x + 48, 63), "data" if news else "line")
+        diagram.text(x + 8, 131, "?", "dim")
+        diagram.text(x + 46, 104, "bus 12!" if news else "no", "dataink head" if news else "dim", "start")
     lanes(238, "WebSocket", "one connection stays open, and both sides send at any moment")
-    draw.arrow((left, 238, left + 22, 317), "line")
-    draw.arrow((left + 26, 317, left + 48, 239), "line")
-    draw.text(left + 54, 282, "open once", "dim", "start")
-    draw.box(left + 48, 232, 10.8 * scale - 48, 12, "busy", radius=4)
-    draw.box(left + 48, 312, 10.8 * scale - 48, 12, "busy", radius=4)
+    diagram.arrow((left, 238, left + 22, 317), "line")
+    diagram.arrow((left + 26, 317, left + 48, 239), "line")
+    diagram.text(left + 54, 282, "open once", "dim", "start")
+    diagram.box(left + 48, 232, 10.8 * scale - 48, 12, "busy", radius=4)
+    diagram.box(left + 48, 312, 10.8 * scale - 48, 12, "busy", radius=4)
     bus = left + 4.3 * scale
-    draw.stroke(bus, 142, bus, 362, "cut", dashed=True)
-    draw.text(bus + 8, 186, "second 4.3: bus 12 arrives", "cutink", "start")
-    draw.arrow((bus, 311, bus + 12, 246), "data")
-    draw.text(bus + 18, 284, "bus 12! after milliseconds", "dataink head", "start")
-    draw.text(left + 6 * scale + 46, 121, "1.7 s late", "cutink", "start")
+    diagram.stroke(bus, 142, bus, 362, "cut", dashed=True)
+    diagram.text(bus + 8, 186, "second 4.3: bus 12 arrives", "cutink", "start")
+    diagram.arrow((bus, 311, bus + 12, 246), "data")
+    diagram.text(bus + 18, 284, "bus 12! after milliseconds", "dataink head", "start")
+    diagram.text(left + 6 * scale + 46, 121, "1.7 s late", "cutink", "start")
     for second in range(0, 11):
-        draw.text(left + second * scale, 356, f"{second} s", "dim")
+        diagram.text(left + second * scale, 356, f"{second} s", "dim")
     words = "1,000 open pages: 500 requests a second above, none below while nothing happens."
-    draw.text(24, 380, words, "ink", "start")
-    return draw.svg()
+    diagram.text(24, 380, words, "ink", "start")
+    return diagram.svg()
 
 
 _STAGES = (
@@ -239,82 +239,82 @@ _STAGES = (
 
 def trigger_stages() -> str:
     """Draw the stages that a request passes at the trigger, each with the status that it answers with."""
-    draw = Diagram(1060, 250, (
+    diagram = Diagram(1060, 250, (
         "The stages of a request at the HTTP trigger, from left to right: size and form, trigger, public URL, method, "
         "authentication, capacity. A request that fails a stage is answered there with 400, 404, 403, 403, 400 or 403, "
         "429 or 503. A request that passes all of them starts your program."
     ))
     step, width = 148, 128
-    draw.text(16, 30, "request", "ink head", "start")
-    draw.arrow((44, 36, 44, 57), "data")
+    diagram.text(16, 30, "request", "ink head", "start")
+    diagram.arrow((44, 36, 44, 57), "data")
     for number, (name, *notes, status) in enumerate(_STAGES):
         x = 16 + step * number
-        draw.labelled(x, 60, width, 72, name, *filter(None, notes))
-        draw.arrow((x + width, 96, x + step - 2, 96), "data")
-        draw.arrow((x + width / 2, 132, x + width / 2, 176), "cut")
-        draw.text(x + width / 2, 198, status, "cutink head")
+        diagram.labelled(x, 60, width, 72, name, *filter(None, notes))
+        diagram.arrow((x + width, 96, x + step - 2, 96), "data")
+        diagram.arrow((x + width / 2, 132, x + width / 2, 176), "cut")
+        diagram.text(x + width / 2, 198, status, "cutink head")
     x = 16 + step * len(_STAGES)
-    draw.labelled(x, 56, 140, 80, "your program", "runs, and is billed", style="good")
+    diagram.labelled(x, 56, 140, 80, "your program", "runs, and is billed", style="good")
     words = "A rejected request is answered at its stage: your program does not run and nothing is billed."
-    draw.text(16, 232, words, "dim", "start")
-    return draw.svg()
+    diagram.text(16, 232, words, "dim", "start")
+    return diagram.svg()
 
 
 def two_lives() -> str:
     """Draw the two lives of a connection: an HTTP request until the 101, a WebSocket afterwards."""
-    draw = Diagram(1060, 300, (
+    diagram = Diagram(1060, 300, (
         "The two lives of a connection. Before the handshake is complete it is an HTTP request: errors are status "
         "codes such as 403, 412, 429 or 503, and the platform answers. After 101 it is a WebSocket: errors are close "
         "codes such as 1006 or 1011, and the cause is in your program or its log."
     ))
-    draw.box(20, 50, 420, 150)
-    draw.box(520, 50, 520, 150, "busy")
-    draw.text(230, 36, "first life: an HTTP request", "ink head")
-    draw.text(780, 36, "second life: a WebSocket", "ink head")
-    draw.text(230, 82, "Errors are status codes", "ink")
-    draw.text(230, 112, "400   403   404   412   429   500   502   503", "ink mono")
-    draw.text(230, 146, "The platform answers, usually before", "dim")
-    draw.text(230, 163, "your program runs. Read the body: Code, Message.", "dim")
-    draw.text(780, 82, "Errors are close codes", "ink")
-    draw.text(780, 112, "1000   1001   1006   1008   1009   1011", "ink mono")
-    draw.text(780, 146, "Your program, a time limit or the network ends it.", "dim")
-    draw.text(780, 163, "Read the log of the function.", "dim")
-    draw.arrow((440, 125, 518, 125), "data")
-    draw.text(479, 108, "101", "dataink head")
-    draw.text(479, 146, "handshake", "dim")
-    draw.text(479, 162, "complete", "dim")
-    draw.text(230, 224, "The client's library raises InvalidStatus.", "ink")
-    draw.text(780, 224, "The client's library raises ConnectionClosed.", "ink")
-    draw.text(230, 246, "A browser shows only 1006.", "dim")
-    draw.text(780, 246, "A browser's close event has the code.", "dim")
-    draw.stroke(20, 270, 440, 270)
-    draw.stroke(520, 270, 1040, 270, "data")
-    draw.text(230, 290, "T0: request sent", "dim")
-    draw.text(780, 290, "billed while it is open", "dim")
-    return draw.svg()
+    diagram.box(20, 50, 420, 150)
+    diagram.box(520, 50, 520, 150, "busy")
+    diagram.text(230, 36, "first life: an HTTP request", "ink head")
+    diagram.text(780, 36, "second life: a WebSocket", "ink head")
+    diagram.text(230, 82, "Errors are status codes", "ink")
+    diagram.text(230, 112, "400   403   404   412   429   500   502   503", "ink mono")
+    diagram.text(230, 146, "The platform answers, usually before", "dim")
+    diagram.text(230, 163, "your program runs. Read the body: Code, Message.", "dim")
+    diagram.text(780, 82, "Errors are close codes", "ink")
+    diagram.text(780, 112, "1000   1001   1006   1008   1009   1011", "ink mono")
+    diagram.text(780, 146, "Your program, a time limit or the network ends it.", "dim")
+    diagram.text(780, 163, "Read the log of the function.", "dim")
+    diagram.arrow((440, 125, 518, 125), "data")
+    diagram.text(479, 108, "101", "dataink head")
+    diagram.text(479, 146, "handshake", "dim")
+    diagram.text(479, 162, "complete", "dim")
+    diagram.text(230, 224, "The client's library raises InvalidStatus.", "ink")
+    diagram.text(780, 224, "The client's library raises ConnectionClosed.", "ink")
+    diagram.text(230, 246, "A browser shows only 1006.", "dim")
+    diagram.text(780, 246, "A browser's close event has the code.", "dim")
+    diagram.stroke(20, 270, 440, 270)
+    diagram.stroke(520, 270, 1040, 270, "data")
+    diagram.text(230, 290, "T0: request sent", "dim")
+    diagram.text(780, 290, "billed while it is open", "dim")
+    return diagram.svg()
 
 
 def alias_and_versions() -> str:
     """Draw an alias that points to one version and sends a part of the connections to another."""
-    draw = Diagram(1060, 300, (
+    diagram = Diagram(1060, 300, (
         "A trigger points to the alias prod. The alias sends 90 percent of new connections to version 1 and 10 percent "
         "to version 2. LATEST is the code that you change; publishing it makes a version that never changes."
     ))
-    draw.labelled(20, 110, 140, 72, "HTTP trigger", "qualifier: prod")
-    draw.labelled(240, 110, 150, 72, "alias prod", "a name you move", style="busy")
-    draw.labelled(560, 40, 190, 72, "version 1", "never changes", "the code of last week", style="good")
-    draw.labelled(560, 180, 190, 72, "version 2", "never changes", "the canary", style="good")
-    draw.labelled(850, 180, 190, 72, "LATEST", "changes with each deploy", style="rest")
-    draw.arrow((160, 146, 238, 146), "data")
-    draw.arrow((390, 138, 558, 78), "data")
-    draw.arrow((390, 154, 558, 214), "data", dashed=True)
-    draw.text(462, 92, "90 %", "dataink head")
-    draw.text(462, 208, "10 %", "dataink head")
-    draw.arrow((850, 216, 752, 216), "line")
-    draw.text(801, 206, "publish", "dim")
+    diagram.labelled(20, 110, 140, 72, "HTTP trigger", "qualifier: prod")
+    diagram.labelled(240, 110, 150, 72, "alias prod", "a name you move", style="busy")
+    diagram.labelled(560, 40, 190, 72, "version 1", "never changes", "the code of last week", style="good")
+    diagram.labelled(560, 180, 190, 72, "version 2", "never changes", "the canary", style="good")
+    diagram.labelled(850, 180, 190, 72, "LATEST", "changes with each deploy", style="rest")
+    diagram.arrow((160, 146, 238, 146), "data")
+    diagram.arrow((390, 138, 558, 78), "data")
+    diagram.arrow((390, 154, 558, 214), "data", dashed=True)
+    diagram.text(462, 92, "90 %", "dataink head")
+    diagram.text(462, 208, "10 %", "dataink head")
+    diagram.arrow((850, 216, 752, 216), "line")
+    diagram.text(801, 206, "publish", "dim")
     words = "Only new connections follow the alias. A connection that is open stays with its version until it ends."
-    draw.text(20, 280, words, "ink", "start")
-    return draw.svg()
+    diagram.text(20, 280, words, "ink", "start")
+    return diagram.svg()
 
 
 

@@ -195,9 +195,9 @@ def _summary(happened: Diagram) -> str:
     arrows = [row for row in happened.rows if isinstance(row, Arrow)]
     if not arrows:
         return "Nothing has happened yet"
-    told = "; ".join(f"{happened.lanes[row.start][0]} to {happened.lanes[row.end][0]}: {row.label}"
+    listed = "; ".join(f"{happened.lanes[row.start][0]} to {happened.lanes[row.end][0]}: {row.label}"
                      + " (lost)" * row.lost for row in arrows[:12])
-    return f"{told}{'; and more' if len(arrows) > 12 else ''}"
+    return f"{listed}{'; and more' if len(arrows) > 12 else ''}"
 
 
 def text(happened: Diagram) -> str:

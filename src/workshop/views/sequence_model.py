@@ -323,18 +323,18 @@ def _redis_rows(build: _Builder, commands: Sequence[RedisCommand]) -> None:
 
 def _folded(rows: list[Arrow | Note]) -> list[Arrow | Note]:
     """Fold pings and pongs that repeat without anything else between them: the first pair stays."""
-    found: list[Arrow | Note] = []
+    folded: list[Arrow | Note] = []
     for row in rows:
-        if isinstance(row, Arrow) and row.kind == "ping" and len(found) >= 2:
-            before = [one for one in found[-2:] if isinstance(one, Arrow) and one.kind == "ping"]
+        if isinstance(row, Arrow) and row.kind == "ping" and len(folded) >= 2:
+            before = [one for one in folded[-2:] if isinstance(one, Arrow) and one.kind == "ping"]
             same = next((one for one in before if one.label.partition(",")[0] == row.label
                          and (one.start, one.end, one.lost) == (row.start, row.end, row.lost)), None)
             if same:
                 count = int(same.label.partition(", ")[2].split()[0]) if "," in same.label else 1
-                found[found.index(same)] = replace(same, label=f"{row.label}, {count + 1} times")
+                folded[folded.index(same)] = replace(same, label=f"{row.label}, {count + 1} times")
                 continue
-        found.append(row)
-    return found
+        folded.append(row)
+    return folded
 
 
 def _lanes(build: _Builder, rows: list[Arrow | Note]) -> dict[str, tuple[str, str]]:

@@ -75,11 +75,11 @@ def duration(seconds: float) -> str:
 
 def _gaps(begin: float, end: float, busy: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return the longest idle gaps in the order of time, without their margins."""
-    found: list[tuple[float, float]] = []
+    gaps: list[tuple[float, float]] = []
     until = begin
     for since, later in sorted([*busy, (end, end)]):
         if since - until >= FOLD_FROM:
-            found.append((until + MARGIN, min(since, end) - MARGIN))
+            gaps.append((until + MARGIN, min(since, end) - MARGIN))
         until = max(until, later)
-    found.sort(key=lambda gap: gap[0] - gap[1])
-    return sorted(gap for gap in found[:MOST_FOLDS] if gap[1] > gap[0])
+    gaps.sort(key=lambda gap: gap[0] - gap[1])
+    return sorted(gap for gap in gaps[:MOST_FOLDS] if gap[1] > gap[0])

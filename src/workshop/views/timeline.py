@@ -44,7 +44,7 @@ def svg(shown: Scene, width: int = 900) -> str:
     canvas = _Canvas(shown, width)
     for lane in shown.lanes:
         canvas.lane(lane)
-    canvas.door(shown.door)
+    canvas.at_gateway(shown.at_gateway)
     return canvas.finish()
 
 
@@ -165,7 +165,7 @@ class _Canvas:
                 self.front.path(f"M{x:.1f} {row - 6:.1f}l6 6-6 6-6-6z", fill="bad", tip=tip)
             self.front.text(start, row + 4, words, size=11)
 
-    def door(self, marks: list[Mark]) -> None:
+    def at_gateway(self, marks: list[Mark]) -> None:
         if marks:
             placed = self.place(marks)
             self.front.text(10, self.y + 18, "at the gateway", bold=True)
@@ -184,7 +184,7 @@ class _Canvas:
             self.lanes.text((fold.left + fold.right) / 2, TOP - 14, "⋯", "dim", anchor="middle")
         self.lanes.height = self.y + 34
         self.lanes.add(self.front)
-        if not self.scene.lanes and not self.scene.door:
+        if not self.scene.lanes and not self.scene.at_gateway:
             self.lanes.text(10, TOP - 6, "Nothing has happened yet.", "dim")
         self.lanes.legend(self.y + 20, *(entry for entry in LEGEND if entry[0] in self.used))
         return self.lanes.svg()
@@ -197,11 +197,11 @@ def _heading(shown: Scene) -> str:
 def _followed(lane: Lane) -> list[tuple[Bar, float]]:
     """Return each bar with the moment when the next one of its row begins."""
     begins: dict[int, float] = {}
-    found = []
+    pairs = []
     for bar in reversed(lane.bars):
-        found.append((bar, begins.get(bar.row, math.inf)))
+        pairs.append((bar, begins.get(bar.row, math.inf)))
         begins[bar.row] = bar.begin
-    return found[::-1]
+    return pairs[::-1]
 
 
 def _levels(placed: list[Placed]) -> int:
@@ -250,7 +250,7 @@ def text(shown: Scene) -> str:
 def _lines(drawn: Scene) -> Iterator[str]:
     axis = TimeAxis(drawn.begin, drawn.end, drawn.busy(), 0, COLUMNS, 3)
     yield f"TIMELINE  {_heading(drawn)}"[:76]
-    if not drawn.lanes and not drawn.door:
+    if not drawn.lanes and not drawn.at_gateway:
         yield "Nothing has happened yet."
         return
 
@@ -292,9 +292,9 @@ def _lines(drawn: Scene) -> Iterator[str]:
         yield _row(f"  billed {lane.billed:.3f} s", strip(*((span.begin, span.end, "$") for span in lane.spans)))
         for mark in lane.marks:
             yield _row("  " + mark.text, strip(points=[(mark.at, "!")]))
-    if drawn.door:
-        yield _row("at the gateway", strip(points=[(mark.at, "!") for mark in drawn.door]))
-        for what, count in Counter((mark.text, mark.what) for mark in drawn.door).items():
+    if drawn.at_gateway:
+        yield _row("at the gateway", strip(points=[(mark.at, "!") for mark in drawn.at_gateway]))
+        for what, count in Counter((mark.text, mark.what) for mark in drawn.at_gateway).items():
             yield f"  {count} x {what[0]}" + ", not billed" * (what[1] == "rejected")
     if axis.folds:
         idle = ", ".join(duration(fold.end - fold.begin) for fold in axis.folds)

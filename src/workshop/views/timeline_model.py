@@ -68,13 +68,13 @@ class Lane:
 
 @dataclass(slots=True)
 class Scene:
-    """Everything between `begin` and `end` (seconds since 1970). `door`: what never reached an instance."""
+    """Everything between `begin` and `end` (seconds since 1970). `at_gateway`: what never reached an instance."""
 
     function: str
     begin: float
     end: float
     lanes: list[Lane]
-    door: list[Mark]
+    at_gateway: list[Mark]
 
     def last(self, seconds: float) -> "Scene":
         """Return what can be seen of the last `seconds`, without an idle stretch before its first event."""
@@ -88,27 +88,27 @@ class Scene:
                 lane, bars=[bar for bar in lane.bars if bar.end is None or bar.end >= begin],
                 marks=[mark for mark in lane.marks if mark.at >= begin],
                 spans=[span for span in lane.spans if span.end >= begin]))
-        return Scene(self.function, begin, self.end, lanes, [mark for mark in self.door if mark.at >= begin])
+        return Scene(self.function, begin, self.end, lanes, [mark for mark in self.at_gateway if mark.at >= begin])
 
     def busy(self) -> list[tuple[float, float]]:
         """Return the intervals in which something happens: a request, a cold start, a mark."""
-        found = [(mark.at, mark.at) for lane in self.lanes for mark in lane.marks]
-        found += [(mark.at, mark.at) for mark in self.door]
+        intervals = [(mark.at, mark.at) for lane in self.lanes for mark in lane.marks]
+        intervals += [(mark.at, mark.at) for mark in self.at_gateway]
         for lane in self.lanes:
-            found += [(bar.begin, self.end if bar.end is None else bar.end) for bar in lane.bars]
-            found += [(begin, self.end if end is None else end) for begin, end in lane.cold]
-        return found
+            intervals += [(bar.begin, self.end if bar.end is None else bar.end) for bar in lane.bars]
+            intervals += [(begin, self.end if end is None else end) for begin, end in lane.cold]
+        return intervals
 
     def summary(self) -> str:
         """The picture in sentences, for those who do not see it."""
-        if not self.lanes and not self.door:
+        if not self.lanes and not self.at_gateway:
             return "Nothing has happened yet."
         parts = [f"{_count(len(self.lanes), 'instance')} in {self.end - self.begin:.1f} seconds."]
         for lane in self.lanes:
             ends = ", ".join(bar.label for bar in lane.bars[:6]) + ", ..." * (len(lane.bars) > 6)
             parts.append(f"{lane.name} served {_count(len(lane.bars), 'request')}"
                          + (f" ({ends})" if ends else "") + f", billed {lane.billed:.3f} seconds.")
-        if refused := sum(mark.what == "rejected" for mark in self.door):
+        if refused := sum(mark.what == "rejected" for mark in self.at_gateway):
             parts.append(f"{_count(refused, 'request')} rejected before an instance, not billed.")
         return " ".join(parts)
 
@@ -123,9 +123,9 @@ def scene(records: Iterable[Record], function: str | None = None, now: float | N
     mine = [record for record in everything if function is None or record.function in (function, "")]
     lanes: dict[str, Lane] = {}
     bars: dict[str, Bar] = {}
-    door: list[Mark] = []
+    at_gateway: list[Mark] = []
     for record in mine:
-        _take(record, lanes, bars, door)
+        _take(record, lanes, bars, at_gateway)
     for usage in meter(everything, function, now=now):
         for span in usage.spans:
             lanes.setdefault(span.instance, Lane(span.instance)).spans.append(span)
@@ -139,17 +139,17 @@ def scene(records: Iterable[Record], function: str | None = None, now: float | N
         lane.rows = _rows(lane.bars)
     names = {record.function for record in mine if record.function}
     title = function or (names.pop() if len(names) == 1 else "all functions")
-    return Scene(title, begin, end, list(lanes.values()), door)
+    return Scene(title, begin, end, list(lanes.values()), at_gateway)
 
 
-def _take(record: Record, lanes: dict[str, Lane], bars: dict[str, Bar], door: list[Mark]) -> None:
+def _take(record: Record, lanes: dict[str, Lane], bars: dict[str, Bar], at_gateway: list[Mark]) -> None:
     kind, at, data = record.kind, record.at, record.data
     if kind == "request.rejected":
-        door.append(Mark(at, "rejected", f"{data['status']} {data['code']}"))
+        at_gateway.append(Mark(at, "rejected", f"{data['status']} {data['code']}"))
         return
     if not record.instance:
         if kind == "fault.hit":
-            door.append(Mark(at, "fault", f"fault: {data['what']}"))
+            at_gateway.append(Mark(at, "fault", f"fault: {data['what']}"))
         return
     if kind == "tap.frame":
         if (name := PING_NAMES.get(data["opcode"])) and (bar := bars.get(record.request)):

@@ -35,8 +35,8 @@ def _row(label: str, text: str) -> str:
 
 def _linked(text: str) -> str:
     """Escape a line, with a link on each file of the project that it names."""
-    found, at = "", 0
+    linked, at = "", 0
     for match in FILE.finditer(text):
-        found += prose(text[at:match.start()]) + file_link(match[1], match[0])
+        linked += prose(text[at:match.start()]) + file_link(match[1], match[0])
         at = match.end()
-    return found + prose(text[at:])
+    return linked + prose(text[at:])

@@ -54,7 +54,7 @@ def judged(tmp_path: Path, platform: Platform) -> Judge:
 
 @EVERY
 def test_committed_folders_are_as_generated(exercise: Exercise) -> None:
-    wanted = generation.made(exercise)
+    wanted = generation.generated(exercise)
     stale = [path for path, text in wanted.items()
              if not (ROOT / path).is_file() or (ROOT / path).read_text("utf-8") != text]
     assert not stale, "run: workshop build"

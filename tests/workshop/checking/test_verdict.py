@@ -25,7 +25,7 @@ def test_details_mark_where_it_departed() -> None:
     frames = (Wire(0.0, "ana", "fn", "TEXT", '"hi"'), Wire(0.012, "fn", "ana", "TEXT", '"hi"'))
     shown = Verdict("1.1", "NOT YET", "x", (("I wanted", '"HI"'),), wire=frames).details()
     assert shown.splitlines()[2].split() == ["0.012", "fn", "->", "ana", "TEXT", '"hi"']
-    assert shown.splitlines()[-1].strip() == '^-- here it departed from the script. Wanted: "HI"'
+    assert shown.splitlines()[-1].strip() == '^-- the check expected: "HI"'
 
 
 PYTHON = '''connection handler failed

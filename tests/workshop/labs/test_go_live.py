@@ -49,7 +49,7 @@ def change(folder: Path, old: str, new: str) -> None:
 
 def word(found: Checklist, topic: str) -> tuple[str, str]:
     [point] = [point for point in found.points if point.topic == topic]
-    return point.word, point.said
+    return point.word, point.text
 
 
 def distribution(folder: Path, name: str, *needs: str, tag: str = "py3-none-any") -> None:

@@ -14,8 +14,8 @@ from workshop.checking import Mistake, Returned, Target, Unexpected, step
 
 async def same(target: Target, table: dict[str, str]) -> None:
     """Require that to_wss returns the value of each row for its key. Raises Unexpected."""
-    given = await target.call("urls.py", "to_wss", *([url] for url in table))
-    for (url, wanted), got in zip(table.items(), given, strict=True):
+    results = await target.call("urls.py", "to_wss", *([url] for url in table))
+    for (url, wanted), got in zip(table.items(), results, strict=True):
         if got.error:
             trace = "" if got.error.startswith("ValueError") else got.trace
             raise Unexpected(f"to_wss({url!r}) raised {got.error}", trace)

@@ -92,9 +92,11 @@ async def reports_the_dead_connection(target: Target) -> None:
 MISTAKES = [
     Mistake("4.1", "no Pings are sent, so a dead connection is not detected", saw="still counted", code="None"),
     Mistake("4.1", "Pings are sent only every 20 s", saw="still counted",
-            when=lambda found: '"ping_interval"' not in found.code, likely="ping_interval defaults to 20 seconds"),
+            when=lambda findings: '"ping_interval"' not in findings.code,
+            likely="ping_interval defaults to 20 seconds"),
     Mistake("4.1", "Pings are sent, but ping_timeout is still 20 s", saw="still counted",
-            when=lambda found: '"ping_timeout"' not in found.code, likely="ping_timeout defaults to 20 seconds"),
+            when=lambda findings: '"ping_timeout"' not in findings.code,
+            likely="ping_timeout defaults to 20 seconds"),
     Mistake("4.1", "seconds and milliseconds are confused", saw="still counted", code=r"1000",
             likely="ping_interval and ping_timeout are in seconds, as INTERVAL is"),
     Mistake("4.1", "a connection that is alive is closed", saw="keepalive ping timeout",

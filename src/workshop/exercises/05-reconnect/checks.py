@@ -33,9 +33,9 @@ def wrong(numbers: list[str]) -> str:
     return f"{len(numbers)} numbers were stored"
 
 
-def repeats(found: Findings) -> bool:
+def repeats(findings: Findings) -> bool:
     """Return whether a message was stored again."""
-    numbers = re.match(r"after (\d+) it stored (\d+),", found.saw)
+    numbers = re.match(r"after (\d+) it stored (\d+),", findings.saw)
     return bool(numbers) and int(numbers[2]) <= int(numbers[1])
 
 
@@ -49,13 +49,13 @@ async def through_the_timeout(target: Target) -> None:
 
 async def waits(target: Target, *cases: tuple[int, int, float]) -> list[float | None]:
     """Return the results of wait() for each (cause, failures, random_number)."""
-    given = await target.call("client.py", "wait", *cases)
-    for case, got in zip(cases, given, strict=True):
+    results = await target.call("client.py", "wait", *cases)
+    for case, got in zip(cases, results, strict=True):
         if got.error:
             raise Unexpected(f"wait{case} raised {got.error}", got.trace)
         if got.value is not None and not (isinstance(got.value, int | float) and got.value >= 0):
             raise Unexpected(f"wait{case} returned {got.value!r}")
-    return [got.value for got in given]
+    return [got.value for got in results]
 
 
 @step("5.2", did="called wait for 400, 403, 404 and 1008", wanted="None each time", local=True)

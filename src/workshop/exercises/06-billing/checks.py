@@ -12,8 +12,8 @@ CONNECTIONS = 60
 
 async def counted(target: Target, *cases: tuple[list[list[float]], float]) -> None:
     """Require that billed_seconds returns the number of each pair for its list. Raises Unexpected."""
-    given = await target.call("meter.py", "billed_seconds", *([intervals] for intervals, _ in cases))
-    for (intervals, wanted), got in zip(cases, given, strict=True):
+    results = await target.call("meter.py", "billed_seconds", *([intervals] for intervals, _ in cases))
+    for (intervals, wanted), got in zip(cases, results, strict=True):
         if got.error:
             raise Unexpected(f"billed_seconds({intervals}) raised {got.error}", got.trace)
         if not isinstance(got.value, int | float) or abs(got.value - wanted) > 1e-6:

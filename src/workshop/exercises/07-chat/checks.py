@@ -37,9 +37,9 @@ async def stream_reads(target: Target) -> int:
     return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("xread", "xrange", "xrevrange"))
 
 
-def other_channel(found: Findings) -> bool:
+def other_channel(findings: Findings) -> bool:
     """Return whether the learner's code publishes on another channel than it subscribes to."""
-    published, subscribed = (re.search(rf"\.{call}\((f?[\"'][^\"']*[\"'])", found.code)
+    published, subscribed = (re.search(rf"\.{call}\((f?[\"'][^\"']*[\"'])", findings.code)
                              for call in ("publish", "subscribe"))
     return bool(published and subscribed and published[1] != subscribed[1])
 
@@ -116,11 +116,11 @@ async def receives(member: Client, *texts: str) -> list[str]:
             raise Unexpected(f"{member.name} received {before}, then nothing") if ids else saw from None
         try:
             entry = json.loads(got)
-            found, id = entry["text"], entry["id"]
+            received, id = entry["text"], entry["id"]
         except (ValueError, KeyError, TypeError):
             raise Unexpected(f"{member.name} received {got!r}") from None
-        if found != text:
-            raise Unexpected(f'{member.name} received "{found}", not "{text}"')
+        if received != text:
+            raise Unexpected(f'{member.name} received "{received}", not "{text}"')
         ids.append(id)
     return ids
 
