@@ -6,7 +6,7 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -241,6 +241,39 @@ def test_errors_of_a_configuration_name_the_field(change: dict[str, Any], field:
     with pytest.raises(FcError) as caught:
         auth.parse("jwt", {**CONFIG, **change})
     assert caught.value.code == "InvalidArgument" and field in caught.value.message
+
+
+def okp_jwk(key: Any, **more: str) -> dict[str, Any]:
+    return {**OKPAlgorithm.to_jwk(key, as_dict=True), **more}
+
+
+SHORT_RSA = RSAAlgorithm.to_jwk(rsa.generate_private_key(public_exponent=65537, key_size=1024).public_key(),
+                                as_dict=True)
+UNSUPPORTED = "its type, curve or size is not supported"
+EC_256 = ec_jwk("ES256")
+
+
+@pytest.mark.parity("auth.jwt-config")
+@pytest.mark.parametrize(("key", "why"), [
+    (SHORT_RSA, f": {UNSUPPORTED}"), ({"kty": "RSA", "n": EC_256["x"]}, ": is not a key"),
+    (ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256K1()).public_key(), as_dict=True), f": {UNSUPPORTED}"),
+    ({**EC_256, "crv": "P-384"}, ": is not a key"), ({**EC_256, "y": EC_256["x"]}, ": is not a key"),
+    (ECAlgorithm.to_jwk(EC["ES256"], as_dict=True), ".d: this is a private key"),
+    (ec_jwk("ES384", alg="ES256"), ".alg: 'ES256' is none of ES384"),
+    (okp_jwk(ed448.Ed448PrivateKey.generate().public_key()), ": i"),  # refused by PyJWT or by us
+    ({"kty": "OKP", "crv": "X25519", "x": EC_256["x"]}, ": is not a key"),
+    (okp_jwk(ED), ".d: this is a private key"),
+    (okp_jwk(ED.public_key(), alg="RS256"), ".alg: 'RS256' is none of EdDSA"),
+    ({"kty": "oct", "k": "c2hvcnQ"}, f": {UNSUPPORTED}"), ({"kty": "oct"}, ": is not a key"),
+    ({"kty": "oct", "k": EC_256["x"], "alg": "HS512"}, ".alg: 'HS512' is none of HS256"),
+    ({"kty": "oct", "k": EC_256["x"], "alg": "RS256"}, ".alg: 'RS256' is none of HS256"),
+    ({"kty": "PQC", "k": "AA"}, ": is not a key"), ("key", ": must be a JSON Web Key"),
+])
+def test_a_key_of_each_type_that_cannot_verify_is_refused(key: Any, why: str) -> None:
+    with pytest.raises(FcError) as caught:
+        auth.parse("jwt", {"jwks": {"keys": [rsa_jwk(kid="good"), key]}})
+    assert caught.value.code == "InvalidArgument"
+    assert caught.value.message.startswith(f"authConfig.jwks.keys[1]{why}")
 
 
 def test_fields_count_whatever_their_case_and_in_both_forms() -> None:

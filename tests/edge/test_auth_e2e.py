@@ -15,10 +15,10 @@ from typing import Any
 import jwt
 import pytest
 from alibabacloud_tea_openapi.utils import Utils
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from darabonba.request import DaraRequest
-from jwt.algorithms import RSAAlgorithm
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from service_kit import ROOT, Answer, beside_ws, call, kinds_since, last, platform, records_since, set_trigger
 from websockets.exceptions import InvalidStatus
 
@@ -228,6 +228,29 @@ def test_the_api_refuses_a_configuration_that_cannot_work(fc: Platform, url: str
             set_trigger(fc, "trigger", authType="jwt", authConfig=json.dumps(config))
         assert refused.value.code == "InvalidArgument"
     assert "trigger.changed" not in kinds_since(fc, before)
+
+
+EC_256 = ec.generate_private_key(ec.SECP256R1())
+ED = ed25519.Ed25519PrivateKey.generate()
+SECRET = b"k" * 64
+TYPES: dict[str, tuple[dict[str, Any], Any]] = {  # the key as the trigger has it, and what signs
+    "RS256": (JWK, RSA), "PS512": (JWK, RSA),
+    "ES256": (ECAlgorithm.to_jwk(EC_256.public_key(), as_dict=True), EC_256),
+    "EdDSA": (OKPAlgorithm.to_jwk(ED.public_key(), as_dict=True), ED),
+    "HS512": ({"kty": "oct", "k": base64.urlsafe_b64encode(SECRET).rstrip(b"=").decode()}, SECRET)}
+
+
+@pytest.mark.parity("auth.jwt-config", "auth.jwt-algorithms")
+@pytest.mark.parametrize("alg", TYPES)
+def test_a_trigger_takes_keys_of_each_type(fc: Platform, url: str, alg: str) -> None:
+    key, signer = TYPES[alg]
+    config = {**CONFIG, "jwks": {"keys": [{**key, "kid": "k1", "alg": alg}]}}
+    set_trigger(fc, "trigger", authType="jwt", authConfig=json.dumps(config))
+    assert call(url, "/chat", headers=bearer(token(key=signer, alg=alg))).json["headers"]["x-user"] == "ana"
+    assert call(url, "/chat", headers=bearer(token(key=OTHER))).error == (403, "AccessDenied")
+    wrong = {**CONFIG, "jwks": {"keys": [{**key, "alg": "none"}]}}
+    with pytest.raises(Exception, match=r"jwks\.keys\[0\]\.alg"):
+        set_trigger(fc, "trigger", authType="jwt", authConfig=json.dumps(wrong))
 
 
 def test_nothing_that_is_sent_breaks_a_line_of_the_journal(fc: Platform, jwt_url: str) -> None:

@@ -276,7 +276,7 @@ def _key(field: str, row: Any) -> Key:
         raise _wrong(f"{field}.use", "must be sig")
     try:
         material = jwt.PyJWK({name: value for name, value in row.items() if name != "alg"}).key
-    except (jwt.PyJWTError, ValueError, TypeError) as error:
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
         raise _wrong(field, f"is not a key: {type(error).__name__}") from None
     able = _able(row, material)
     if not able:

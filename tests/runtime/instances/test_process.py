@@ -22,6 +22,7 @@ import uvloop
 from fclocal.core.clock import SystemClock
 from fclocal.core.errors import FcError
 from fclocal.core.model import Code, FunctionConfig, Revision
+from fclocal.runtime.instances import ports
 from fclocal.runtime.instances.process import Launcher
 
 # A server that hard-codes port 9000 and answers each connection with a line.
@@ -539,6 +540,7 @@ import asyncio, io, sys, uuid, zipfile
 from pathlib import Path
 from fclocal.core.clock import SystemClock
 from fclocal.core.model import Code, FunctionConfig, Revision
+from fclocal.runtime.instances import ports
 from fclocal.runtime.instances.process import Launcher
 
 async def main(state):
@@ -649,6 +651,42 @@ def test_when_descriptors_run_out_the_platform_says_so_and_recovers(run, tmp_pat
             again = await it.start({"main.py": SERVER})
             assert "hello" in await asyncio.to_thread(ask, again.port)
     run(scenario())
+
+
+@pytest.mark.parity("instance.no-room")
+def test_without_a_free_port_no_instance_starts(tmp_path, monkeypatch):
+    async def scenario():
+        async with bench(tmp_path) as it:
+            with socket.create_server(("", 0)) as taken:
+                port = taken.getsockname()[1]
+                monkeypatch.setattr(ports, "RANGE", range(port, port + 1))
+                error = await it.refused({"main.py": SERVER})
+            assert (error.code, error.status) == ("ResourceThrottled", 503)
+            assert error.message == f"no free port between {port} and {port}"
+            process = await it.start({"main.py": SERVER})
+            assert process.port == port
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+@pytest.mark.parity("instance.no-room")
+def test_without_room_for_the_files_no_instance_starts(tmp_path):
+    """The limit of a file's size stands for a full disk: the unpacking fails at a write."""
+    async def scenario():
+        async with bench(tmp_path) as it:
+            files = {"main.py": SERVER, "data.txt": "x" * 2_000_000}
+            prepared = it.prepared(files)
+            limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+            try:
+                with pytest.raises(FcError) as error:
+                    await it.launcher.start(**prepared)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            assert (error.value.code, error.value.status) == ("ResourceThrottled", 503)
+            assert error.value.message == "no instance can be started: File too large"
+            await until(lambda: it.folders() == [])
+            assert "hello" in await asyncio.to_thread(ask, (await it.start(files)).port)
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_a_package_that_is_not_sound_starts_nothing(tmp_path):
