@@ -4,6 +4,7 @@
     python3 start.py tour            run the workshop's main job in this terminal, in a few seconds
     python3 start.py test [ARGS]     install what the tests need, then run all of them (ARGS go to pytest)
     python3 start.py book            build the course as a static site in build/book
+    python3 start.py slides [N ...]  make slides of all lessons, or of those, in build/slides
     python3 start.py pack FOLDER     collect everything for a room without a network
     python3 start.py --from FOLDER   the same commands, installing from such a folder
 
@@ -402,6 +403,7 @@ def test(args):
 COMMANDS = {
     "lab": lab, "test": test, "tour": run_module("workshop.tour"), "pack": run_module("workshop.pack"),
     "book": run_module("workshop.course.book.build", "requirements-test.lock"),
+    "slides": run_module("workshop.course.slides.build", "requirements-test.lock"),
 }
 
 

@@ -61,7 +61,7 @@ def _add_class(command: argparse.ArgumentParser) -> None:
     join = actions.add_parser("join", help="report your verdicts to the board of your class; counts only, no name")
     join.add_argument("link", help="from your instructor's page: http://ADDRESS:8700/WORD/")
     join.set_defaults(run=lambda options: print(member.join(state(root()), options.link)))
-    leave = actions.add_parser("leave", help="report nothing any more")
+    leave = actions.add_parser("leave", help="end the reports of this computer")
     leave.set_defaults(run=lambda options: print(member.leave(state(root()))))
     opened = actions.add_parser("open", help="for instructors: open the board on this computer until Ctrl-C")
     opened.add_argument("--word", help="the word in the link (default: that of the last time, else a new one)")

@@ -127,7 +127,7 @@ def test_a_class_and_a_report_have_a_size(server: Redis) -> None:  # noqa: F811
         with redis.Redis.from_url(server.url) as client:
             client.hset(f"class:{WORD}", mapping={f"{n:032x}": "{}" for n in range(board.MOST_LEARNERS)})
         assert report(process, ANA) == (403, "The class is full\n")
-        assert report(process, f"{7:032x}", t1_1=("PASS", ""))[0] == 204  # who is in it goes on
+        assert report(process, f"{7:032x}", t1_1=("PASS", ""))[0] == 204  # a member can still report
 
 
 def test_it_outlives_a_redis_that_restarts(server: Redis) -> None:  # noqa: F811

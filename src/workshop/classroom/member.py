@@ -1,8 +1,8 @@
 """A learner's side of the class board: join, leave, and report after each check. Before a join nothing is sent.
 
 A report is the learner's progress file as a whole: task, verdict, and the verdict's first line. What the board did not
-receive is part of the next report, so progress.json is the queue and nothing else has to be kept. The board knows a
-computer by a random code.
+receive is part of the next report, so progress.json is the queue and nothing else has to be kept. The board identifies
+a computer by a random code.
 """
 
 import json
@@ -30,7 +30,7 @@ class NotReported(Exception):
 
 
 def join(state: Path, link: str) -> str:
-    """Take part in the class at `link` and report what is passed already; return what to tell. Raises UserError."""
+    """Take part in the class at `link` and send a first report; return the message to print. Raises UserError."""
     url = urlsplit(link)
     if url.scheme not in ("http", "https") or not url.hostname or not url.path.strip("/"):
         raise UserError(f"{link} is not the link of a class board.",
@@ -49,10 +49,10 @@ def join(state: Path, link: str) -> str:
 
 
 def leave(state: Path) -> str:
-    """End the reports of this computer; return what to tell."""
+    """End the reports of this computer; return the message to print."""
     membership = _membership(state)
     _write(state, {"learner": membership["learner"]} if membership else {})
-    return "Nothing is reported any more."
+    return "Your computer sends no more reports."
 
 
 def describe(state: Path) -> str:

@@ -1,0 +1,1 @@
+"""Slides from the cells of the notebooks."""
