@@ -36,13 +36,14 @@ if TYPE_CHECKING:
     from workshop.labs.variant import variant
     from workshop.views.console import console
     from workshop.views.frames_inspector import frames
+    from workshop.views.page_links import page_links
     from workshop.views.sequence import sequence
     from workshop.views.timeline import timeline
 
 __all__ = ["Nat", "Plan", "catch_up", "check", "console", "cost_planner", "cost_table", "details", "frames",
-           "go_live_checklist", "hint", "http_request", "lesson", "parity", "predict", "progress", "recap",
-           "reconnect_storm", "replay_traffic", "reset", "separate_platform", "sequence", "show", "timeline", "to_wss",
-           "try_echo", "variant", "with_packages"]
+           "go_live_checklist", "hint", "http_request", "lesson", "page_links", "parity", "predict",
+           "progress", "recap", "reconnect_storm", "replay_traffic", "reset", "separate_platform",
+           "sequence", "show", "timeline", "to_wss", "try_echo", "variant", "with_packages"]
 
 _MODULES = {
     "checking.commands": ("check", "details", "hint", "reset"),
@@ -64,6 +65,7 @@ _MODULES = {
     "labs.variant": ("variant",),
     "views.console": ("console",),
     "views.frames_inspector": ("frames",),
+    "views.page_links": ("page_links",),
     "views.sequence": ("sequence",),
     "views.timeline": ("timeline",),
 }

@@ -1,5 +1,6 @@
 """The console as widgets: a view of the models in `workshop.views.console_model`. Printed, it is the same as text."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from fclocal.core.errors import FcError
 from fclocal.core.records import Record
 from workshop.labs.urls import to_wss
 from workshop.views.console_model import AUTH, METHODS, Observer, Probe, TriggerForm
+from workshop.views.html import page_link
 from workshop.views.live_timeline import LiveTimeline
 
 RANGES = {"1 min": 60.0, "10 min": 600.0, "all": None}  # what the timeline shows
@@ -200,7 +202,9 @@ class TriggerTab:
     def refresh(self) -> None:
         """Read the function's triggers again."""
         self.rows = self.form.rows()
-        self.listing.value = _pre(self.form.text())
+        # The text names the URL for programs on this machine; the link leads the browser there, also through a hub.
+        self.listing.value = re.sub(r"https?://localhost:\d+", lambda url: page_link(url[0], url[0]),
+                                    _pre(self.form.text()))
         self._enable()
 
     def _enable(self) -> None:

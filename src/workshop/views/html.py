@@ -4,6 +4,7 @@ import re
 from html import escape
 from typing import Any
 
+from workshop.labs.urls import browser_url
 from workshop.views.drawing import FONT, PALETTE, css
 
 CODE = "ui-monospace, 'Cascadia Mono', Menlo, Consolas, monospace"
@@ -58,6 +59,12 @@ def badge(word: str) -> str:
 def file_link(path: str, words: str = "") -> str:
     """Return a link to a file of the project as a notebook in `notebooks/` sees it."""
     return f'<a href="../{escape(path)}" target="_blank" rel="noopener">{escape(words or path)}</a>'
+
+
+def page_link(url: str, words: str = "") -> str:
+    """Return a link that opens a page of a function in the learner's browser."""
+    address = escape(browser_url(url))
+    return f'<a href="{address}" target="_blank" rel="noopener">{escape(words) or address}</a>'
 
 
 def in_notebook() -> bool:

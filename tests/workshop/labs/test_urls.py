@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workshop.labs.urls import to_wss
+from workshop.labs.urls import browser_url, to_wss
+from workshop.views.page_links import page_links
 
 
 @pytest.mark.parametrize(("url", "expected"), [
@@ -42,3 +43,27 @@ def test_twice_is_once(text: str) -> None:
     except ValueError:
         return
     assert to_wss(once) == once and once.startswith("wss://h/")
+
+
+@pytest.mark.parametrize(("url", "expected"), [
+    ("https://localhost:9443", "/user/ana/proxy/9443/"),
+    ("http://127.0.0.1:9443/chat?room=tea#top", "/user/ana/proxy/9443/chat?room=tea#top"),
+    ("https://echo.example.com/chat", "https://echo.example.com/chat"),
+])
+def test_on_a_hub_the_browser_reaches_local_ports_through_the_learners_server(
+        monkeypatch: pytest.MonkeyPatch, url: str, expected: str) -> None:
+    monkeypatch.delenv("JUPYTERHUB_SERVICE_PREFIX", raising=False)
+    assert browser_url(url) == url
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ana/")
+    assert browser_url(url) == expected
+
+
+def test_pages_are_shown_as_links_for_the_browser(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pages = ("https://localhost:9445/?room=tea", "http://localhost:9445/?room=tea")
+    monkeypatch.delenv("JUPYTERHUB_SERVICE_PREFIX", raising=False)
+    page_links(*pages)
+    assert capsys.readouterr().out.splitlines() == list(pages)
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ana/")
+    page_links(*pages)
+    assert capsys.readouterr().out.splitlines() == ["/user/ana/proxy/9445/?room=tea"]
