@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from fclocal.client import terminal
 from fclocal.core.errors import FcError
@@ -12,10 +13,11 @@ from workshop.checking import commands, generation
 from workshop.checking.catalog import exercises, find
 from workshop.checking.verdict import coloured
 from workshop.classroom import board, member
+from workshop.course.copying import copy_course
 from workshop.course.progress import catch_up, progress
 from workshop.errors import UserError
 from workshop.views import diagrams
-from workshop.workspace import root, state
+from workshop.workspace import KIT, root, state
 
 REPORT_WAIT = 1.0  # seconds that the end of a check waits for the board of the class
 
@@ -52,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_class(add("class", "the board of a class: join it, leave it, open it", lambda options: print(
         member.describe(state(root())))))
     add("build", "write exercises/, solutions/ and notebooks/images/ from their source", _build)
+    copy = add("copy", "create or update a learner's copy of the course", _copy)
+    copy.add_argument("folder", type=Path)
     add("tour", "deploy a function, connect to it and print its bill, without a browser", _tour)
     return parser
 
@@ -85,6 +89,11 @@ def _build(options: argparse.Namespace) -> None:
             print(f"kept {saved.relative_to(root()).as_posix()}")
     changed = [*generation.write(root()), *diagrams.write(root() / "notebooks" / "images"), *structure.write()]
     print("\n".join(f"wrote {path}" for path in changed) or "Everything that is generated is up to date.")
+
+
+def _copy(options: argparse.Namespace) -> None:
+    lines = copy_course(KIT, options.folder.expanduser().absolute(), time.strftime("%Y%m%d-%H%M%S"))
+    print("\n".join([*lines, f"The course is in {options.folder}."]))
 
 
 def _tour(options: argparse.Namespace) -> int:

@@ -18,6 +18,8 @@ except ImportError:  # Windows without WSL: one kernel at a time
 if TYPE_CHECKING:
     from fclocal import Platform
 
+KIT = Path(__file__).parents[2]  # what this package is a part of
+
 
 def root() -> Path:
     """The project: the nearest folder upwards that has notebooks and functions, else the one this package lives in."""
@@ -25,7 +27,7 @@ def root() -> Path:
     for folder in (here, *here.parents):
         if (folder / "functions").is_dir() and (folder / "notebooks").is_dir():
             return folder
-    return Path(__file__).parents[2]
+    return KIT
 
 
 def wrong_kernel(missing: ModuleNotFoundError) -> str:
