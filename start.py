@@ -5,6 +5,7 @@
     python3 start.py test [ARGS]     install what the tests need, then run all of them (ARGS go to pytest)
     python3 start.py book            build the course as a static site in build/book
     python3 start.py slides [N ...]  make slides of all lessons, or of those, in build/slides
+    python3 start.py install [DIR]   install, open nothing; DIR/requirements.lock and DIR/package-lock.json too
     python3 start.py pack FOLDER     collect everything for a room without a network
     python3 start.py --from FOLDER   the same commands, installing from such a folder
 
@@ -42,7 +43,8 @@ PROGRAMS = (
 )
 # Folders with a package-lock.json: what learners run, and what only the tests run.
 LEARNER_NPM = ("functions/*",)
-TEST_NPM = (*LEARNER_NPM, "tests/*", "tests/*/*", "benchmarks/*")
+CLASS_SERVER = "deploy/jupyterhub"
+TEST_NPM = (*LEARNER_NPM, CLASS_SERVER, "tests/*", "tests/*/*", "benchmarks/*")
 # File systems on which SQLite's locks are unreliable: network drives, and Windows drives inside WSL.
 REMOTE_FILE_SYSTEMS = frozenset({"9p", "drvfs", "nfs", "nfs4", "cifs", "smb3", "fuse.sshfs"})
 LONGEST_PATH = 400  # characters of the checkout's path; SQLite stops at 512 with its own file names
@@ -131,7 +133,7 @@ def wanted_stamp(locks):
     return {
         "python": "{}.{}.{}".format(*sys.version_info[:3]),
         "folder": str(ROOT),
-        "packages": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "packages": {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }
 
 
@@ -367,6 +369,14 @@ def lab(args):
     os.execve(PYTHON, [str(PYTHON), "-m", "jupyterlab", *opened, *as_root, *args], clean_environment())
 
 
+def install_only(args):
+    """Install the kit, and what each of the named folders needs besides."""
+    folders = [str(Path(folder).resolve().relative_to(ROOT)) for folder in args]
+    install("requirements.lock", *(f"{folder}/requirements.lock" for folder in folders))
+    install_npm_packages((*LEARNER_NPM, *folders), required=bool(folders))
+    return 0
+
+
 def run_module(module, *locks):
     """Return a command that installs the kit and runs one of its modules."""
     def command(args):
@@ -378,7 +388,7 @@ def run_module(module, *locks):
 def test(args):
     """Run ruff, mypy and pytest; return 0 only if all three pass."""
     install_programs()
-    install("requirements.lock", "requirements-test.lock")
+    install("requirements.lock", "requirements-test.lock", f"{CLASS_SERVER}/requirements.lock")
     install_npm_packages(TEST_NPM, required=True)
     env = clean_environment()
     env["PATH"] = f"{VENV / 'bin'}{os.pathsep}{system_path()}"
@@ -401,7 +411,8 @@ def test(args):
 
 
 COMMANDS = {
-    "lab": lab, "test": test, "tour": run_module("workshop.tour"), "pack": run_module("workshop.pack"),
+    "lab": lab, "test": test, "install": install_only,
+    "tour": run_module("workshop.tour"), "pack": run_module("workshop.pack"),
     "book": run_module("workshop.course.book.build", "requirements-test.lock"),
     "slides": run_module("workshop.course.slides.build", "requirements-test.lock"),
 }

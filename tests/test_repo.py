@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TOP = {
-    ".ci", ".github", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
-    "README.md", "benchmarks", "exercises", "functions", "notebooks",
+    ".binder", ".ci", ".devcontainer", ".github", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md",
+    "CONTRIBUTING.md", "LICENSE", "README.md", "benchmarks", "deploy", "exercises", "functions", "notebooks",
     "pyproject.toml", "requirements-test.lock", "requirements-test.txt", "requirements.lock", "requirements.txt",
     "solutions", "src", "start.py", "tests",
 }  # fmt: skip

@@ -1,0 +1,51 @@
+"""What deploys the kit: files that can be read, and that call the one script which installs it."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+HUB = ROOT / "deploy" / "jupyterhub"
+SCRIPT = "deploy/jupyterhub/install.sh"
+
+
+def test_every_image_is_installed_by_the_same_script() -> None:
+    dockerfile = (HUB / "Dockerfile").read_text("utf-8")
+    assert (ROOT / ".binder/Dockerfile").read_text("utf-8") == dockerfile
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text("utf-8"))
+    assert f"/opt/workshop/{SCRIPT}" in dockerfile and SCRIPT in container["onCreateCommand"]
+    # The upstream image, by name without a registry; the learner is not root.
+    assert re.findall("^FROM (.+)$", dockerfile, re.M) == [container["image"]] == ["python:3.12-slim-bookworm"]
+    assert re.findall("^USER (.+)$", dockerfile, re.M)[-1] == "1000"
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in HUB.glob("*.sh")))
+def test_the_scripts_are_programs_for_any_shell(script: str) -> None:
+    path = HUB / script
+    assert path.stat().st_mode & 0o111 == 0o111
+    assert path.read_text("utf-8").startswith("#!/bin/sh\n")
+    assert subprocess.run(["sh", "-n", path], capture_output=True).stderr == b""
+
+
+def test_kubernetes_gets_limits_that_a_learner_fits_in() -> None:
+    values = YAML(typ="safe").load((HUB / "values.yaml").read_text("utf-8"))["singleuser"]
+    measured = max(map(int, re.findall(r"^\| peak .*\| \**(\d+) MB", (HUB / "README.md").read_text("utf-8"), re.M)))
+    limit = {"512M": 512, "1G": 1000}[values["memory"]["limit"]]
+    assert measured * 1.25 < limit  # a quarter in reserve
+    assert values["cmd"] == "jupyterhub-singleuser" and values["networkPolicy"]["enabled"]
+
+
+def test_the_packages_of_the_server_agree_with_those_of_the_kit() -> None:
+    def pins(path: Path) -> dict[str, str]:
+        lines = path.read_text("utf-8").splitlines()
+        return dict(line.split(" ;")[0].split("==") for line in lines if not line.startswith("#"))
+
+    kit, server = pins(ROOT / "requirements.lock"), pins(HUB / "requirements.lock")
+    assert {name: server[name] for name in kit.keys() & server.keys()} == {
+        name: kit[name] for name in kit.keys() & server.keys()}
+    wanted = re.findall(r"^([\w-]+)", (HUB / "requirements.txt").read_text("utf-8"), re.M)
+    assert wanted and set(wanted) <= server.keys()
