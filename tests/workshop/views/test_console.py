@@ -175,3 +175,14 @@ def test_enter_sends_the_message(fc: Platform, app: App) -> None:
 def test_a_trigger_that_exists_is_not_created_again(fc: Platform, app: App) -> None:
     assert TriggerForm(fc, app.name, name="http").create() == (
         "echo has a trigger named http already. Modify it, or choose another name.")
+
+
+def test_the_urls_of_the_triggers_are_links_for_the_browser(
+        fc: Platform, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    form = TriggerForm(fc, app.name)
+    tab = TriggerTab(form, lambda: None)
+    tab.refresh()
+    assert f'<a href="{app.url}" target="_blank" rel="noopener">{app.url}</a>' in tab.listing.value
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ana/")
+    tab.refresh()
+    assert f'<a href="/user/ana/proxy/{app.url.rpartition(":")[2]}/"' in tab.listing.value and app.url in form.text()
