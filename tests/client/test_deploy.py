@@ -141,6 +141,28 @@ def test_leaving_out_the_certificate_authorities_is_noticed(fc, folder):
     assert list(entries(pack(code))) == [".fcignore", "certifi/cacert.pem", "main.py"]
 
 
+@pytest.mark.parity("api.manifest-notices")
+def test_npm_packages_that_are_missing_are_noticed(fc, folder):
+    code = folder / "code"
+    (code / "package.json").write_text('{"dependencies": {"ws": "^8.18.0", "@scope/tool": "1.0.0"}}')
+
+    def notices():
+        return deploy(fc.sdk, folder, overrides={})[0].notices
+
+    (notice,) = notices()
+    assert notice == ("package.json needs ws, @scope/tool, but node_modules does not contain them; "
+                      f"run: cd {code} && npm ci")
+    for name in ("ws", "@scope/tool"):
+        (code / "node_modules" / name).mkdir(parents=True)
+        (code / "node_modules" / name / "index.js").write_text("")
+    assert notices() == ()
+    (code / ".fcignore").write_text("node_modules/ws/\n")
+    assert notices()[0].startswith("package.json needs ws, but")
+    for text in ("{", "[]", '{"dependencies": []}', '{"devDependencies": {"x": "1"}}'):  # npm's matter, not ours
+        (code / "package.json").write_text(text)
+        assert notices() == ()
+
+
 # What is refused before anything is sent; the client is never used
 
 def refused(folder: Path, expected: str, **overrides) -> str:

@@ -11,7 +11,7 @@ import json
 import os
 import stat
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -146,7 +146,10 @@ def _code(folder: Path, resource: Resource, notices: list[str]) -> bytes:
                       reason=f"code '{resource.code}' leads out of the folder of s.yaml by a symlink")
     if path.is_dir():
         data = pack(path)
-        _check_authorities(path, data, notices)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            packed = archive.namelist()
+        _check_authorities(path, packed, notices)
+        _check_npm_packages(path, packed, notices)
         return data
     return path.read_bytes()
 
@@ -166,10 +169,19 @@ def _with_certificate(folder: Path, domain: dict[str, Any], notices: list[str]) 
     return domain | ({"certConfig": config} if config else {})
 
 
-def _check_authorities(folder: Path, data: bytes, notices: list[str]) -> None:
+def _check_npm_packages(folder: Path, packed: Collection[str], notices: list[str]) -> None:
+    """Add a notice where the package lacks what package.json needs: the program would end at its start."""
+    try:
+        needed = list(json.loads((folder / "package.json").read_text("utf-8"))["dependencies"].keys())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    if missing := [name for name in needed if not any(path.startswith(f"node_modules/{name}/") for path in packed)]:
+        notices.append(f"package.json needs {', '.join(missing)}, but node_modules does not contain "
+                       f"{'it' if len(missing) == 1 else 'them'}; run: cd {folder} && npm ci")
+
+
+def _check_authorities(folder: Path, packed: Collection[str], notices: list[str]) -> None:
     """Add a notice where .fcignore leaves out the file of certificate authorities that Python packages read."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        packed = set(archive.namelist())
     for file in folder.glob("certifi/cacert.pem"):
         if (name := file.relative_to(folder).as_posix()) not in packed:
             notices.append(f"{IGNORE} leaves {name} out: the function cannot verify TLS certificates without it; "

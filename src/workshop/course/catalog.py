@@ -26,7 +26,7 @@ class Prediction:
 class Lesson:
     """One lesson as its notebook's author describes it; minutes of reading and of doing.
 
-    `proof`: objective -> the tasks that prove it.
+    `proof`: objective -> the tasks that prove it. `redis`: the lesson needs a Redis server.
     """
 
     slug: str
@@ -34,6 +34,7 @@ class Lesson:
     teach: int
     do: int
     needs: str = ""
+    redis: bool = False
     can: tuple[str, ...] = ()
     proof: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parity: tuple[str, ...] = ()

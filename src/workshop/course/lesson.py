@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -40,10 +41,21 @@ def lesson(number: int) -> "Platform | None":
     member.report(state(root()))  # what could not be sent the last time
     print(f"Setup complete. Lesson {number}: {this.title}. About {this.teach} min reading, {this.do} min doing.")
     print(f"Needs: {this.needs or 'nothing but this kit'}. Platform: fclocal, on this machine.")
+    if this.redis:
+        _report_missing_redis()
     present(text(boxes(), number), strip(boxes(), number))
     if not nested:
         print("Here asyncio.run() does not work in a cell: write `await main()` instead.")
     return fc
+
+
+def _report_missing_redis() -> None:
+    """Print a line with a fix where no Redis server is found; the first deployment would fail otherwise."""
+    from fclocal.client import doctor
+
+    check = doctor.redis(os.environ, apt=shutil.which("apt") is not None)
+    if not check.ok:
+        print(f"Redis: {check.found}. To fix it: {check.fix}")
 
 
 def nest() -> bool:

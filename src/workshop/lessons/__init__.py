@@ -4,6 +4,7 @@
     teach = 15                     # minutes of reading
     do = 25                        # minutes of doing
     needs = "lesson 0"             # said by lesson(n)
+    redis = true                   # lesson(n) checks that there is a Redis server
     can = ["write an echo server", "..."]      # 3-4 verbs: objectives at the top, key points of recap()
     proof = [["1.1"], ["1.2", "1.3"]]          # for each objective the tasks that prove it; [] or none: all tasks
     parity = ["gateway.timeout-1006"]          # rows of fclocal's parity table; parity() shows three, folds the rest

@@ -1,5 +1,6 @@
 """What frames a lesson: the first cell, predictions, the parity rows, the recap; and a wrong kernel."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 
 import workshop
 from fclocal.client.platform import Platform
+from fclocal.runtime.instances import redis_server
 from workshop.course.catalog import Lesson, Prediction, lessons, tasks_of
 from workshop.workspace import Progress
 
@@ -32,6 +34,24 @@ def test_the_first_cell_says_setup_complete(store: Progress, platform_factory: C
     assert Path.cwd() == ROOT
     assert "1" in store.read()["lessons"]
     fc.close()
+
+
+def test_the_first_cell_of_lesson_7_says_that_redis_is_missing(
+        store: Progress, platform_factory: Callable[..., Platform], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    platform_factory()
+
+    def first_cell(number: int) -> list[str]:
+        workshop.lesson(number).close()
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("Redis: ")]
+
+    assert first_cell(7) == []
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(redis_server, "WHEELS", {})
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    [line] = first_cell(7)
+    assert re.fullmatch(r"Redis: not found; needed for lesson 7 \(chat\)\. To fix it: (brew|sudo apt) install .*", line)
+    assert first_cell(6) == []
 
 
 def test_a_lesson_that_is_not_there(store: Progress, capsys: pytest.CaptureFixture[str]) -> None:
