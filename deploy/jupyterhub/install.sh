@@ -5,7 +5,6 @@ cd "$(dirname "$0")/../.."
 if ! command -v npm >/dev/null; then
     apt-get -qq update
     apt-get -qq install -y --no-install-recommends nodejs npm
-    rm -rf /var/lib/apt/lists/*
 fi
 python3 start.py install deploy/jupyterhub
 # Learners cannot write here, so their Python could never store compiled files.
