@@ -132,8 +132,8 @@ class Learner:
         if not answer.ok:  # JupyterLab is writing the file
             return None
         content = answer.json()["content"]
-        errors = [out["evalue"] for out in outputs(content) if out["output_type"] == "error"]
-        assert not errors, f"{self.name}, {notebook}: {errors}"
+        errors = ["\n".join(out["traceback"]) for out in outputs(content) if out["output_type"] == "error"]
+        assert not errors, f"{self.name}, {notebook}: {errors[0]}"
         last = [cell for cell in content["cells"] if cell["cell_type"] == "code"][-1]
         return content if last["execution_count"] else None
 
