@@ -45,7 +45,10 @@ def predict(question: str, guess: str | None = None) -> None:
 
 def options(notebook: Path, question: str) -> Mapping[str, str]:
     """Return the words of each option as the lesson's notebook has them, "" where it has none."""
-    cells = json.loads(notebook.read_text("utf-8"))["cells"] if notebook.is_file() else []
+    try:
+        cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    except (OSError, ValueError):  # JupyterLab writes the file in place: for a moment of each save it is incomplete
+        cells = []
     prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     quote = re.search(rf"^> \*\*(?:Predict )?{re.escape(question)}\.?\*\*.*\n((?:>.*\n?)*)", prose, re.MULTILINE)
     found = re.findall(r"^(\w)\) (.*?)(?=^\w\) |^\*\*|\Z)", re.sub(r"^> ?|\\$", "", quote[1], flags=re.MULTILINE),
