@@ -68,6 +68,18 @@ def test_start_installs_again_only_when_something_changed(kit: dict[str, Any], t
     assert not in_place(wanted_stamp(LOCKS[:1]))
 
 
+def test_start_knows_the_lock_of_a_folder_from_that_of_the_kit(kit: dict[str, Any], tmp_path: Path) -> None:
+    """`start.py install DIR` adds packages; both locks have the same file name."""
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / LOCKS[0]).write_text("jupyterhub==1.0\n")
+    locks = (LOCKS[0], f"dir/{LOCKS[0]}")
+    before = kit["wanted_stamp"](locks)
+    (tmp_path / locks[1]).write_text("jupyterhub==2.0\n")
+    changed = {name for name, digest in kit["wanted_stamp"](locks)["packages"].items()
+               if digest != before["packages"][name]}
+    assert changed == {locks[1]}
+
+
 def test_start_says_what_to_install_when_venv_is_missing(kit: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ensurepip", None)
     with pytest.raises(Exception, match="sudo apt install python3-venv"):
