@@ -278,6 +278,21 @@ def main() -> int:
         return 1
 
 
+def raise_descriptor_limit() -> None:
+    """Allow this process as many files and sockets as the system grants; a refusal changes nothing.
+
+    macOS reports no hard limit, and refuses a soft limit above kern.maxfilesperproc. Its manual of setrlimit names
+    OPEN_MAX, 10240, as the value to use.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = hard if hard != resource.RLIM_INFINITY else 65_536
+    for limit in (most, min(most, 10_240)):
+        if limit > soft:
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+                return
+
+
 def _run(state: Path, options: Options, *, keep: bool) -> int:
     state.mkdir(parents=True, exist_ok=True)
     state.chmod(0o700)
@@ -285,8 +300,7 @@ def _run(state: Path, options: Options, *, keep: bool) -> int:
     if lock is None:
         print("taken", flush=True)
         return 0
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else max(soft, 65536), hard))
+    raise_descriptor_limit()
 
     def ready() -> None:
         print("ready", flush=True)

@@ -78,12 +78,7 @@ def descendants(pid: int) -> list[int]:
 def marked(pid: int) -> str:
     """Return the id of the instance that started process `pid`, "" if it is not known."""
     if not _LINUX:
-        import psutil
-
-        try:
-            return str(psutil.Process(pid).environ().get(MARK, ""))
-        except psutil.Error:
-            return ""
+        return _marked_elsewhere(pid)
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
         for entry in environment.split(b"\0"):
@@ -91,10 +86,33 @@ def marked(pid: int) -> str:
                 return entry.partition(b"=")[2].decode(errors="replace")
         if environment:  # for example a learner's shell in the folder of an instance
             return ""
-        where = os.readlink(f"/proc/{pid}/cwd").split("/instances/")  # noqa: PTH115
-        return where[1].partition("/")[0] if len(where) > 1 else ""
+        return _instance_of(os.readlink(f"/proc/{pid}/cwd"))  # noqa: PTH115
     except OSError:
         return ""
+
+
+def _marked_elsewhere(pid: int) -> str:
+    """Do the same outside Linux. macOS hides the environment of its protected programs, /bin/sh for example.
+
+    Then the folder counts, except for the programs of a terminal: a learner's shell may be there.
+    """
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        environment: dict[str, str] = {}
+        with contextlib.suppress(psutil.AccessDenied):
+            environment = process.environ()
+        if environment or process.terminal():
+            return environment.get(MARK, "")
+        return _instance_of(process.cwd())
+    except (psutil.Error, OSError):
+        return ""
+
+
+def _instance_of(folder: str) -> str:
+    """Return the id of the instance whose home the folder is in, "" if it is in none."""
+    return folder.partition("/instances/")[2].partition("/")[0]
 
 
 def all_processes() -> list[int]:
