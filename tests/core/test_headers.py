@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from fclocal.core import headers
 from fclocal.core.identifiers import ACCOUNT_ID
 from fclocal.core.model import Code, FunctionConfig, Revision
-from fclocal.core.request import RequestHead
+from fclocal.core.request import Headers, RequestHead
 
 REVISION = Revision(
     version_id="3",
@@ -23,7 +23,7 @@ VALUES = st.sampled_from([b"", b"a", b"x-fc-request-id", b"x-fc-account-id, host
 ANY = st.lists(st.tuples(NAMES, VALUES)).map(tuple)
 
 
-def common(request_id: str = "1-2-3") -> headers.Headers:
+def common(request_id: str = "1-2-3") -> Headers:
     return headers.for_instance(REVISION, request_id=request_id, qualifier="prod", control_path="/http-invoke")
 
 
@@ -40,7 +40,7 @@ def test_the_common_headers() -> None:
 
 
 @given(ANY, st.booleans())
-def test_the_platforms_headers_reach_the_function_whatever_the_client_sends(sent: headers.Headers, ws: bool) -> None:
+def test_the_platforms_headers_reach_the_function_whatever_the_client_sends(sent: Headers, ws: bool) -> None:
     got = headers.to_instance(RequestHead("GET", "/", sent), common(), client="127.0.0.1", websocket=ws)
     assert [pair for pair in got if pair[0].startswith(b"x-fc-")] == list(common())
     names = [name for name, _ in got]
@@ -53,7 +53,7 @@ def test_the_platforms_headers_reach_the_function_whatever_the_client_sends(sent
 
 @given(ANY, ANY, st.booleans())
 def test_the_platforms_headers_reach_the_client_whatever_the_function_sends(
-    asked: headers.Headers, sent: headers.Headers, default_domain: bool
+    asked: Headers, sent: Headers, default_domain: bool
 ) -> None:
     got = headers.to_client(
         RequestHead("GET", "/", asked), sent, (), request_id="1-2-3", default_domain=default_domain, wall=0.0

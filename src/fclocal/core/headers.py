@@ -4,26 +4,27 @@ Sources: "HTTP triggers overview" (headers that cannot be customised), "Context 
 x-fc-* headers), "Web functions" (X-Fc-Request-Id), RFC 9110 7.6.1 (hop-by-hop headers). Names are lower case.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
 
 from fclocal.core.errors import FcError
 from fclocal.core.identifiers import ACCOUNT_ID, REGION
 from fclocal.core.model import Revision
-from fclocal.core.request import RequestHead
+from fclocal.core.request import Headers, RequestHead, list_members
 
 # The documented headers of a caller: the value that changes nothing, and the one that fclocal does not emulate.
 _INVOCATION = {"x-fc-invocation-type": ("Sync", "Async"), "x-fc-log-type": ("None", "Tail")}
-Headers = tuple[tuple[bytes, bytes], ...]
 
 _HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"proxy-authenticate", b"te",
      b"trailer", b"transfer-encoding", b"upgrade")
 )  # fmt: skip
 # The platform frames the message itself and answers Expect: 100-continue itself.
-_FROM_CLIENT = _HOP_BY_HOP | {b"content-length", b"expect"}
+_FROM_CLIENT = _HOP_BY_HOP | {b"content-length", b"expect", b"x-forwarded-for"}
 _FROM_FUNCTION = _HOP_BY_HOP | {b"content-length", b"date", b"server"}
+_WEBSOCKET = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket"))
+_KEEP_ALIVE = ((b"connection", b"keep-alive"),)
 # These are forwarded even if the client names them in Connection.
 _END_TO_END = frozenset((b"host", b"cookie", b"authorization", b"content-type", b"origin", b"x-forwarded-for"))
 
@@ -74,33 +75,23 @@ def check_invocation(fields: Mapping[str, str]) -> None:
         raise FcError("NotEmulated", field="x-fc-async-task-id")
 
 
-def to_instance(head: RequestHead, added: Iterable[tuple[bytes, bytes]], *, client: str, websocket: bool) -> Headers:
-    """Return the headers that the function sees: the client's own as far as they may pass, then `added`, which win.
+def to_instance(head: RequestHead, added: Headers, *, client: str, websocket: bool) -> Headers:
+    """Return the headers that the function sees: the client's own as far as they may pass, then `added`.
 
     The headers that Connection names are removed before the platform's are added, so a client cannot remove those. A
     WebSocket handshake keeps Connection and Upgrade.
     """
-    added = tuple(added)
-    replaced = {name for name, _ in added}
-    named = head.tokens(b"connection") - _END_TO_END
-    passed = [
-        (name, value)
-        for name, value in head.headers
-        if name not in _FROM_CLIENT
-        and name not in named
-        and name not in replaced
-        and name != b"x-forwarded-for"
-        and not name.startswith(b"x-fc-")
-    ]
+    removed = _FROM_CLIENT | (head.members(b"connection") - _END_TO_END)
+    passed = [field for field in head.headers if field[0] not in removed and not field[0].startswith(b"x-fc-")]
     forwarded_for = b", ".join((*head.get_all(b"x-forwarded-for"), client.encode()))
-    hop = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket")) if websocket else ((b"connection", b"keep-alive"),)
+    hop = _WEBSOCKET if websocket else _KEEP_ALIVE
     return (*passed, (b"x-forwarded-for", forwarded_for), *added, *hop)
 
 
 def to_client(
     head: RequestHead,
-    received: Iterable[tuple[bytes, bytes]],
-    added: Iterable[tuple[bytes, bytes]],
+    received: Headers,
+    added: Headers,
     *,
     request_id: str,
     default_domain: bool,
@@ -112,20 +103,12 @@ def to_client(
     The default domain forces a download; a request with an Origin gets the default CORS headers, of which the
     function may set the allowing ones itself. `websocket`: the answer is a 101.
     """
-    received = tuple(received)
-    named = frozenset(
-        part.strip().lower() for name, value in received if name == b"connection" for part in value.split(b",")
-    )
-    passed = [
-        (name, value)
-        for name, value in received
-        if name not in _FROM_FUNCTION
-        and name not in named
-        and not name.startswith(b"x-fc-")
-        and not (default_domain and name == b"content-disposition")
-    ]
+    removed = _FROM_FUNCTION | list_members(received, b"connection")
+    if default_domain:
+        removed |= {b"content-disposition"}
+    passed = [field for field in received if field[0] not in removed and not field[0].startswith(b"x-fc-")]
     if websocket:
-        passed += [(name, value) for name, value in received if name in (b"connection", b"upgrade")]
+        passed += [field for field in received if field[0] in (b"connection", b"upgrade")]
     else:
         passed.append((b"date", formatdate(wall, usegmt=True).encode()))
         if default_domain:

@@ -1,15 +1,20 @@
 """The head of a request, the entry it arrived at, and what the platform assigned to it on arrival."""
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-_EMPTY = frozenset((b"",))
+Headers = tuple[tuple[bytes, bytes], ...]
+"""Names in lower case, in the order of the message. A name may be repeated."""
 _LONG_VALUE = re.compile(r"(?<==)([^&]{16})[^&]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+def list_members(headers: Headers, name: bytes) -> frozenset[bytes]:
+    """Return the comma-separated members of a list header such as Connection, in lower case."""
+    value = b",".join([value for key, value in headers if key == name])
+    return frozenset(map(bytes.strip, value.lower().split(b",")))
+
+
+class Entry(NamedTuple):
     """Where a request enters the platform: an HTTP trigger or a custom domain, each with a port of its own, or a call.
 
     `name` is the name of the trigger, the domain name, or the qualifier of an InvokeFunction call. `function` is ""
@@ -26,8 +31,7 @@ class Entry:
         return "" if self.kind == "invocation" else self.name
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """Method, target and headers as the client sent them.
 
     `target` is in origin form ("/path?query"), not decoded. Header names are lower case; order and
@@ -36,7 +40,7 @@ class RequestHead:
 
     method: str
     target: str
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: Headers = ()
 
     def get(self, name: bytes) -> bytes | None:
         """Return the first value of the header `name` (lower case), or None."""
@@ -49,10 +53,9 @@ class RequestHead:
         """Return every value of the header `name` (lower case), in order."""
         return [value for key, value in self.headers if key == name]
 
-    def tokens(self, name: bytes) -> frozenset[bytes]:
-        """Return the comma-separated members of a list header such as Connection, in lower case."""
-        value = b",".join([value for key, value in self.headers if key == name])
-        return frozenset([part.strip() for part in value.lower().split(b",")]) - _EMPTY if value else frozenset()
+    def members(self, name: bytes) -> frozenset[bytes]:
+        """Return the members of the list header `name`, in lower case."""
+        return list_members(self.headers, name)
 
     @property
     def path(self) -> str:
@@ -72,8 +75,7 @@ class RequestHead:
 RequestProtocol = Literal["http", "websocket", "invoke"]
 
 
-@dataclass(frozen=True, slots=True)
-class IncomingRequest:
+class IncomingRequest(NamedTuple):
     """One request on its way through the platform.
 
     client: IP address, "" for a call of the management API. at: arrival, in seconds of the platform's clock; wall:

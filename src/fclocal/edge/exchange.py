@@ -19,7 +19,7 @@ from fclocal.core.admission import Admission
 from fclocal.core.clock import timeout
 from fclocal.core.ending import TABLE, Ending
 from fclocal.core.errors import FcError
-from fclocal.core.request import IncomingRequest
+from fclocal.core.request import Headers, IncomingRequest
 from fclocal.edge import http1
 from fclocal.edge.connection import HeadTooLong, StreamConnection
 from fclocal.edge.websocket import WebSocketSession
@@ -153,7 +153,7 @@ class Exchange:
 
     def _head_for_instance(self, admission: Admission) -> bytes:
         head, body = admission.head, self._message.body
-        framing: headers.Headers = ()
+        framing: Headers = ()
         if body.chunked:
             framing = ((b"transfer-encoding", b"chunked"),)
         elif (length := self._request.head.get(b"content-length")) is not None:
@@ -167,7 +167,7 @@ class Exchange:
         passed = headers.to_instance(
             head, (*common, *framing), client=self._request.client, websocket=self._message.websocket
         )
-        return http1.encode_head(f"{head.method} {head.target} HTTP/1.1", passed)
+        return http1.encode_head(f"{head.method} {head.target} HTTP/1.1".encode(), passed)
 
     async def _send_body(self, upstream: StreamConnection) -> None:
         """Send the body piece by piece, as fast as the function reads it, while its answer may already arrive."""
@@ -210,7 +210,7 @@ class Exchange:
         message, client, body = self._message, self._client, response.body
         rechunk = body.length is None and message.version == "1.1"
         keep = message.keep_alive and not message.websocket and (rechunk or body.length is not None)
-        framing: headers.Headers = ((b"connection", b"keep-alive" if keep else b"close"),)
+        framing: Headers = ((b"connection", b"keep-alive" if keep else b"close"),)
         if rechunk:
             framing += ((b"transfer-encoding", b"chunked"),)
         elif body.length:
@@ -250,7 +250,7 @@ class Exchange:
             upstream.transport.close()
         lease.keep(upstream)
 
-    def _head_for_client(self, response: http1.ResponseMessage, added: headers.Headers) -> bytes:
+    def _head_for_client(self, response: http1.ResponseMessage, added: Headers) -> bytes:
         passed = headers.to_client(
             self._request.head,
             response.headers,
@@ -336,5 +336,5 @@ def error_answer(error: FcError, request: IncomingRequest, *, keep: bool) -> byt
         wall=request.wall,
     )
     phrase = HTTPStatus(error.status).phrase if error.status in set(HTTPStatus) else "Client Closed Request"
-    head = http1.encode_head(f"HTTP/1.1 {error.status} {phrase}", fields)
+    head = http1.encode_head(f"HTTP/1.1 {error.status} {phrase}".encode(), fields)
     return head if request.head.method == "HEAD" else head + content

@@ -1,23 +1,24 @@
-"""HTTP/1.1 messages (RFC 9112): heads parsed by llhttp (httptools) and checked further here, bodies cut out.
+"""HTTP/1.1 messages (RFC 9112): heads that llhttp (httptools) and the rules here accept, and bodies cut out.
 
 A request that two programs could read differently is refused, not repaired: such requests are used for smuggling.
 Everything here is bytes in, values out.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import httptools
 
 from fclocal.core import limits
 from fclocal.core.bounded import parse_integer
 from fclocal.core.errors import FcError
-from fclocal.core.request import RequestHead
+from fclocal.core.request import Headers, RequestHead, list_members
 
 END = b"\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-Parser = httptools.HttpRequestParser | httptools.HttpResponseParser
+_Parser = httptools.HttpRequestParser | httptools.HttpResponseParser
 # Chunks are read by a parser of their own, behind this head: with the client's own `Upgrade` header llhttp would take
 # the body for the bytes of another protocol.
 _CHUNKED = b"POST / HTTP/1.1\r\nHost: -\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -25,35 +26,18 @@ _TARGET = re.compile(rb"/[!-\"$-~]*")  # origin form: visible ASCII, no fragment
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 
-class _Events:
-    """The callbacks of llhttp for one message."""
+class _Chunks:
+    """The callbacks of llhttp for one chunked body. Trailers are dropped."""
 
-    __slots__ = ("complete", "headers", "in_body", "pieces", "reason", "surplus", "target")
+    __slots__ = ("complete", "pieces", "surplus")
 
     def __init__(self) -> None:
-        self.target = b""
-        self.reason = b""
-        self.headers: list[tuple[bytes, bytes]] = []
         self.pieces: list[bytes] = []
-        self.in_body = False
         self.complete = False
         self.surplus = False
 
     def on_message_begin(self) -> None:
         self.surplus = self.complete
-
-    def on_url(self, url: bytes) -> None:
-        self.target += url
-
-    def on_status(self, reason: bytes) -> None:
-        self.reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.in_body:  # trailers are dropped
-            self.headers.append((name.lower(), value.rstrip(b" \t")))
-
-    def on_headers_complete(self) -> None:
-        self.in_body = True
 
     def on_body(self, data: bytes) -> None:
         if not self.surplus:
@@ -71,43 +55,35 @@ class Body:
     used again.
     """
 
-    __slots__ = ("_events", "_left", "_parser", "done", "length", "rest")
+    __slots__ = ("_chunks", "_left", "_parser", "chunked", "done", "length", "rest")
 
-    def __init__(self, length: int | None, parser: Parser | None = None, events: _Events | None = None) -> None:
+    def __init__(self, length: int | None, *, chunked: bool = False) -> None:
         self.length = length
+        self.chunked = chunked
         self.done = length == 0
         self.rest = b""
         self._left = length or 0
-        self._parser = parser
-        self._events = events
-
-    @classmethod
-    def of_chunks(cls) -> "Body":
-        """Return the body of a message with `Transfer-Encoding: chunked`."""
-        events = _Events()
-        parser = httptools.HttpRequestParser(events)
-        parser.feed_data(_CHUNKED)
-        return cls(None, parser, events)
-
-    @property
-    def chunked(self) -> bool:
-        return self._parser is not None
+        if chunked:
+            self._chunks = _Chunks()
+            self._parser = httptools.HttpRequestParser(self._chunks)
+            self._parser.feed_data(_CHUNKED)
 
     @property
     def surplus(self) -> bool:
-        return self._events is not None and self._events.surplus
+        return self.chunked and self._chunks.surplus
 
     def feed(self, data: bytes) -> bytes:
         """Return the part of `data` that is body. Raises FcError InvalidArgument for broken chunks."""
-        if self._parser is not None and self._events is not None:
+        if self.chunked:
+            chunks = self._chunks
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserError as error:
-                if not self._events.complete:
+                if not chunks.complete:
                     raise FcError("InvalidArgument", reason=f"the body is not valid HTTP: {error}") from None
-                self._events.surplus = True
-            self.done = self._events.complete
-            piece, self._events.pieces = b"".join(self._events.pieces), []
+                chunks.surplus = True
+            self.done = chunks.complete
+            piece, chunks.pieces = b"".join(chunks.pieces), []
             return piece
         if self.length is None:
             return data
@@ -117,8 +93,7 @@ class Body:
         return piece
 
 
-@dataclass(frozen=True, slots=True)
-class RequestMessage:
+class RequestMessage(NamedTuple):
     """A request: its head, its body's framing, and the options of the connection."""
 
     head: RequestHead
@@ -129,11 +104,10 @@ class RequestMessage:
 
     @property
     def expects_continue(self) -> bool:
-        return b"100-continue" in self.head.tokens(b"expect") and self.version == "1.1"
+        return b"100-continue" in self.head.members(b"expect") and self.version == "1.1"
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseMessage:
+class ResponseMessage(NamedTuple):
     """A response: its head and its body's framing."""
 
     status: int
@@ -145,39 +119,48 @@ class ResponseMessage:
 
 def read_request(raw: bytes) -> RequestMessage:
     """Parse `raw`, a whole head with its empty line. Raises FcError InvalidArgument."""
-    events = _Events()
-    parser = httptools.HttpRequestParser(events)
     try:
-        parser.feed_data(raw)
-    except httptools.HttpParserUpgrade:
-        pass  # the client asks to switch protocols
+        line, fields = _parse_head(httptools.HttpRequestParser(None), raw)
     except httptools.HttpParserError as error:
         raise FcError("InvalidArgument", reason=f"the request is not valid HTTP: {error}") from None
-    _require(events.in_body, "the request is not valid HTTP: its head is incomplete")
-    limits.check_request_head(len(events.target), _headers_size(raw, events))
+    method, _, rest = line.partition(b" ")
+    target, _, protocol = rest.rpartition(b" ")
+    limits.check_request_head(len(target), _headers_size(raw, line, fields))
     # llhttp also reads RTSP/1.0 and ICE/1.0.
-    version = raw[: raw.find(b"\r\n")].rpartition(b" HTTP/")[2].decode("latin-1")
-    _require(version in ("1.0", "1.1"), "the protocol must be HTTP/1.0 or HTTP/1.1")
-    _require(_TARGET.fullmatch(events.target) is not None, "the target must be a path")
+    _require(protocol in (b"HTTP/1.0", b"HTTP/1.1"), "the protocol must be HTTP/1.0 or HTTP/1.1")
+    _require(_TARGET.fullmatch(target) is not None, "the target must be a path")
+    version = protocol[5:].decode()
     if version == "1.0":  # RFC 9110 7.8: no switching of protocols there
-        events.headers = [(name, value) for name, value in events.headers if name != b"upgrade"]
-    head = RequestHead(parser.get_method().decode("ascii"), events.target.decode("ascii"), tuple(events.headers))
+        fields = tuple((name, value) for name, value in fields if name != b"upgrade")
+    head = RequestHead(method.decode(), target.decode(), fields)
     hosts = head.get_all(b"host")
     _require(len(hosts) == 1 or (version == "1.0" and not hosts), "exactly one Host header is required")
     _require(all(_HOST.fullmatch(host) for host in hosts), "the Host header is not a host")
     body = _request_body(head, version)
-    options = head.tokens(b"connection")
+    options = head.members(b"connection")
     # RFC 6455, 4.1
-    websocket = head.method == "GET" and b"upgrade" in options and b"websocket" in head.tokens(b"upgrade")
+    websocket = method == b"GET" and b"upgrade" in options and b"websocket" in head.members(b"upgrade")
     _require(body.done or not websocket, "a WebSocket handshake has no body")
     keep_alive = b"close" not in options and (version == "1.1" or b"keep-alive" in options)
     return RequestMessage(head, body, version, keep_alive, websocket)
 
 
-def _headers_size(raw: bytes, events: "_Events") -> int:
+def _parse_head(parser: _Parser, raw: bytes) -> tuple[bytes, Headers]:
+    """Return the first line and the headers of the whole head `raw`. Raises HttpParserError.
+
+    llhttp checks each byte. What it accepts has one reading: lines that end with CRLF, and a colon after each name.
+    """
+    with contextlib.suppress(httptools.HttpParserUpgrade):
+        parser.feed_data(raw)
+    first, *lines = raw[: -len(END)].split(b"\r\n")
+    pairs = [line.partition(b":") for line in lines]
+    return first, tuple([(name.lower(), value.strip(b" \t")) for name, _, value in pairs])
+
+
+def _headers_size(raw: bytes, line: bytes, fields: Headers) -> int:
     """Return the bytes of all names and values; of a head that is short enough anyway, the bytes of its lines."""
-    lines = len(raw) - raw.find(b"\r\n") - len(END)
-    return lines if lines <= limits.REQUEST_HEADERS else sum(len(name) + len(value) for name, value in events.headers)
+    lines = len(raw) - len(line) - len(END)
+    return lines if lines <= limits.REQUEST_HEADERS else sum(len(name) + len(value) for name, value in fields)
 
 
 def _request_body(head: RequestHead, version: str) -> Body:
@@ -186,7 +169,7 @@ def _request_body(head: RequestHead, version: str) -> Body:
         _require(not lengths, "Content-Length and Transfer-Encoding exclude each other")
         _require(len(coding) == 1 and coding[0].lower() == b"chunked", "Transfer-Encoding must be chunked")
         _require(version == "1.1", "HTTP/1.0 has no Transfer-Encoding")
-        return Body.of_chunks()
+        return Body(None, chunked=True)
     if not lengths:
         return Body(0)
     _require(len(lengths) == 1 and lengths[0].isdigit(), "Content-Length must be one number")
@@ -198,31 +181,29 @@ def _request_body(head: RequestHead, version: str) -> Body:
 
 def read_response(raw: bytes, method: str) -> ResponseMessage:
     """Parse the whole head `raw` of a response to a request of `method`. Raises FcError BadResponse."""
-    events = _Events()
-    parser = httptools.HttpResponseParser(events)
+    parser = httptools.HttpResponseParser(None)
     try:
-        parser.feed_data(raw)
-    except httptools.HttpParserUpgrade:
-        pass
+        line, fields = _parse_head(parser, raw)
     except httptools.HttpParserError as error:
         raise FcError("BadResponse", reason=f"the function's answer is not valid HTTP: {error}") from None
-    if not events.in_body:
-        raise FcError("BadResponse", reason="the function's answer is not valid HTTP: its head is incomplete")
-    if _headers_size(raw, events) > limits.RESPONSE_HEADERS:
+    if _headers_size(raw, line, fields) > limits.RESPONSE_HEADERS:
         raise FcError("BadResponse", reason=f"the response headers exceed {limits.RESPONSE_HEADERS} bytes")
+    protocol, _, rest = line.partition(b" ")
     status = parser.get_status_code()
-    lengths = [value for name, value in events.headers if name == b"content-length"]
+    if not status:
+        raise FcError("BadResponse", reason="the function's answer is not valid HTTP: its head is incomplete")
+    values = dict(reversed(fields))  # the first of each name
     body = Body(None)
     if method == "HEAD" or status < 200 or status in (204, 304):
         body = Body(0)
-    elif any(name == b"transfer-encoding" for name, _ in events.headers):
-        body = Body(None, parser, events)
-    elif lengths:
-        body = Body(_response_length(lengths[0]))
-    options = b",".join(value.lower() for name, value in events.headers if name == b"connection").split(b",")
+    elif (coding := values.get(b"transfer-encoding")) is not None:
+        body = Body(None, chunked=coding.lower().endswith(b"chunked"))
+    elif (length := values.get(b"content-length")) is not None:
+        body = Body(_response_length(length))
+    options = list_members(fields, b"connection")
     framed = body.chunked or body.length is not None
-    keep_alive = framed and raw.startswith(b"HTTP/1.1") and b"close" not in [option.strip() for option in options]
-    return ResponseMessage(status, events.reason, tuple(events.headers), body, keep_alive)
+    keep_alive = framed and protocol == b"HTTP/1.1" and b"close" not in options
+    return ResponseMessage(status, rest.partition(b" ")[2], fields, body, keep_alive)
 
 
 def _response_length(value: bytes) -> int:
@@ -233,10 +214,9 @@ def _response_length(value: bytes) -> int:
         raise FcError("BadResponse", reason=reason) from None
 
 
-def encode_head(first: str | bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def encode_head(line: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return a head as bytes, from its first line and its headers."""
-    line = first if isinstance(first, bytes) else first.encode("ascii")
-    return b"".join([line, b"\r\n", *[b"%b: %b\r\n" % header for header in headers], b"\r\n"])
+    return b"\r\n".join([line, *map(b": ".join, fields), b"", b""])
 
 
 def chunk(data: bytes) -> bytes:

@@ -13,6 +13,7 @@ from fclocal.core.admission import Admission
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
 from fclocal.core.model import Revision
+from fclocal.core.request import Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ async def invoke(port: int, admission: Admission, event: bytes) -> Answer:
     return await send("POST", "/invoke", port, (*given, (b"content-type", b"application/octet-stream")), event)
 
 
-async def send(method: str, path: str, port: int, given: headers.Headers = (), body: bytes = b"") -> Answer:
+async def send(method: str, path: str, port: int, given: Headers = (), body: bytes = b"") -> Answer:
     """Send one request to the server on `port` of this machine. Raises FcError BadResponse without an HTTP answer."""
     import httpx
 

@@ -9,9 +9,9 @@ from fclocal.core import dispatch, limits
 from fclocal.core.admission import Admission
 from fclocal.core.clock import Clock, Timer
 from fclocal.core.ending import Ending
-from fclocal.core.headers import Headers
 from fclocal.core.lifecycle import State
 from fclocal.core.model import Revision
+from fclocal.core.request import Headers
 from fclocal.core.retention import Rest
 from fclocal.runtime.instances.process import Process
 
