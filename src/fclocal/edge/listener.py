@@ -8,14 +8,12 @@ import ssl
 from typing import cast
 
 from fclocal.core import limits
-from fclocal.core.errors import FcError
 from fclocal.core.request import Entry
 from fclocal.edge.client_connection import ClientConnection
 from fclocal.runtime.requests.engine import Engine
 
 _ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _BACKLOG = 1024
-_TLS_HANDSHAKE = 0x16  # first byte of every TLS connection; no HTTP method starts with it
 _TLS_GOODBYE_SECONDS = 2.0
 
 
@@ -25,7 +23,6 @@ class Listener:
     def __init__(self, engine: Engine, entry: Entry, context: ssl.SSLContext) -> None:
         self._engine = engine
         self._entry = entry
-        self.clock = engine.clock
         self.context = context
         self._servers: list[asyncio.Server] = []
         self._connections: set[ClientConnection] = set()
@@ -39,7 +36,7 @@ class Listener:
         sockets = _bind(port)
         loop = asyncio.get_running_loop()
         for sock in sockets:
-            self._servers.append(await loop.create_server(lambda: _ProtocolDetector(self), sock=sock, backlog=_BACKLOG))
+            self._servers.append(await loop.create_server(self._connection, sock=sock, backlog=_BACKLOG))
 
     @property
     def busy(self) -> bool:
@@ -64,22 +61,27 @@ class Listener:
         for handshake in self._handshakes:
             handshake.cancel()
 
-    def first_bytes_received(self, transport: asyncio.Transport, first: bytes) -> None:
-        """Pass on a new connection, through TLS if its first byte says so."""
-        if first[0] == _TLS_HANDSHAKE:
-            transport.pause_reading()
-            task = asyncio.create_task(self._secure(transport, first))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
-            return
-        connection = self._connection(transport)
-        transport.set_protocol(connection)
-        connection.connection_made(transport)
-        connection.data_received(first)
+    def _connection(self) -> ClientConnection:
+        connection = ClientConnection(
+            self._engine,
+            self._entry,
+            last_descriptor=self._last_descriptor,
+            on_tls=self._begin_tls,
+            on_end=self._connections.discard,
+        )
+        self._connections.add(connection)
+        return connection
 
-    async def _secure(self, transport: asyncio.Transport, first: bytes) -> None:
+    def _begin_tls(self, connection: ClientConnection, first: bytes) -> None:
+        connection.transport.pause_reading()
+        task = asyncio.create_task(self._secure(connection, first))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def _secure(self, connection: ClientConnection, first: bytes) -> None:
+        """Make the connection a TLS connection. `first`: the bytes of it that have been read."""
         loop = asyncio.get_running_loop()
-        connection = self._connection(transport)
+        transport = connection.transport
         loop.call_soon(_replay, transport, first)  # runs before the transport is read again
         secured: asyncio.Transport | None = None
         try:
@@ -97,34 +99,6 @@ class Listener:
             self._connections.discard(connection)
         else:
             connection.connection_made(secured)
-
-    def _connection(self, transport: asyncio.Transport) -> ClientConnection:
-        refusal = None
-        if transport.get_extra_info("socket").fileno() >= self._last_descriptor:
-            refusal = FcError("ResourceThrottled", reason="the platform has no descriptors left for connections")
-        connection = ClientConnection(self._engine, self._entry, refusal=refusal, on_end=self._connections.discard)
-        self._connections.add(connection)
-        return connection
-
-
-class _ProtocolDetector(asyncio.Protocol):
-    """Waits for the first byte of a new connection, which distinguishes TLS from plain HTTP."""
-
-    __slots__ = ("_listener", "_timer", "_transport")
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from it
-        self._timer = self._listener.clock.call_later(limits.HEAD_SECONDS, self._transport.abort)
-
-    def data_received(self, data: bytes) -> None:
-        self._timer.cancel()
-        self._listener.first_bytes_received(self._transport, data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._timer.cancel()
 
 
 def _replay(transport: asyncio.Transport, data: bytes) -> None:
