@@ -5,7 +5,7 @@ enabled, is the method configured, is the caller authenticated, does the qualifi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fclocal.core import auth, headers, routes
 from fclocal.core.auth import Authentication
@@ -14,8 +14,7 @@ from fclocal.core.model import HTTP_METHODS, CustomDomain, Function, Revision, s
 from fclocal.core.request import IncomingRequest, RequestHead
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedTrigger:
+class ResolvedTrigger(NamedTuple):
     """The trigger or the route of a custom domain that a request arrived at."""
 
     function: str
@@ -28,8 +27,7 @@ INVOCATION = Authentication("anonymous")
 """An InvokeFunction call: the management API has verified its signature."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """A request that is accepted. `head` is what the function gets, with claims in it."""
 
     request: IncomingRequest
@@ -87,7 +85,7 @@ def admit(
         allowed = ", ".join(trigger.methods)
         raise FcError("AccessDenied", reason=f"request method {head.method} is not configured here (only {allowed})")
     passed = auth.authenticate(trigger.authentication, head, keys=keys, wall=request.wall)
-    if any(name.startswith(b"x-fc-") for name, _ in head.headers):
+    if head.has_any(headers.OF_CALLER):
         headers.check_invocation({name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers})
     if (revision := snapshot(function, trigger.qualifier, request.canary_roll)) is None:
         code = "VersionNotFound" if trigger.qualifier.isdecimal() else "AliasNotFound"

@@ -7,7 +7,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
@@ -64,13 +64,13 @@ def _with_claims(head: RequestHead, passes: tuple[jwt_auth.Pass, ...], claims: M
         owned = {name.lower().replace("_", "-").encode() for name in names}
         headers = [pair for pair in head.headers if pair[0].replace(b"_", b"-") not in owned]
         headers += [(name.lower().encode(), value.encode()) for name, value in _values(passes, "header", claims)]
-        head = head._replace(headers=tuple(headers))
+        head = replace(head, headers=tuple(headers))
     if names := _names(passes, "cookie"):
         kept = [pair for pair in jwt_auth.cookies(head) if pair[0] not in names]
         kept += [(name, quote(value)) for name, value in _values(passes, "cookie", claims)]
         line = "; ".join(f"{name}={value}" for name, value in kept).encode("latin-1")
         rest = tuple(pair for pair in head.headers if pair[0] != b"cookie")
-        head = head._replace(headers=(*rest, (b"cookie", line)) if line else rest)
+        head = replace(head, headers=(*rest, (b"cookie", line)) if line else rest)
     if names := _names(passes, "query"):
         parts = [
             part
@@ -79,7 +79,7 @@ def _with_claims(head: RequestHead, passes: tuple[jwt_auth.Pass, ...], claims: M
         ]
         if values := _values(passes, "query", claims):
             parts.append(urlencode(values))
-        head = head._replace(target=f"{head.path}?{'&'.join(parts)}".rstrip("?"))
+        head = replace(head, target=f"{head.path}?{'&'.join(parts)}".rstrip("?"))
     return head
 
 

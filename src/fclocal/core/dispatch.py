@@ -6,14 +6,14 @@ before starting another; start another only when all are full; beyond the limit 
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fclocal.core.lifecycle import State
 
 _OPEN = (State.ACTIVE, State.IDLE, State.FROZEN)
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
+class Seat(NamedTuple):
     """One instance as dispatch sees it. `load`: requests on it; `started`: seconds since 1970."""
 
     instance_id: str

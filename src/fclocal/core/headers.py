@@ -15,6 +15,7 @@ from fclocal.core.request import Headers, RequestHead, list_members
 
 # The documented headers of a caller: the value that changes nothing, and the one that fclocal does not emulate.
 _INVOCATION = {"x-fc-invocation-type": ("Sync", "Async"), "x-fc-log-type": ("None", "Tail")}
+OF_CALLER = frozenset(name.encode() for name in (*_INVOCATION, "x-fc-async-task-id"))
 
 _HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"proxy-authenticate", b"te",
@@ -82,7 +83,7 @@ def to_instance(head: RequestHead, added: Headers, *, client: str, websocket: bo
     WebSocket handshake keeps Connection and Upgrade.
     """
     removed = _FROM_CLIENT | (head.members(b"connection") - _END_TO_END)
-    passed = [field for field in head.headers if field[0] not in removed and not field[0].startswith(b"x-fc-")]
+    passed = [field for field in head.headers if field[0] not in removed and field[0][:5] != b"x-fc-"]
     forwarded_for = b", ".join((*head.get_all(b"x-forwarded-for"), client.encode()))
     hop = _WEBSOCKET if websocket else _KEEP_ALIVE
     return (*passed, (b"x-forwarded-for", forwarded_for), *added, *hop)
@@ -103,10 +104,10 @@ def to_client(
     The default domain forces a download; a request with an Origin gets the default CORS headers, of which the
     function may set the allowing ones itself. `websocket`: the answer is a 101.
     """
-    removed = _FROM_FUNCTION | list_members(received, b"connection")
+    removed = _FROM_FUNCTION | list_members([value for name, value in received if name == b"connection"])
     if default_domain:
         removed |= {b"content-disposition"}
-    passed = [field for field in received if field[0] not in removed and not field[0].startswith(b"x-fc-")]
+    passed = [field for field in received if field[0] not in removed and field[0][:5] != b"x-fc-"]
     if websocket:
         passed += [field for field in received if field[0] in (b"connection", b"upgrade")]
     else:

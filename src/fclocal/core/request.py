@@ -1,6 +1,8 @@
 """The head of a request, the entry it arrived at, and what the platform assigned to it on arrival."""
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -8,10 +10,9 @@ Headers = tuple[tuple[bytes, bytes], ...]
 _LONG_VALUE = re.compile(r"(?<==)([^&]{16})[^&]+")
 
 
-def list_members(headers: Headers, name: bytes) -> frozenset[bytes]:
+def list_members(values: Iterable[bytes]) -> frozenset[bytes]:
     """Return the comma-separated members of a list header such as Connection, in lower case."""
-    value = b",".join([value for key, value in headers if key == name])
-    return frozenset(map(bytes.strip, value.lower().split(b",")))
+    return frozenset(map(bytes.strip, b",".join(values).lower().split(b",")))
 
 
 class Entry(NamedTuple):
@@ -31,31 +32,38 @@ class Entry(NamedTuple):
         return "" if self.kind == "invocation" else self.name
 
 
-class RequestHead(NamedTuple):
-    """Method, target and headers as the client sent them.
+@dataclass(slots=True)
+class RequestHead:
+    """Method, target and headers as the client sent them. It is not changed.
 
-    `target` is in origin form ("/path?query"), not decoded. Header names are lower case; order and
-    repetitions are kept; values carry no surrounding blanks.
+    `target` is in origin form ("/path?query"), not decoded. Header values carry no surrounding blanks.
     """
 
     method: str
     target: str
     headers: Headers = ()
+    _first: dict[bytes, bytes] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._first = dict(reversed(self.headers))
 
     def get(self, name: bytes) -> bytes | None:
         """Return the first value of the header `name` (lower case), or None."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
+        return self._first.get(name)
 
     def get_all(self, name: bytes) -> list[bytes]:
         """Return every value of the header `name` (lower case), in order."""
+        if len(self._first) == len(self.headers):  # no header is repeated
+            return [self._first[name]] if name in self._first else []
         return [value for key, value in self.headers if key == name]
 
     def members(self, name: bytes) -> frozenset[bytes]:
         """Return the members of the list header `name`, in lower case."""
-        return list_members(self.headers, name)
+        return list_members(self.get_all(name))
+
+    def has_any(self, names: frozenset[bytes]) -> bool:
+        """Return whether the head has a header of `names`."""
+        return not names.isdisjoint(self._first)
 
     @property
     def path(self) -> str:

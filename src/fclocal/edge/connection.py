@@ -48,13 +48,14 @@ class StreamConnection(asyncio.Protocol):
 
         Raises HeadTooLong after `limit` bytes without its end.
         """
-        while self._buffer.startswith(b"\r\n"):
-            del self._buffer[:2]
-        end = self._buffer.find(http1.END)
+        buffer = self._buffer
+        while buffer[:2] == b"\r\n":
+            del buffer[:2]
+        end = buffer.find(http1.END)
         if 0 <= end <= limit:
             return self._cut(end + len(http1.END))
-        if len(self._buffer) > limit:
-            raise HeadTooLong(bytes(self._buffer[:limit]))
+        if len(buffer) > limit:
+            raise HeadTooLong(bytes(buffer[:limit]))
         return None
 
     async def read(self) -> bytes:
@@ -139,7 +140,8 @@ class StreamConnection(asyncio.Protocol):
         if len(self._buffer) >= _HIGH_WATER and not self._paused and self._made:
             self._paused = True
             self.transport.pause_reading()
-        self._wake()
+        if self._reader is not None:
+            self._wake()
 
     def eof_received(self) -> bool:
         self.ended = True

@@ -135,7 +135,7 @@ def read_request(raw: bytes) -> RequestMessage:
     head = RequestHead(method.decode(), target.decode(), fields)
     hosts = head.get_all(b"host")
     _require(len(hosts) == 1 or (version == "1.0" and not hosts), "exactly one Host header is required")
-    _require(all(_HOST.fullmatch(host) for host in hosts), "the Host header is not a host")
+    _require(not hosts or _HOST.fullmatch(hosts[0]) is not None, "the Host header is not a host")
     body = _request_body(head, version)
     options = head.members(b"connection")
     # RFC 6455, 4.1
@@ -200,7 +200,7 @@ def read_response(raw: bytes, method: str) -> ResponseMessage:
         body = Body(None, chunked=coding.lower().endswith(b"chunked"))
     elif (length := values.get(b"content-length")) is not None:
         body = Body(_response_length(length))
-    options = list_members(fields, b"connection")
+    options = list_members([value for name, value in fields if name == b"connection"])
     framed = body.chunked or body.length is not None
     keep_alive = framed and protocol == b"HTTP/1.1" and b"close" not in options
     return ResponseMessage(status, rest.partition(b" ")[2], fields, body, keep_alive)
