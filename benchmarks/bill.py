@@ -35,7 +35,7 @@ def records(number: int, instances: int = 50, seed: int = 7) -> Iterator[Record]
         if len(running) > instances / 2:
             request, instance = running.pop(generator.randrange(len(running)))
             yield Record(seq, at, "request.end", "room", instance, request, {
-                "status": 101, "closeCode": 1000, "why": "done", "bytesIn": 100, "bytesOut": 100})
+                "status": 101, "closeCode": 1000, "why": "done", "error": "", "bytesIn": 100, "bytesOut": 100})
         else:
             request, instance = f"1-{seq:08x}-15d63510-fecf237c590c", f"c-{generator.randrange(instances)}"
             running.append((request, instance))

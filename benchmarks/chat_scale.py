@@ -133,7 +133,7 @@ def hour(instances: int, members: int) -> Iterator[Record]:
                     "version": "", "client": "127.0.0.1", "cold": False, "waited": 0.0})
             else:
                 yield Record(seq, moment, "request.end", "chat", name, request, {
-                    "status": 101, "closeCode": 1000, "why": "done", "bytesIn": 0, "bytesOut": 0})
+                    "status": 101, "closeCode": 1000, "why": "done", "error": "", "bytesIn": 0, "bytesOut": 0})
             seq += 1
 
 

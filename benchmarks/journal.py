@@ -42,17 +42,14 @@ def load(minutes: float, seed: int = 7) -> Iterator[Record]:
             if len(running) > generator.randrange(60):
                 request, instance = running.pop(generator.randrange(len(running)))
                 status, why = generator.choice([(101, "done")] * 8 + [(503, "fault"), (101, "timeout")])
-                events += [("log", instance, request, {"stream": "platform", "text": f"FC Invoke End {request}"}),
-                           ("request.end", instance, request, {"status": status, "closeCode": 1000, "why": why,
-                                                               "bytesIn": 100, "bytesOut": 1000})]
+                events.append(("request.end", instance, request, {
+                    "status": status, "closeCode": 1000, "why": why, "error": "", "bytesIn": 100, "bytesOut": 1000}))
             else:
                 request, instance = f"1-{seq:08x}-15d63510-fecf237c590c", f"c-{generator.randrange(20)}"
                 running.append((request, instance))
-                events += [("log", instance, request, {"stream": "platform", "text": f"FC Invoke Start {request}"}),
-                           ("request.begin", instance, request, {
-                               "protocol": "websocket", "method": "GET", "path": "/", "trigger": "http",
-                               "qualifier": "LATEST", "version": "", "client": "127.0.0.1", "cold": False,
-                               "waited": 0.0})]
+                events.append(("request.begin", instance, request, {
+                    "protocol": "websocket", "method": "GET", "path": "/", "trigger": "http", "qualifier": "LATEST",
+                    "version": "", "client": "127.0.0.1", "cold": False, "waited": 0.0}))
         kind, instance, request, data = events.pop()
         yield Record(seq, START + seq * step, kind, f"load-{instance[-1]}", instance, request, data)
 

@@ -39,8 +39,8 @@ class Story:
 
     def end(self, at: float, request: str, instance: str = "c-1", *, status: int = 101, code: int | None = 1000,
             why: str = "done", received: int = 0, sent: int = 0) -> None:
-        self.add(at, "request.end", instance, request, status=status, closeCode=code, why=why, bytesIn=received,
-                 bytesOut=sent)
+        self.add(at, "request.end", instance, request, status=status, closeCode=code, why=why, error="",
+                 bytesIn=received, bytesOut=sent)
 
     def connections(self, intervals: Iterable[tuple[float, float]], instance: str = "c-1") -> None:
         for number, (begin, end) in enumerate(intervals):

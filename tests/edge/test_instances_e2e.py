@@ -319,7 +319,7 @@ def test_initializer_before_the_first_request_and_pre_stop_before_the_end(fc, pr
     assert (bill["requests"], [unit["amount"] for unit in bill["units"] if unit["unit"] == "invocations"]) == (1, [3])
     hooks_ms = [span["billedMs"] for span in bill["spans"] if not span["requests"]]
     assert hooks_ms == [math.ceil(data["seconds"] * 1000) for data in executed]
-    texts = [r.data["text"] for r in fc.events(function="probe", kinds="log")]
+    texts = fc.logs("probe").splitlines()
     order = [next(i for i, text in enumerate(texts) if text.startswith(start)) for start in
              ("FC Initialize Start", "/initialize", "FC Initialize End", "FC Invoke Start", "FC PreStop Start",
               "/pre-stop", "FC PreStop End")]

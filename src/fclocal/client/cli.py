@@ -14,7 +14,7 @@ from fclocal.client import daemon, platform, terminal
 from fclocal.client.state import Running, running, state_dir
 from fclocal.core.errors import KINDS, FcError
 from fclocal.core.options import Options, parse
-from fclocal.core.records import Record
+from fclocal.core.records import LOG, Record, log_line
 
 Arguments = argparse.Namespace
 
@@ -203,11 +203,10 @@ def _remove(arguments: Arguments) -> None:
 
 
 def _logs(arguments: Arguments) -> None:
-    query = {"function": arguments.name, "kinds": "log,log.dropped", "follow": str(arguments.follow).lower()}
+    query = {"function": arguments.name, "kinds": ",".join(LOG), "follow": str(arguments.follow).lower()}
     for line in _running(arguments).lines("/events", query):
         record = Record.from_wire(line)
-        text = record.data.get("text", f"... {record.data.get('lines')} lines dropped ...")
-        print(f"{terminal.clock(record)} {record.instance[-8:]} {text}", flush=True)
+        print(f"{terminal.clock(record)} {record.instance[-8:]} {log_line(record)}", flush=True)
 
 
 def _events(arguments: Arguments) -> None:

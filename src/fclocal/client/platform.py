@@ -17,7 +17,7 @@ from fclocal.client.state import Running, running, state_dir
 from fclocal.core import identifiers
 from fclocal.core.errors import FcError
 from fclocal.core.options import parse
-from fclocal.core.records import Record
+from fclocal.core.records import LOG, Record, log_line
 
 if TYPE_CHECKING:
     from alibabacloud_fc20230330.client import Client
@@ -125,8 +125,8 @@ class Platform:
 
     def logs(self, function: str) -> str:
         """Return the function's output with the platform's own lines."""
-        records = self.events(function=function, kinds="log,log.dropped")
-        return "\n".join(r.data.get("text", f"... {r.data.get('lines')} lines dropped ...") for r in records)
+        records = self.events(function=function, kinds=",".join(LOG))
+        return "\n".join(line for line in map(log_line, records) if line is not None)
 
     def bill(self, function: str, *, currency: str = "CNY") -> Bill:
         """Return what the function would cost on the service, line by line."""

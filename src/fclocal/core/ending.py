@@ -28,7 +28,7 @@ class Row:
     """What follows from one reason.
 
     code, reason: the error for a caller that still waits for its answer; `reason` is the error's sentence where the
-    code takes one. log: the text after "Error: " in the line "FC Invoke End", "" for none. close_code: what a
+    code takes one. log: what the function's log says about the end, "" for nothing. close_code: what a
     WebSocket client sees, None where the last frame of the stream decides. answers: whether an HTTP client gets the
     error; otherwise its connection is cut. by_platform: the request is not billed when its status is a failure of the
     platform.
@@ -69,7 +69,7 @@ def error(ending: Ending, timeout: float) -> FcError:
 
 
 def log_text(ending: Ending, timeout: float) -> str:
-    """Return what the line "FC Invoke End" says about the end, "" if nothing."""
+    """Return what the function's log says about the end, "" for nothing."""
     return TABLE[ending].log.format(timeout=timeout)
 
 

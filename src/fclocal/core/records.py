@@ -53,8 +53,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "request.begin": ("protocol", "method", "path", "trigger", "qualifier", "version", "concurrency", "client", "cold",
                       "waited"),
     # status: HTTP status the client saw (101 for a WebSocket). closeCode: WebSocket close code the client
-    # saw, None if not known. why: a value of core.ending.Ending.
-    "request.end": ("status", "closeCode", "why", "bytesIn", "bytesOut"),
+    # saw, None if not known. why: a value of core.ending.Ending. error: what the function's log says about the end.
+    "request.end": ("status", "closeCode", "why", "error", "bytesIn", "bytesOut"),
     # stream: stdout | stderr | platform. One line, without its line end.
     "log": ("stream", "text"),
     # Lines beyond the budget of a second; without an instance: old lines and frames that the journal dropped.
@@ -69,6 +69,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     "tap.frame": ("direction", "opcode", "final", "length", "closeCode", "preview", "compressed"),
 }
 
+
+LOG = ("log", "log.dropped", "request.begin", "request.end")
+"""The records that are a line of the function's log, see `log_line`."""
 
 # Records of the functions' output. They are the first to go when the journal grows too large.
 OUTPUT = frozenset({"log", "log.dropped", "tap.head", "tap.frame"})
@@ -99,6 +102,21 @@ class Record(NamedTuple):
         head = (rest.pop("seq"), rest.pop("at"), rest.pop("kind"))
         ids = (rest.pop("function", ""), rest.pop("instance", ""), rest.pop("request", ""))
         return cls(*head, *ids, rest)
+
+
+def log_line(record: Record) -> str | None:
+    """Return the line that the record is in the function's log, None if it is not in there."""
+    match record.kind:
+        case "log":
+            return str(record.data["text"])
+        case "log.dropped":
+            return f"... {record.data['lines']} lines dropped ..."
+        case "request.begin":
+            return f"FC Invoke Start RequestId: {record.request}"
+        case "request.end":
+            error = record.data["error"]
+            return f"FC Invoke End RequestId: {record.request}" + (f", Error: {error}" if error else "")
+    return None
 
 
 def check(kind: str, data: Mapping[str, Any]) -> None:

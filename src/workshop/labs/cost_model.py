@@ -93,7 +93,7 @@ def journal(plan: Plan, visits: Sequence[tuple[float, float]]) -> Iterator[Recor
     def leave() -> Record:
         at, request, instance = heappop(leaving)
         moved(instance, -1)
-        return record(at, "request.end", instance, request, status=101, closeCode=1000, why="done", bytesIn=0,
+        return record(at, "request.end", instance, request, status=101, closeCode=1000, why="done", error="", bytesIn=0,
                       bytesOut=0)
 
     for number, (at, stay) in enumerate(visits):

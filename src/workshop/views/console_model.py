@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from fclocal import Platform
 from fclocal.core.errors import FcError
-from fclocal.core.records import Record
+from fclocal.core.records import LOG, Record, log_line
 from workshop.checking.client import Client, Unexpected, Wire
 from workshop.checking.target import Target
 from workshop.views.drawing import Picture
@@ -281,6 +281,6 @@ class Observer:
 
     def logs(self, function: str, lines: int = 200) -> str:
         """Return the last lines of the function's log, each with its time and the end of its instance's id."""
-        records = [r for r in list(self.records) if r.kind == "log" and r.function == function][-lines:]
+        records = [r for r in list(self.records) if r.kind in LOG and r.function == function][-lines:]
         return "\n".join(f"{time.strftime('%H:%M:%S', time.localtime(r.at))}  {r.instance[-4:] or '-':<4}  "
-                         f"{r.data['text']}" for r in records) or "(nothing yet)"
+                         f"{log_line(r)}" for r in records) or "(nothing yet)"

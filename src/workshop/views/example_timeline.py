@@ -49,4 +49,5 @@ def _begin(at: float, instance: str, request: str) -> Record:
 
 
 def _end(at: float, instance: str, request: str, code: int, why: str) -> Record:
-    return _record(at, "request.end", instance, request, status=101, closeCode=code, why=why, bytesIn=0, bytesOut=0)
+    return _record(at, "request.end", instance, request, status=101, closeCode=code, why=why, error="", bytesIn=0,
+                   bytesOut=0)

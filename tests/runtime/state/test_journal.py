@@ -175,7 +175,7 @@ def requests(number, seed=1):
             request, instance = running.pop(draw.randrange(len(running)))
             status, why = draw.choice([(101, "done"), (101, "timeout"), (503, "fault")])
             yield draw.expovariate(4.0), ("request.end", instance, request), {
-                "status": status, "closeCode": None, "why": why, "bytesIn": 10, "bytesOut": 20}
+                "status": status, "closeCode": None, "why": why, "error": "", "bytesIn": 10, "bytesOut": 20}
 
 
 def play(journal, clock, number, *, keep):

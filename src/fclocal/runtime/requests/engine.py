@@ -159,7 +159,6 @@ class Engine:
             cold=cold,
             waited=round(lease.began - request.at, 6),
         )
-        platform_log(self.journal, instance, request.request_id, f"FC Invoke Start RequestId: {request.request_id}")
         self._inject(lease)
 
     def _ended(
@@ -169,10 +168,8 @@ class Engine:
         instance, now = lease.instance, self.clock.now()
         if lease.session_id is not None:
             self.sessions.release(instance.name, lease.session_id, now)
-        text = f"FC Invoke End RequestId: {lease.request_id}"
-        if reason := ending.log_text(why, lease.timeout):
-            text += f", Error: {reason} (duration: {(now - lease.began) * 1000:.0f}ms)"
-        platform_log(self.journal, instance, lease.request_id, text)
+        if error := ending.log_text(why, lease.timeout):
+            error += f" (duration: {(now - lease.began) * 1000:.0f}ms)"
         self.journal.append(
             "request.end",
             function=instance.name,
@@ -181,6 +178,7 @@ class Engine:
             status=status,
             closeCode=close_code,
             why=why,
+            error=error,
             bytesIn=bytes_in,
             bytesOut=bytes_out,
         )

@@ -32,7 +32,7 @@ from fclocal.core.records import KINDS, OUTPUT, Record
 from fclocal.core.usage import Usage
 from fclocal.runtime.state.storage import storage_errors
 
-_FORMAT = 1  # PRAGMA user_version of the tables below
+_FORMAT = 2  # PRAGMA user_version of the tables below
 # A row holds the records of one write. `last`: seq of the newest record written then, the same in both tables.
 # `count`: the records it stands for. `size` is 0 in the row that stands for dropped ones.
 _SCHEMA = """
