@@ -29,7 +29,7 @@ class StreamConnection(asyncio.Protocol):
         self.ended = False  # no more bytes will arrive
         self.lost = False  # the connection is closed
         self._made = False
-        self._buffer = bytearray()
+        self._buffer = b""
         self._paused = False
         self._discarding = False
         self._reader: asyncio.Future[None] | None = None
@@ -48,14 +48,16 @@ class StreamConnection(asyncio.Protocol):
 
         Raises HeadTooLong after `limit` bytes without its end.
         """
-        buffer = self._buffer
-        while buffer[:2] == b"\r\n":
-            del buffer[:2]
-        end = buffer.find(http1.END)
+        if self._buffer.startswith(b"\r\n"):
+            start = 2
+            while self._buffer.startswith(b"\r\n", start):
+                start += 2
+            self._buffer = self._buffer[start:]
+        end = self._buffer.find(http1.END)
         if 0 <= end <= limit:
             return self._cut(end + len(http1.END))
-        if len(buffer) > limit:
-            raise HeadTooLong(bytes(buffer[:limit]))
+        if len(self._buffer) > limit:
+            raise HeadTooLong(self._buffer[:limit])
         return None
 
     async def read(self) -> bytes:
@@ -79,11 +81,10 @@ class StreamConnection(asyncio.Protocol):
 
     def unread(self, data: bytes) -> None:
         """Put `data` back in front."""
-        self._buffer[:0] = data
+        self._buffer = data + self._buffer
 
     def _cut(self, size: int) -> bytes:
-        data = bytes(self._buffer[:size])
-        del self._buffer[:size]
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
         if self._paused and len(self._buffer) < _HIGH_WATER:
             self._paused = False
             if not self.transport.is_closing():

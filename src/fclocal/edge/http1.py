@@ -93,6 +93,10 @@ class Body:
         return piece
 
 
+_FRAMING = frozenset((b"transfer-encoding", b"content-length"))
+_NO_BODY = Body(0)
+
+
 class RequestMessage(NamedTuple):
     """A request: its head, its body's framing, and the options of the connection."""
 
@@ -164,14 +168,14 @@ def _headers_size(raw: bytes, line: bytes, fields: Headers) -> int:
 
 
 def _request_body(head: RequestHead, version: str) -> Body:
+    if not head.has_any(_FRAMING):
+        return _NO_BODY
     coding, lengths = head.get_all(b"transfer-encoding"), head.get_all(b"content-length")
     if coding:
         _require(not lengths, "Content-Length and Transfer-Encoding exclude each other")
         _require(len(coding) == 1 and coding[0].lower() == b"chunked", "Transfer-Encoding must be chunked")
         _require(version == "1.1", "HTTP/1.0 has no Transfer-Encoding")
         return Body(None, chunked=True)
-    if not lengths:
-        return Body(0)
     _require(len(lengths) == 1 and lengths[0].isdigit(), "Content-Length must be one number")
     try:
         return Body(parse_integer(lengths[0], maximum=limits.BODY))
@@ -195,7 +199,7 @@ def read_response(raw: bytes, method: str) -> ResponseMessage:
     values = dict(reversed(fields))  # the first of each name
     body = Body(None)
     if method == "HEAD" or status < 200 or status in (204, 304):
-        body = Body(0)
+        body = _NO_BODY
     elif (coding := values.get(b"transfer-encoding")) is not None:
         body = Body(None, chunked=coding.lower().endswith(b"chunked"))
     elif (length := values.get(b"content-length")) is not None:
