@@ -52,6 +52,7 @@ def install(folder: Path) -> None:
 def test_the_checklist_has_nothing_to_fix(folder: Path, fc: Platform, tmp_path: Path,
                                           monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUBLISH_TOKEN", "secret")
+    monkeypatch.setenv("CLASS_WORD", "otter-42")
     copy = tmp_path / folder.name
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / ".venv").mkdir()
@@ -59,7 +60,8 @@ def test_the_checklist_has_nothing_to_fix(folder: Path, fc: Platform, tmp_path: 
     (copy / ".env").write_text("TOKEN=1")
     install(copy)
     app = fc.deploy(copy)
-    path = {SOCKETIO: "/socket.io/?EIO=4&transport=websocket", "07-push": "/subscribe/orders"}.get(folder.name, "/")
+    path = {SOCKETIO: "/socket.io/?EIO=4&transport=websocket", "07-push": "/subscribe/orders",
+            "07-class-board": "/otter-42/watch"}.get(folder.name, "/")
     try:
         with connect(app.url.replace("https", "wss") + path):
             pass
