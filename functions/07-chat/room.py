@@ -3,6 +3,7 @@
 import asyncio
 import json
 import urllib.parse
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +17,10 @@ from redis_nodes import Node, NotLive, Trouble
 
 JOIN = 5.0  # seconds that a join may take
 GATHER = 0.02  # seconds between two writes to a member; writing costs most of a busy room's CPU
+COUNT = 1.0  # seconds until the members of a large crowd receive its new size
 
 
-class Room:
+class Room(ABC):
     """One room. A subclass decides how messages travel: `send`, `answer`, `message` and `admit`."""
 
     ASKS = 1  # answers that `recover` needs
@@ -33,28 +35,30 @@ class Room:
         self.users = 0  # members, and connections that are about to be
         self.failed = False
         self.live = asyncio.Event()  # set while messages of other instances arrive here
-        self.members: dict[Member, str] = {}  # member -> its field in the crowd
+        self.members: dict[str, Member] = {}  # field in the crowd -> member
         self.crowd = Crowd()
+        self._recent: dict[str, str | None] | None = None  # changes that arrived between `ask` and `recover`
+        self._counting: asyncio.TimerHandle | None = None  # set while the members do not have the newest size
         self._frames: list[bytes] = []
         self._written = 0.0  # when the last frames were written
 
     # How messages travel.
 
+    @abstractmethod
     def send(self, pipe: Pipeline, member: Member, say: protocol.Say) -> None:
         """Add the one command that accepts a message to a pipeline."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, member: Member, say: protocol.Say, answer: Any) -> None:
         """Send the sender the result of its message. `answer` is Redis's, or an exception."""
-        raise NotImplementedError
 
+    @abstractmethod
     def message(self, data: bytes) -> None:
         """Deliver a message that came through the subscription."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def admit(self, member: Member, join: protocol.Join) -> None:
         """Send "welcome" and call `add` at a moment from which on `member` misses nothing."""
-        raise NotImplementedError
 
     def say(self, member: Member, say: protocol.Say) -> None:
         """Queue what a member said; the answer is "sent" or "failed"."""
@@ -90,20 +94,23 @@ class Room:
     def add(self, member: Member) -> None:
         """From now on `member` receives what is said."""
         self.flush()
-        field = f"{self.instance} {member.number}"
-        self._announce({field: f"{member.id} {member.name}"})
+        field = self._field(member)
+        self._announce({field: _entry(member)})
         self.flush()  # the others receive the change; the new member receives the list
-        self.members[member] = field
+        self.members[field] = member
         member.send("members", **self.crowd.listing(field))
 
     def drop(self, member: Member) -> None:
         """The opposite of `add`."""
-        if field := self.members.pop(member, None):
+        if self.members.pop(field := self._field(member), None):
             self._announce({field: None})
 
     def own(self) -> dict[str, str | None]:
         """Return the fields of this instance's members."""
-        return {field: f"{member.id} {member.name}" for member, field in self.members.items()}
+        return {field: _entry(member) for field, member in self.members.items()}
+
+    def _field(self, member: Member) -> str:
+        return f"{self.instance} {member.number}"
 
     def _announce(self, fields: Mapping[str, str | None]) -> None:
         self.people(fields)
@@ -112,12 +119,19 @@ class Room:
     def people(self, fields: Mapping[str, str | None]) -> None:
         """Apply changes of presence and send them to the members. A large crowd receives its size only."""
         before = self.crowd.size
-        if change := self.crowd.apply(fields):
-            if self.crowd.size > LISTED:
-                change = {"joined": [], "left": [], "count": self.crowd.size}
-            elif before > LISTED:
+        change = self.crowd.apply(fields)
+        if change and self.crowd.size > LISTED:
+            if not self._counting:
+                self._counting = asyncio.get_running_loop().call_later(COUNT, self._count)
+        elif change:
+            if before > LISTED:
                 self.deliver(protocol.frame(protocol.dump("members", **self.crowd.listing())))
             self.deliver(protocol.frame(protocol.dump("presence", **change)))
+
+    def _count(self) -> None:
+        """Send the size of the crowd, once for all changes of the last second."""
+        self._counting = None
+        self.deliver(protocol.frame(protocol.dump("presence", joined=[], left=[], count=self.crowd.size)))
 
     # What arrives.
 
@@ -125,17 +139,26 @@ class Room:
         """Handle one message of the subscription: b"m" and a message, or b"p" and changes of presence."""
         if data.startswith(b"m"):
             self.message(data[1:])
-        elif data.startswith(b"p"):  # reports by others about our own members are outdated
-            self.people({field: value for field, value in json.loads(data[1:]).items()
-                         if not field.startswith(f"{self.instance} ")})
+        elif data.startswith(b"p"):
+            changes = json.loads(data[1:])
+            theirs = {field: value for field, value in changes.items() if not field.startswith(f"{self.instance} ")}
+            if self._recent is not None:
+                self._recent |= theirs
+            self.people(theirs)
+            # Another instance took this one for dead and removed its members, perhaps after their new announcement.
+            if removed := {field: _entry(self.members[field]) for field, value in changes.items()
+                           if not value and field in self.members}:
+                self.presence.announce(self, removed)
 
     def ask(self, pipe: Pipeline) -> None:
         """Add the commands whose answers `recover` needs."""
+        self._recent = {}
         pipe.hgetall(self.crowd_key)
 
     async def recover(self, entries: dict[bytes, bytes]) -> None:
-        """Bring the room up to date after its subscription began. `entries` is the crowd as Redis has it."""
-        theirs = {field.decode(): value.decode() for field, value in entries.items()}
+        """Bring the room up to date after its subscription began. `entries` is the crowd as Redis had it."""
+        recent, self._recent = self._recent or {}, None
+        theirs = {field.decode(): value.decode() for field, value in entries.items()} | recent
         mine = self.own()
         stale = {field for field in theirs if field.startswith(f"{self.instance} ")} - mine.keys()
         self.people(dict.fromkeys(self.crowd.people) | theirs | dict.fromkeys(stale) | mine)
@@ -159,7 +182,7 @@ class Room:
         self._frames.clear()
         if frames:
             self._written = asyncio.get_running_loop().time()
-            for member in self.members:
+            for member in self.members.values():
                 member.write(frames)
 
     def _status(self, live: bool, text: str) -> None:
@@ -172,5 +195,10 @@ class Room:
         log_error("room.failed", error, room=self.name)
         self.failed = True
         self.live.set()  # for those who wait
-        for member in self.members:
+        for member in self.members.values():
             member.close(1011, "the room failed")
+
+
+def _entry(member: Member) -> str:
+    """Return what Redis has about a member."""
+    return f"{member.id} {member.name}"
