@@ -3,14 +3,16 @@
 import asyncio
 import os
 import signal
+import sys
 from collections import defaultdict
 from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
-from websockets.asyncio.server import ServerConnection, broadcast, serve
-from websockets.exceptions import ConnectionClosed
+from websockets import ConnectionClosed, ServerConnection, broadcast, serve
 
-PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or 9000)
+PORT = os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or "9000"
+if not PORT.isdecimal() or not 0 < int(PORT) < 65536:
+    sys.exit(f"The port must be a number from 1 to 65535, not {PORT!r}: see FC_CUSTOM_LISTEN_PORT, FC_SERVER_PORT")
 
 
 # region pattern
@@ -38,7 +40,7 @@ async def session(member: ServerConnection) -> None:
 
 
 async def main() -> None:
-    async with serve(session, "0.0.0.0", PORT, max_size=8192) as server:
+    async with serve(session, "0.0.0.0", int(PORT), max_size=8192) as server:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.close)  # closes connections with 1001
         print("listening on port", PORT, flush=True)

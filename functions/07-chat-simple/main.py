@@ -8,13 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 
 from redis.asyncio.client import PubSub, Redis
 from redis.exceptions import RedisError
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from websockets import ConnectionClosed, ServerConnection, serve
 
-PORT = int(os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or 9000)
-if "REDIS_URL" not in os.environ:
-    sys.exit("REDIS_URL is not set. Example: REDIS_URL=redis://localhost:6379/0")
-redis = Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
+PORT = os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or "9000"
+if not PORT.isdecimal() or not 0 < int(PORT) < 65536:
+    sys.exit(f"The port must be a number from 1 to 65535, not {PORT!r}: see FC_CUSTOM_LISTEN_PORT, FC_SERVER_PORT")
+URL = os.environ.get("REDIS_URL") or sys.exit("REDIS_URL is not set. Example: REDIS_URL=redis://localhost:6379/0")
+redis = Redis.from_url(URL, decode_responses=True)
 
 
 # region pattern
@@ -49,7 +49,7 @@ async def session(member: ServerConnection) -> None:
 
 
 async def main() -> None:
-    async with serve(session, "0.0.0.0", PORT, max_size=8192) as server:
+    async with serve(session, "0.0.0.0", int(PORT), max_size=8192) as server:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.close)  # closes connections with 1001
         print("listening on port", PORT, flush=True)

@@ -66,13 +66,6 @@ def test_ctrl_c_ends_without_a_traceback(folder: str, tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("port", ["nine", "0", "70000"])
-def test_a_bad_port_is_named(port: str) -> None:
-    result = subprocess.run([sys.executable, "main.py"], cwd=FUNCTIONS / "07-chat", capture_output=True, text=True,
-                            env={"PATH": os.environ["PATH"], "FC_CUSTOM_LISTEN_PORT": port}, timeout=20)
-    assert result.returncode and port in result.stderr and result.stderr.count("\n") == 1
-
-
 def test_a_page_of_another_origin_is_refused(tmp_path: Path) -> None:
     async def main() -> None:
         async with (redis_server(tmp_path) as redis,

@@ -19,6 +19,7 @@ REQUEST_ID = "1-6566f0a1-12d63510-fecf237c590c"
 FOLDERS = ["01-echo", "01-echo-fastapi", "01-echo-node", "02-trigger", "03-wss", "04-keepalive", "05-reconnect",
            "05-reconnect-socketio", "06-billing", "07-sessions", "09-live"]
 WITH_REDIS = ["07-push", "07-class-board"]  # their connections need a Redis: test_push.py, test_class_board.py
+CHATS = ["07-chat", "07-chat-durable", "07-chat-memory", "07-chat-simple"]  # they have tests of their own
 SOCKETIO = "05-reconnect-socketio"
 GOODBYE = {SOCKETIO: 1012, "01-echo-fastapi": 1012}  # uvicorn's own code, "service restart"
 SLOW = 30.0
@@ -124,8 +125,8 @@ def close_code(ws: ClientConnection) -> int:
         return closed.rcvd.code if closed.rcvd else 1006
 
 
-@pytest.mark.parametrize("folder", FOLDERS + WITH_REDIS)
-@pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])
+@pytest.mark.parametrize("folder", FOLDERS + WITH_REDIS + CHATS)
+@pytest.mark.parametrize("port", ["http", "0", "70000"])
 def test_a_wrong_port_is_one_clear_line(folder: str, port: str) -> None:
     process = Process(folder, FC_CUSTOM_LISTEN_PORT="", FC_SERVER_PORT=port)
     try:
