@@ -18,7 +18,7 @@ from fclocal.client import deploy
 
 FILES = sorted(path.relative_to(FUNCTIONS) for path in FUNCTIONS.rglob("s.yaml") if "node_modules" not in path.parts)
 BROKEN = "08-errors"  # broken on purpose, without a health check
-PATTERNS = ("07-chat-simple", "07-chat-memory")  # a pattern in one screen of code, without a health check
+PATTERNS = ("07-chat-simple", "07-chat-memory")  # only the pattern; their READMEs say what is left out
 Rule = Callable[[Any], bool]
 
 
@@ -141,6 +141,19 @@ def test_it_asks_for_what_production_needs(file: Path) -> None:
         hook = config.get("instanceLifecycleConfig", {}).get("preStop")
         programs = [path.read_text("utf-8") for path in (FUNCTIONS / file).parent.glob("*.py")]
         assert bool(hook) is any("pre-stop" in program for program in programs)
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if (FUNCTIONS / file).with_name("static").exists()], ids=str)
+def test_a_page_has_a_domain_with_tls_to_uncomment(file: Path) -> None:
+    """A domain and a certificate are the reader's own, so `s deploy` of the unchanged file cannot name them."""
+    lines = (FUNCTIONS / file).read_text("utf-8").splitlines()
+    begin = lines.index("      # customDomain:")
+    block = YAML(typ="safe").load("\n".join(line.replace("# ", "", 1) for line in lines[begin:]))["customDomain"]
+    assert DOMAIN(block) and block["protocol"] == "HTTP,HTTPS"
+    ignored = pathspec.GitIgnoreSpec.from_lines((FUNCTIONS / file).with_name(".fcignore").read_text().splitlines())
+    for name in ("certificate", "privateKey"):
+        assert ignored.match_file(block["certConfig"][name]), name
+    deploy.read((FUNCTIONS / file).parent, overrides={"customDomain": block})
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.parts[0] != BROKEN], ids=str)
