@@ -183,6 +183,10 @@ VIEWS = [
     "progress()",
     "recap(1)",
     "parity(1)",
+    "from workshop import Nat, cost_planner\n"
+    "nat = Nat(app.url, forget_after=0.5).start()\n"
+    "nat",
+    "cost_planner(per_hour=600, seconds=120)",
     "from fclocal import Record\n"
     "from workshop import frames\n"
     "inspector = frames(fc, app)\n"
@@ -218,6 +222,12 @@ def test_views_follow_the_theme_of_jupyterlab_and_not_of_the_system(lab: str, ki
             assert card == paper, (theme, system)
             assert serious(page, ".jp-OutputArea-output") == [], (theme, system)
             shot(page, f"lab-views-{theme.lower()}-system-{system}")
+    page.get_by_role("slider", name="connections per hour").press("ArrowRight")
+    expect(page.get_by_text("PLAN  610 connections per hour")).to_be_visible()
+    limit = page.get_by_role("spinbutton", name="limit (s), as a number")
+    limit.fill("99")
+    limit.press("Enter")
+    expect(page.get_by_role("slider", name="limit (s)")).to_have_value("5")  # the most that the slider has
     fits = "one => one.scrollWidth <= one.clientWidth"
     listing = page.locator(".listing")
     for width, whole in ((1280, True), (700, False)):  # a long line scrolls inside the listing, and only there
@@ -233,7 +243,7 @@ def test_views_follow_the_theme_of_jupyterlab_and_not_of_the_system(lab: str, ki
     page.get_by_role("button", name="Hint", exact=True).click()
     expect(page.get_by_text("Hint 1 of")).to_be_visible()
     shot(page, "lab-views-answered")
-    expect(page.get_by_text("10000 of 10000 frames")).to_be_visible()
+    expect(page.get_by_text("10000 of 10000 frames")).to_be_visible(timeout=30_000)
     assert page.locator(".fi .row").count() < 40  # only what is in sight is in the page
     page.get_by_role("searchbox", name="Filter frames by text").fill('"n": 9876}')
     expect(page.get_by_text("1 of 10000 frames")).to_be_visible()

@@ -18,6 +18,7 @@ from workshop.checking.verdict import WIDTH, Verdict
 from workshop.classroom import member
 from workshop.errors import UserError
 from workshop.views.html import in_notebook, present, present_widget
+from workshop.views.progress_line import working
 from workshop.views.verdict_card import card
 from workshop.workspace import Progress, platform, root, state
 
@@ -46,7 +47,8 @@ def check(*tasks: str | float, url: str = "") -> None:
     """Judge tasks: check("1.1"), or check("1.1", url="wss://...") for a function deployed elsewhere."""
     for name in tasks:
         exercise, task = find(name)
-        result = verdict(exercise, task, url=url)
+        with working(f"Checking {task.id} ..."):
+            result = verdict(exercise, task, url=url)
         present(result.text(), card(result))
         if result.word != "PASS" and in_notebook():
             from workshop.views.hint_button import hint_button

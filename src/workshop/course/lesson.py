@@ -13,6 +13,7 @@ from workshop.course.catalog import find_lesson
 from workshop.course.progress import boxes
 from workshop.errors import UserError
 from workshop.views.html import present
+from workshop.views.progress_line import working
 from workshop.views.progress_strip import strip, text
 from workshop.workspace import Progress, platform, root, state, wrong_kernel
 
@@ -28,7 +29,8 @@ def lesson(number: int) -> "Platform | None":
     try:
         this = find_lesson(number)
         os.chdir(root())  # "functions/01-echo" then means the same in a notebook, in a terminal and in the text
-        fc = platform()
+        with working("Starting fclocal ..."):
+            fc = platform()
         nested = nest()
     except (UserError, FcError) as trouble:
         print(f"Lesson {number} is not ready: {trouble.message}\n{trouble.cure}")

@@ -7,9 +7,9 @@ import ipywidgets as w
 
 from workshop.labs import cost_model
 from workshop.labs.cost_model import Plan
+from workshop.views.slider import Slider
 
-LABEL = {"description_width": "190px"}
-WIDE = w.Layout(width="520px", max_width="98%")  # a narrow column keeps the numbers
+LABEL = {"description_width": "176px"}
 # field -> (label, least, most, step)
 SLIDERS: dict[str, tuple[str, float, float, float]] = {
     "per_hour": ("connections per hour", 0, 5000, 10),
@@ -33,9 +33,7 @@ class PlanPanel:
     def __init__(self, first: Plan, server: float | None) -> None:
         self.plan, self.server = first, server
         self.sliders = {
-            name: w.FloatSlider(value=getattr(first, name), min=least, max=max(most, getattr(first, name)), step=step,
-                                description=label, style=LABEL, layout=WIDE, continuous_update=False,
-                                readout_format=".2f" if step < 1 else ".0f")
+            name: Slider(label, getattr(first, name), least, most, step)
             for name, (label, least, most, step) in SLIDERS.items()}
         self.currency = w.Dropdown(options=["CNY", "USD"], value=first.currency, description="currency", style=LABEL)
         self.price = w.FloatText(value=server or 0.0, description="always-on server a month", style=LABEL)

@@ -132,7 +132,7 @@ class Nat:
         forgotten = sum(flow.forgotten for flow in self.flows)
         alive = sum(not flow.forgotten and not flow.closed for flow in self.flows)
         swallowed = sum(flow.swallowed for flow in self.flows)
-        return f"NAT: flows {len(self.flows)}, alive {alive}, forgotten {forgotten}; bytes swallowed {swallowed}"
+        return f"NAT: connections {len(self.flows)}, open {alive}, removed {forgotten}; bytes dropped {swallowed}"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         from workshop.views.nat_table import NatTable, table

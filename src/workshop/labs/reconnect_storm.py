@@ -21,6 +21,7 @@ from fclocal import App, Platform
 from fclocal.client import daemon
 from workshop.labs.urls import to_wss
 from workshop.views.drawing import Drawing, Picture
+from workshop.views.progress_line import working
 
 STEP = 0.1      # seconds per column of the picture
 REFILL = 0.4    # seconds after which the platform may start one more instance
@@ -121,7 +122,7 @@ async def reconnect_storm(clients: int = 200) -> Storm:
     One instance holds half of them, and another may be started 0.4 s after the first instance. Without jitter a client
     tries at once, then after 0.2, 0.4, 0.8 ... s; with jitter it draws its first wait from 1.4 s.
     """
-    with tempfile.TemporaryDirectory(prefix="storm-") as state:
+    with tempfile.TemporaryDirectory(prefix="storm-") as state, working("Starting another platform ...") as say:
         attachment = await asyncio.to_thread(daemon.spawn, Path(state), keep=False, options={
             "scale_burst": 1, "scale_per_minute": 60 / REFILL})
         # Not attached by fclocal.attach(): the trust of this process stays with the lesson's own platform.
@@ -129,7 +130,11 @@ async def reconnect_storm(clients: int = 200) -> Storm:
         try:
             app = await asyncio.to_thread(lambda: fc.deploy(
                 SERVER, instanceConcurrency=-(-clients // 2), environmentVariables={"SECONDS_PER_MESSAGE": "60"}))
-            return Storm(tuple([await _wave(fc, app, clients, jitter) for jitter in (False, True)]))
+            waves = []
+            for jitter in (False, True):
+                say(f"Cutting {clients} connections, {'with' if jitter else 'without'} jitter ...")
+                waves.append(await _wave(fc, app, clients, jitter))
+            return Storm(tuple(waves))
         finally:
             await asyncio.to_thread(fc.stop)
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from workshop.views.progress_line import working
+
 _TRUST_VARIABLES = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 
 
@@ -21,7 +23,9 @@ def separate_platform(**options: Any) -> Iterator[Any]:
     before = {name: os.environ.get(name) for name in _TRUST_VARIABLES}
     with tempfile.TemporaryDirectory(prefix="fclocal-") as folder:
         try:
-            with fclocal.start(Path(folder), **options) as platform:
+            with working("Starting another platform ..."):
+                platform = fclocal.start(Path(folder), **options)
+            with platform:
                 yield platform
         finally:
             for name, value in before.items():

@@ -1,6 +1,7 @@
 """The planner's traffic on a real platform: do measured seconds lie where the model says?"""
 
 import asyncio
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from fclocal.core.metering import meter
 from workshop.labs.cost_model import START, Plan, journal
 from workshop.labs.urls import to_wss
 from workshop.views.drawing import Drawing, Picture
+from workshop.views.progress_line import working
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +40,30 @@ class Replay:
 
     def svg(self) -> str:
         """Draw the modelled seconds as a line and the measured ones as crosses."""
-        width, left, bottom = 840, 60, 190
-        most = max([seconds for _, seconds in self.curve] + [measured for _, _, measured in self.points]) * 1.1
+        width, left, bottom = 840, 60, 210
+        most = math.ceil(max([seconds for _, seconds in self.curve] + [measured for _, _, measured in self.points]))
 
         def place(concurrency: int, seconds: float) -> tuple[float, float]:
             share = (concurrency - 1) / max(1, self.visits - 1)
-            return left + share * (width - left - 30), bottom - seconds / most * 150
+            return left + 20 + share * (width - left - 100), bottom - seconds / most * 160
 
-        title = "Billed seconds by instanceConcurrency: model (line), measured (crosses)"
-        picture = Drawing(width, 240, title, str(self))
-        picture.text(left, 18, title)
+        picture = Drawing(width, 290, "Billed seconds by instanceConcurrency", str(self))
+        picture.text(left, 20, picture.title, bold=True)
+        for seconds in range(0, most + 1, math.ceil(most / 4)):
+            y = place(1, seconds)[1]
+            picture.line(left, y, width - 30, y, "grid")
+            picture.text(left - 8, y + 4, f"{seconds} s", "dim", anchor="end")
         line = "L".join("{:.1f} {:.1f}".format(*place(*point)) for point in self.curve)
         picture.path(f"M{line}", edge="data", width=2)
-        picture.path(f"M{left} 30V{bottom}H{width - 20}", edge="grid")
+        for concurrency, _ in self.curve:
+            picture.text(place(concurrency, 0)[0], bottom + 18, str(concurrency), "dim", anchor="middle")
+        picture.text(width / 2, bottom + 38, "instanceConcurrency", "dim", anchor="middle")
         for concurrency, _, measured in self.points:
             x, y = place(concurrency, measured)
             with picture.group(f"measured at concurrency {concurrency}: {measured:.2f} s"):
                 picture.cross(x, y)
-            picture.text(x, bottom + 18, str(concurrency), "dim", anchor="middle")
-        picture.text(left - 12, place(1, most / 1.1)[1] + 4, f"{most / 1.1:.1f} s", "dim", anchor="end")
+            picture.text(x + 10, y - 6, f"{measured:.2f} s", halo=True)
+        picture.legend(bottom + 66, ("data", "the planner's model"), ("bad", "measured"), x=left)
         return picture.svg()
 
 
@@ -81,9 +88,11 @@ async def replay_traffic(fc: Platform, folder: str, *, visits: int = 9, seconds:
     """
     plan = schedule(visits, seconds)
     points = []
-    for concurrency in concurrencies:
-        model, instances = modelled(plan, concurrency)
-        points.append((concurrency, model, await _measured(fc, folder, plan, concurrency, instances)))
+    with working("Deploying ...") as say:
+        for concurrency in concurrencies:
+            say(f"{visits} visits with instanceConcurrency {concurrency} ...")
+            model, instances = modelled(plan, concurrency)
+            points.append((concurrency, model, await _measured(fc, folder, plan, concurrency, instances)))
     line = tuple((number, modelled(plan, number)[0]) for number in range(1, visits + 1))
     return Replay(tuple(points), visits, line)
 

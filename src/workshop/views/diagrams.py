@@ -125,8 +125,8 @@ _PLACES = {
     4: ((228, 88, 134, 92), (228, 88)),
     5: ((172, 118, 56, 32), (200, 112)),
     6: ((692, 206, 168, 62), (692, 206)),
-    7: ((916, 88, 120, 92), (916, 88)),
-    8: ((424, 118, 186, 44), (610, 140)),
+    7: ((904, 88, 140, 92), (904, 88)),
+    8: ((424, 118, 186, 44), (610, 120)),
     9: ((424, 166, 186, 52), (424, 214)),
 }
 _ABOUT = {
@@ -162,13 +162,13 @@ def system_map(lesson: int = 0) -> str:
     diagram.labelled(692, 24, 168, 74, "instance", "your program, port 9000", "2 connections", style="busy")
     diagram.labelled(692, 115, 168, 74, "instance", "your program, port 9000", "1 connection", style="busy")
     diagram.labelled(692, 206, 168, 62, "instance", "frozen: billed little", style="rest")
-    diagram.labelled(916, 88, 120, 92, "Redis", "what must survive", "an instance")
+    diagram.labelled(904, 88, 140, 92, "Redis", "what must survive", "an instance")
     diagram.arrow((172, 134, 226, 134), "data", both=True)
     diagram.arrow((362, 134, 414, 134), "data", both=True)
-    for y in (54, 68, 152):
-        diagram.arrow((618, 134 if y != 152 else 142, 690, y), "data", both=True)
-    diagram.arrow((860, 61, 914, 116), "redis", both=True)
-    diagram.arrow((860, 152, 914, 146), "redis", both=True)
+    for start, end in ((86, 48), (106, 76), (150, 152)):  # two connections of one instance, one of the other
+        diagram.arrow((620, start, 690, end), "data", both=True)
+    diagram.arrow((862, 61, 902, 112), "redis", both=True)
+    diagram.arrow((862, 152, 902, 148), "redis", both=True)
     if lesson:
         (x, y, width, height), badge = _PLACES[lesson]
         diagram.box(x - 3, y - 3, width + 6, height + 6, "lit", radius=10)
@@ -208,7 +208,7 @@ def polling_and_websocket() -> str:
         diagram.arrow((x + 26, 141, x + 48, 63), "data" if news else "line")
         diagram.text(x + 8, 131, "?", "dim")
         diagram.text(x + 46, 104, "bus 12!" if news else "no", "dataink head" if news else "dim", "start")
-    lanes(238, "WebSocket", "one connection stays open, and both sides send at any moment")
+    lanes(238, "WebSocket", "one connection stays open; both sides send")
     diagram.arrow((left, 238, left + 22, 317), "line")
     diagram.arrow((left + 26, 317, left + 48, 239), "line")
     diagram.text(left + 54, 282, "open once", "dim", "start")

@@ -17,7 +17,7 @@ def style() -> str:
     """Return the style sheet of all views: one CSS variable per colour, and the classes that they share."""
     colours = "".join(f"--{name}:{css(name)};" for name in PALETTE)
     # The class twice: JupyterLab has rules of its own for dl, dt and pre, and these must win.
-    return (f"<style>.wv{{{colours}color:var(--ink);font:14px/1.5 {FONT};max-width:860px;margin:6px 0}}"
+    return (f"<style>.wv{{{colours}color:var(--ink);font:14px/1.5 {FONT};max-width:860px;margin:6px 2px}}"
             ".wv.wv a{color:var(--data)}.wv.wv .dim{color:var(--dim)}.wv.wv details{margin:6px 0}"
             ".wv.wv summary{cursor:pointer;color:var(--dim)}"
             f".wv.wv code,.wv.wv pre{{font:13px/1.45 {CODE};color:var(--ink);background:none;margin:0;padding:0}}"

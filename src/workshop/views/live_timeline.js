@@ -74,7 +74,8 @@ function render({ model, el }) {
       pen.fillStyle = colour("dim");
       pen.fillText(ago ? `-${ago} s` : "now", Math.min(x(now - ago) - 12, width - 34), 12);
     }
-    const marks = [];
+    const marks = [];   // what can be pointed at; the last one is on top
+    const mark = (text, left, right, top, bottom) => marks.push({ text, left, right, top, bottom });
     const rows = new Map(seen.map(([instance], index) => [instance, TOP + index * LANE]));
     for (const [instance, lane] of seen) {
       const y = rows.get(instance);
@@ -86,33 +87,33 @@ function render({ model, el }) {
         fill("ping-soft", left, y + 4, right - left, 8);
       }
     }
-    for (const one of requests.values()) {
-      if (!rows.has(one.instance) || (one.end !== null && one.end < since)) continue;
+    for (const [key, one] of requests) {
+      if (one.end !== null && one.end < since) { requests.delete(key); continue; }
+      if (!rows.has(one.instance)) continue;
       const y = rows.get(one.instance) + 6, left = Math.max(x(one.begin), GUTTER), right = x(one.end ?? now);
       fill("data-soft", left, y, Math.max(2, right - left), 15);
       if (one.bad) fill("bad", right - 3, y, 4, 15);
-      marks.push({ left, right: Math.max(right, left + 4), top: y, bottom: y + 15,
-        text: `request ${one.request}: ${one.label}, ${((one.end ?? now) - one.begin).toFixed(2)} s` });
+      mark(`request ${one.request}: ${one.label}, ${((one.end ?? now) - one.begin).toFixed(2)} s`,
+        left, Math.max(right, left + 4), y, y + 15);
     }
+    dots = dots.filter((dot) => dot.at > since);
     for (const dot of dots) {
-      if (dot.at < since || !rows.has(dot.instance)) continue;
-      const y = rows.get(dot.instance) + (dot.direction === "in" ? 10 : 17);
-      pen.fillStyle = colour(["ping", "pong"].includes(dot.opcode) ? "ping" : dot.opcode === "close" ? "bad" : "data");
-      pen.beginPath(); pen.arc(x(dot.at), y, 3, 0, 7); pen.fill();
-      marks.push({ left: x(dot.at) - 4, right: x(dot.at) + 4, top: y - 4, bottom: y + 4,
-        text: `${dot.opcode} ${dot.direction === "in" ? "to the function" : "to the client"}, ` +
-          `${dot.length} bytes ${dot.preview}` });
+      if (!rows.has(dot.instance)) continue;
+      const left = x(dot.at), y = rows.get(dot.instance) + (dot.direction === "in" ? 10 : 17);
+      const name = ["ping", "pong"].includes(dot.opcode) ? "ping" : dot.opcode === "close" ? "bad" : "data";
+      fill(name, left - 2.5, y - 2.5, 5, 5);   // not an arc: thousands of paths cost twice the time
+      if (hovered) mark(`${dot.opcode} ${dot.direction === "in" ? "to the function" : "to the client"}, ${dot.length} bytes ` +
+        `${dot.preview}`, left - 4, left + 4, y - 4, y + 4);
     }
-    for (const door of doors.filter((one) => one.at > since)) {
+    doors = doors.filter((one) => one.at > since);
+    for (const door of doors) {
       fill("bad", x(door.at) - 1, TOP - 4, 3, height - TOP - 12);
-      marks.push({ left: x(door.at) - 4, right: x(door.at) + 4, top: 0, bottom: height,
-        text: `rejected: ${door.status} ${door.code}` });
+      mark(`rejected: ${door.status} ${door.code}`, x(door.at) - 4, x(door.at) + 4, 0, height);
     }
     fill("bad", x(now), TOP - 4, 1, height - TOP - 12);
-    const found = hovered && marks.reverse().find((mark) => hovered.x >= mark.left && hovered.x <= mark.right &&
-      hovered.y >= mark.top && hovered.y <= mark.bottom);
+    const found = hovered && marks.findLast((one) => hovered.x >= one.left && hovered.x <= one.right &&
+      hovered.y >= one.top && hovered.y <= one.bottom);
     if (found) details.textContent = found.text;
-    dots = dots.filter((dot) => dot.at > since);
     requestAnimationFrame(draw);
   }
 

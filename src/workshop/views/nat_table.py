@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as w
 
 from workshop.views.html import block
+from workshop.views.slider import Slider
 
 if TYPE_CHECKING:
     from workshop.labs.nat import Flow, Nat
@@ -23,9 +24,7 @@ class NatTable:
 
     def __init__(self, nat: "Nat") -> None:
         limit = nat.forget_after or 0.0
-        self.slider = w.FloatSlider(value=limit, min=0.1, max=max(5.0, limit), step=0.1, description="Limit (s)",
-                                    continuous_update=False, layout={"width": "420px"},
-                                    disabled=nat.forget_after is None)
+        self.slider = Slider("limit (s)", limit, 0.1, 5.0, 0.1, disabled=nat.forget_after is None)
         self.slider.observe(lambda change: nat.set_limit(change["new"]), "value")
         self.rows = w.HTML(table(nat))
         self.widget = w.VBox([self.slider, self.rows])

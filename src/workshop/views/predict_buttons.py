@@ -5,11 +5,17 @@ from html import escape
 
 import ipywidgets as w
 
+from workshop.views.drawing import css
 from workshop.views.html import block, prose
 
 # A button of ipywidgets has one line and is pale when it is disabled; an option is a sentence that stays readable.
-STYLE = ("<style>.jupyter-button.wv-option{white-space:normal;text-align:left;line-height:1.4;padding:6px 12px;"
-         "font-size:14px;opacity:1}</style>")
+STYLE = ("<style>.jupyter-button.wv-option.wv-option{white-space:normal;text-align:left;line-height:1.4;opacity:1;"
+         f"padding:6px 12px;font-size:14px;color:{css('ink')};background:{css('lane')};"
+         f"border:1px solid {css('edge')};border-radius:6px}}"
+         ".jupyter-button.wv-option.wv-option:enabled:hover{box-shadow:none;"
+         f"background:{css('data-soft')}}}"
+         f".jupyter-button.wv-option.wv-right{{background:{css('good-soft')};border-color:{css('good')}}}"
+         f".jupyter-button.wv-option.wv-wrong{{background:{css('bad-soft')};border-color:{css('bad')}}}</style>")
 
 
 class PredictButtons:
@@ -20,7 +26,7 @@ class PredictButtons:
         self.question, self.options, self.answer, self.why, self.why_not = question, options, answer, why, why_not
         self._choose = choose
         self.buttons = {letter: w.Button(description=f"{letter})  {words}" if words else letter,
-                                         layout={"width": "100%", "max_width": "860px", "height": "auto"})
+                                         layout={"width": "calc(100% - 6px)", "max_width": "860px", "height": "auto"})
                         for letter, words in options.items()}
         for letter, button in self.buttons.items():
             button.add_class("wv-option")
@@ -38,10 +44,10 @@ class PredictButtons:
     def _reveal(self, chosen: str) -> None:
         for letter, button in self.buttons.items():
             button.disabled = True
-            if letter == self.answer:
-                button.button_style, button.description = "success", f"✓ {button.description}"
-            elif letter == chosen:
-                button.button_style, button.description = "danger", f"✗ {button.description}"
+            if letter in (self.answer, chosen):
+                right = letter == self.answer
+                button.description = f"{'✓' if right else '✗'} {button.description}"
+                button.add_class("wv-right" if right else "wv-wrong")
         self.state.value = STYLE + reasons(self.question, chosen, self.answer, self.why, self.why_not)
 
 

@@ -122,6 +122,8 @@ def diagram(records: Iterable[Record], function: str, *, clients: Sequence[str] 
     _nat_rows(build, nat)
     _redis_rows(build, redis)
     rows = _folded([row for *_, row in sorted(build.rows, key=lambda entry: entry[:2])])
+    while rows and isinstance(rows[0], Note) and rows[0].text == "frozen":  # after what happened before the recording
+        del rows[0]
     begin = min((row.at for row in rows), default=0.0)
     return Diagram(function, begin, _lanes(build, rows), rows, build.lives)
 

@@ -52,7 +52,7 @@ async def test_a_silent_connection_is_forgotten_and_nobody_notices():
                 await asyncio.wait_for(ws.recv(), 0.3)
             assert ws.state.name == "OPEN"
             assert nat.flows[0].swallowed > 0
-            assert "forgotten 1" in str(nat)
+            assert "removed 1; bytes dropped" in str(nat)
             await ws.close()
 
 
