@@ -2,7 +2,7 @@
 
     python benchmarks/bill.py            # a table; exits 1 if a limit is missed
 
-The records are generated one at a time and not kept, as the journal's reader returns them. The time to generate them
+The records are generated one at a time and not stored, like those of the journal's reader. The time to generate them
 is measured alone and subtracted.
 """
 

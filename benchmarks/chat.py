@@ -4,16 +4,18 @@
     python benchmarks/chat.py            # about six minutes; exits 1 if a limit is missed
     python benchmarks/chat.py --quick    # one minute: shows the direction only
 
-Method: two server processes on one core, load client and one Redis (the kit's: AOF, fsync always) on the other. 200
-members in one room, half on each server; messages of 64 bytes at a steady rate, each by another member. The rows with
-500 rooms have 5,000 members, ten in each room, spread over four server processes. All variants
-run at once and take turns: each round visits every variant for a slice, in rotated order, after a warm-up. Each runs at
-a rate near what it can bear, since a chat is measured when it is busy; the same rates for ours are printed too. CPU is
-nanoseconds from /proc/PID/task/*/schedstat of both servers, kernel work included, divided by messages delivered.
-Figures are medians with quartiles over the rounds; ratios are taken inside a round. Ours has all its features on
-(presence, limits, answers to the sender); the peers run the obvious code of their manuals, without any of these. In a
-busy room ours writes to a member every 20 ms, all that came in one write; the peers write each message by itself. So
-read CPU and p99 together: the first is bought with the second.
+Method: two server processes run on one core. The load client and one Redis (the kit's: AOF, fsync always) run on the
+other core. 200 members are in one room, half of them on each server. Messages of 64 bytes are sent at a steady rate,
+each by another member. The rows with 500 rooms have 5,000 members, ten in each room, on four server processes.
+
+All variants run in turns: after a warm-up, each round measures every variant for a slice of time, in rotated order.
+Each variant gets a rate near its limit, because a chat is measured when it is busy. For our chat the same rates are
+printed too. CPU is nanoseconds from /proc/PID/task/*/schedstat of the servers, kernel work included, divided by the
+messages delivered. Figures are medians with quartiles over the rounds; ratios are taken inside a round.
+
+Our chat has all its features on: presence, limits, answers to the sender. The peers run the examples of their manuals,
+without these features. In a busy room our chat writes to a member every 20 ms, with all messages in one write; the
+peers write each message separately. This saves CPU and adds latency, so compare CPU and p99 together.
 """
 
 import argparse
@@ -42,7 +44,7 @@ MEMBERS = 200
 BYTES = 64
 HEAD = (b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13"
         b"\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-MARK = b"@@"  # begins what we say: @@<nanoseconds>@@xxxx
+MARK = b"@@"  # begins a message of this benchmark: @@<nanoseconds>@@xxxx
 
 
 def masked(text: bytes) -> bytes:
@@ -53,7 +55,7 @@ def masked(text: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Kind:
-    """A variant: how to start one server, and what its clients say."""
+    """A variant: how to start one server, and what its clients send."""
 
     name: str
     command: list[str]
@@ -169,7 +171,7 @@ class Variant:
     kind: Kind
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
-    ready = 0  # members that are in
+    ready = 0  # members that have joined
     delivered = 0
     turn = 0
     late: list[int] = field(default_factory=list)
@@ -207,7 +209,7 @@ class Variant:
         await asyncio.sleep(1)
 
     async def slice(self, seconds: float, *, measured: bool) -> None:
-        """Talk at the variant's rate; then wait until everything has arrived."""
+        """Send at the variant's rate, then wait until every message has arrived."""
         self.delivered, before = 0, self.nanoseconds()
         self.late.clear()
         begin, said = time.perf_counter(), 0
@@ -258,7 +260,7 @@ def spread(values: list[float], unit: str = "") -> str:
 
 
 async def measure(args: argparse.Namespace) -> list[Variant]:
-    """All variants at once, taking turns."""
+    """Measure all variants, in turns."""
     wanted = [kind for kind in kinds(args.python, args.quick) if not args.only or kind.name in args.only]
     variants = [Variant(kind) for kind in wanted]
     with state() as folder:
@@ -280,7 +282,7 @@ async def measure(args: argparse.Namespace) -> list[Variant]:
 
 
 def report(variants: list[Variant]) -> int:
-    """Print the table; 1 if a promise is broken."""
+    """Print the table. Return 1 if a limit is missed."""
     found = {variant.kind.name: variant for variant in variants}
     print(f"\n{'':<20}{'msg/s':>6}  {'CPU per delivery, us':<28}{'p99, ms':<28}undelivered")
     for name, variant in found.items():

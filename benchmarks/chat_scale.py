@@ -4,9 +4,8 @@
     python benchmarks/chat_scale.py --quick     # one minute: fewer members, shows the direction only
 
 Method: the instances, their Redis and the load client share this machine. Each set-up has rooms of ten members spread
-over all instances. Memory is the resident size of the instances with all members in, less the size without. CPU is that
-of the processes during a steady load, kernel work included. The last part is an extrapolation with these slopes, and is
-labelled as one.
+over all instances. Memory is the resident size of the instances with all members minus the size without members. CPU is
+that of the processes during a steady load, kernel work included. The last part extrapolates these figures, and says so.
 """
 
 import argparse

@@ -45,7 +45,7 @@ def package(files: Mapping[str, str] | None = None) -> bytes:
 
 
 class FakePorts:
-    """The gateway's listeners, without a socket. `taken`: ports that somebody else has."""
+    """The gateway's listeners, without a socket. `taken`: ports that another program uses."""
 
     def __init__(self, taken: set[int] | None = None) -> None:
         self.open_ports: dict[Entry, int] = {}

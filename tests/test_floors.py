@@ -35,12 +35,12 @@ CLOCK = "core.clock"
 
 def modules(package: str) -> dict[str, ast.Module]:
     """Every module of `src/package` by its dotted name, parsed."""
-    found = {}
+    trees = {}
     for path in sorted((SRC / package).rglob("*.py")):
         parts = path.relative_to(SRC).with_suffix("").parts
         if "exercises" not in parts and "preload" not in parts:
-            found[".".join(parts).removesuffix(".__init__")] = ast.parse(path.read_text("utf-8"))
-    return found
+            trees[".".join(parts).removesuffix(".__init__")] = ast.parse(path.read_text("utf-8"))
+    return trees
 
 
 MODULES = modules("fclocal") | modules("workshop")

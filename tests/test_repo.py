@@ -23,8 +23,8 @@ def committed() -> list[Path]:
         names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         return [ROOT / name for name in names.split("\0") if name and (ROOT / name).is_file()]
     ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text("utf-8").splitlines()}
-    found = (path for path in ROOT.rglob("*") if path.is_file())
-    return [path for path in found if not any(Path(part).match(name) for part in path.relative_to(ROOT).parts
+    files = (path for path in ROOT.rglob("*") if path.is_file())
+    return [path for path in files if not any(Path(part).match(name) for part in path.relative_to(ROOT).parts
                                               for name in ignored)]
 
 
@@ -76,8 +76,8 @@ def test_a_lock_names_exact_versions_and_no_host(name: str) -> None:
 def test_a_lock_has_everything_its_requirements_ask_for(name: str) -> None:
     def names(path: Path) -> set[str]:
         lines = path.read_text("utf-8").splitlines()
-        found = (re.split(r"[\[<>=; ]", line)[0].lower() for line in lines if line[:1].isalpha())
-        return {re.sub("[._]", "-", name) for name in found}
+        names = (re.split(r"[\[<>=; ]", line)[0].lower() for line in lines if line[:1].isalpha())
+        return {re.sub("[._]", "-", name) for name in names}
 
     assert names((ROOT / name).with_suffix(".txt")) <= names(ROOT / name)
 

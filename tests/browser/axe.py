@@ -16,5 +16,5 @@ def serious(page: Page, selector: str = "html") -> list[str]:
     """Return the serious and critical findings in the elements that the selector names, one line each."""
     if not page.evaluate("typeof axe === 'object'"):
         page.evaluate(SCRIPT.read_text("utf-8"))  # not a script element: the pages' own policy forbids it
-    found: list[str] = page.evaluate(CHECK, selector)
-    return found
+    violations: list[str] = page.evaluate(CHECK, selector)
+    return violations

@@ -29,21 +29,21 @@ def fc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
-        yield found
-        found.close()
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
+        yield browser
+        browser.close()
 
 
 def findings(page: Page) -> list[str]:
     """Return what axe finds in the page as it is now, in each theme and width."""
-    found = []
+    violations = []
     for scheme in ("light", "dark"):
         for width in (1280, 360):
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size({"width": width, "height": 800})
-            found += [f"{scheme}, {width} px: {finding}" for finding in serious(page)]
+            violations += [f"{scheme}, {width} px: {finding}" for finding in serious(page)]
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (scheme, width)
-    return found
+    return violations
 
 
 @pytest.mark.parametrize(("folder", "state"), [

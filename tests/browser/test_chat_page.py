@@ -92,7 +92,7 @@ def test_two_pages_on_two_instances_and_a_kill(folder: str, fc: Platform, tmp_pa
             await hears(ana, "Tea?", "With milk.")
             for instance in busy:
                 fc.kill(instance)
-            if folder == "07-chat-durable":  # typed while nobody is connected: nothing is lost
+            if folder == "07-chat-durable":  # typed while no member is connected: nothing is lost
                 await say(ana, "Are you there?")
                 await say(bo, "Always.")
             for page in (ana, bo):

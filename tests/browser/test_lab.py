@@ -72,9 +72,9 @@ def url_of(runtime: Path, server: subprocess.Popen[bytes], patience: float = 60)
     until = time.monotonic() + patience
     while time.monotonic() < until and server.poll() is None:
         for file in runtime.glob("jpserver-*.json"):
-            found = json.loads(file.read_text() or "{}")
-            if found.get("port"):
-                return f"http://127.0.0.1:{found['port']}/lab/tree/notebooks"
+            settings = json.loads(file.read_text() or "{}")
+            if settings.get("port"):
+                return f"http://127.0.0.1:{settings['port']}/lab/tree/notebooks"
         time.sleep(0.1)
     raise AssertionError((runtime.parent / "lab.log").read_text())
 

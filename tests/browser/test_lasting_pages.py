@@ -49,7 +49,7 @@ def test_a_stream_survives_a_crash_and_refused_attempts_without_a_gap() -> None:
         await reaches(page, "#last", 1)
         await program.kill()
         cuts = page.locator("#log li", has_text="closed 1006, waiting")
-        await expect(cuts).to_have_count(3, timeout=30_000)  # the crash itself, then two attempts that nobody answered
+        await expect(cuts).to_have_count(3, timeout=30_000)  # the crash itself, then two attempts without an answer
         before = int(await page.locator("#last").inner_text())
         await program.start()
         await expect(page.locator("#connections")).to_have_text("2", timeout=60_000)

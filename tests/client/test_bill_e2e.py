@@ -35,9 +35,9 @@ async def together(*visits: tuple[App, float, float]) -> list[int | None]:
 
 @pytest.fixture
 def app(fc: Platform) -> App:
-    made = fc.deploy(FUNCTIONS / "06-billing")
-    assert asyncio.run(together((made, 0, 0))) == [1000]     # an instance is there
-    return made
+    app = fc.deploy(FUNCTIONS / "06-billing")
+    assert asyncio.run(together((app, 0, 0))) == [1000]     # an instance is there
+    return app
 
 
 @pytest.mark.parity("bill.first-in-last-out", "bill.rounded-to-1-ms")

@@ -89,10 +89,10 @@ def test_pack_is_deterministic_and_respects_fcignore(folder):
     run.chmod(0o4711)
     (code / "link").symlink_to("lib/build/y")
     data = pack(code)
-    found = entries(data)
-    assert list(found) == [".fcignore", "keep.log", "lib/build/y", "link", "main.py", "node_modules/m/index.js", "run"]
-    assert (found["run"], found["main.py"]) == (stat.S_IFREG | 0o755, stat.S_IFREG | 0o644)
-    assert stat.S_ISLNK(found["link"])
+    names = entries(data)
+    assert list(names) == [".fcignore", "keep.log", "lib/build/y", "link", "main.py", "node_modules/m/index.js", "run"]
+    assert (names["run"], names["main.py"]) == (stat.S_IFREG | 0o755, stat.S_IFREG | 0o644)
+    assert stat.S_ISLNK(names["link"])
     copy = folder.parent / "copy"
     shutil.copytree(code, copy, symlinks=True)
     os.utime(copy / "main.py", (1, 1))
@@ -163,7 +163,7 @@ def test_npm_packages_that_are_missing_are_noticed(fc, folder):
         assert notices() == ()
 
 
-# What is refused before anything is sent; the client is never used
+# Rejections before anything is sent: the client is never used
 
 def refused(folder: Path, expected: str, **overrides) -> str:
     with pytest.raises(FcError) as error:
@@ -209,8 +209,8 @@ def test_a_second_deployment_changes_only_what_differs(fc, folder):
         return fc.status()["functions"][0]["generation"]
 
     def again(**overrides):
-        (made,) = deploy(fc.sdk, folder, overrides=overrides)
-        return made
+        (deployed,) = deploy(fc.sdk, folder, overrides=overrides)
+        return deployed
 
     first = again()
     assert greeting(first.urls["http"]) == "hello"
@@ -238,8 +238,8 @@ def test_a_second_deployment_changes_only_what_differs(fc, folder):
 
 def test_a_zip_is_deployed_as_it_is(fc, folder):
     (folder / "made.zip").write_bytes(pack(folder / "code"))
-    (made,) = deploy(fc.sdk, folder, overrides={"code": "made.zip"})
-    assert greeting(made.urls["http"]) == "hello"
+    (deployed,) = deploy(fc.sdk, folder, overrides={"code": "made.zip"})
+    assert greeting(deployed.urls["http"]) == "hello"
     (folder / "made.zip").write_text("no zip")
     with pytest.raises(FcError, match="not a sound zip"):
         deploy(fc.sdk, folder, overrides={"code": "made.zip"})
@@ -269,7 +269,7 @@ def test_everything_an_s_yaml_may_ask_for(fc, folder):
 
 
 def pem(name: str) -> tuple[str, str]:
-    """A certificate and a private key of an authority that fclocal does not know."""
+    """A certificate and a private key of an authority that is not fclocal's own."""
     leaf = trustme.CA().issue_cert(name)
     return leaf.cert_chain_pems[0].bytes().decode(), leaf.private_key_pem.bytes().decode()
 
@@ -328,9 +328,9 @@ def test_a_trigger_may_name_an_alias_that_exists(fc, folder):
         body=models.PublishVersionInput())).body.version_id
     fc.sdk.create_alias("hello", models.CreateAliasRequest(
         body=models.CreateAliasInput(alias_name="prod", version_id=version)))
-    (made,) = deploy(fc.sdk, folder, overrides={})
-    assert list(made.urls) == ["http", "prod"]
-    assert greeting(made.urls["prod"]) == "hello"
+    (deployed,) = deploy(fc.sdk, folder, overrides={})
+    assert list(deployed.urls) == ["http", "prod"]
+    assert greeting(deployed.urls["prod"]) == "hello"
 
 
 def test_what_the_other_side_refuses_is_told_in_one_line(fc, folder):

@@ -21,9 +21,9 @@ from fclocal.core.clock import FakeClock
 from fclocal.runtime.state.journal import Journal
 
 
-def printed(found: list[doctor.Check], width: int = 76, **options: Any) -> str:
+def printed(checks: list[doctor.Check], width: int = 76, **options: Any) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False, **options)
-    doctor.report(found, console)
+    doctor.report(checks, console)
     return console.file.getvalue()
 
 
@@ -32,19 +32,19 @@ def by_name(env: dict[str, str]) -> dict[str, doctor.Check]:
 
 
 def test_a_machine_that_runs_these_tests_is_ready() -> None:
-    found = doctor.checks()
-    assert [check.name for check in found if check.word == "FIX"] == []
-    assert "Ready: nothing has to be fixed." in printed(found)
+    checks = doctor.checks()
+    assert [check.name for check in checks if check.word == "FIX"] == []
+    assert "Ready: nothing has to be fixed." in printed(checks)
 
 
 def test_what_only_a_part_of_the_kit_needs_is_optional_and_has_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fclocal.runtime.instances.redis_server.WHEELS", {})  # the tests' own Valkey
-    found = by_name({"PATH": ""})
+    checks = by_name({"PATH": ""})
     for name in ("Redis", "Node.js", "Browser"):
         if name == "Browser" and any(Path(path).exists() for path in doctor.MAC_BROWSERS):
             continue
-        assert (found[name].word, found[name].found[:9]) == ("OPTIONAL", "not found")
-        assert found[name].fix
+        assert (checks[name].word, checks[name].found[:9]) == ("OPTIONAL", "not found")
+        assert checks[name].fix
 
 
 def test_the_report_is_narrow_plain_and_names_nobody(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_old_python_foreign_system_and_few_descriptors_are_to_be_fixed() -> None
 
 
 def test_what_must_be_fixed_ends_the_report() -> None:
-    found = [doctor.python((3, 10, 4)), doctor.descriptors(20000, 20000)]
-    assert [line.rstrip() for line in printed(found).splitlines()[1:-1]] == [
+    checks = [doctor.python((3, 10, 4)), doctor.descriptors(20000, 20000)]
+    assert [line.rstrip() for line in printed(checks).splitlines()[1:-1]] == [
         "FIX   Python       3.10.4",
         "      to fix it    install Python 3.11 or newer",
         "PASS  Descriptors  20000: about 9970 WebSockets at a time",
@@ -119,12 +119,12 @@ def test_long_sentences_hang_and_use_the_width_up_to_120_columns() -> None:
 
 
 def test_colour_stands_beside_the_words_and_no_color_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [doctor.python((3, 10, 4))]
+    checks = [doctor.python((3, 10, 4))]
     monkeypatch.delenv("NO_COLOR", raising=False)
-    plain, coloured = printed(found), printed(found, force_terminal=True)
+    plain, coloured = printed(checks), printed(checks, force_terminal=True)
     assert "\x1b[1;31mFIX" in coloured and "\x1b[" not in plain
     monkeypatch.setenv("NO_COLOR", "1")
-    assert "31m" not in printed(found, force_terminal=True)
+    assert "31m" not in printed(checks, force_terminal=True)
 
 
 @pytest.mark.parametrize("name", list(doctor.FILES))

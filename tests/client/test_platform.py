@@ -119,7 +119,7 @@ def test_functions_and_ports_survive_a_kill_and_no_process_does(platform_factory
     psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=5)
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     second = platform_factory()
-    # Another platform on this machine may have taken the port meanwhile; then the kit says which one it is now.
+    # Another platform on this machine may have taken the port since; then the new port is printed.
     url = second.status()["functions"][0]["triggers"][0]["url"]
     with connect(wss(url)) as ws:
         ws.send("after")
@@ -246,12 +246,12 @@ def test_the_command_line_from_start_to_stop(tmp_path):
         assert "fclocal runs (pid" in cli(state, "start")
         assert "fclocal runs already" in cli(state, "start")
         assert "No function is deployed" in cli(state, "list")
-        made = json.loads(cli(state, "deploy", str(ECHO), "--json", "--set", "timeout=7"))
-        assert made["functionName"] == "echo" and made["triggers"][0]["url"].startswith("https://localhost:")
-        assert json.loads(cli(state, "list", "--json"))["functions"][0]["triggers"] == made["triggers"]
-        assert made["triggers"][0]["url"] in cli(state, "status")
+        deployed = json.loads(cli(state, "deploy", str(ECHO), "--json", "--set", "timeout=7"))
+        assert deployed["functionName"] == "echo" and deployed["triggers"][0]["url"].startswith("https://localhost:")
+        assert json.loads(cli(state, "list", "--json"))["functions"][0]["triggers"] == deployed["triggers"]
+        assert deployed["triggers"][0]["url"] in cli(state, "status")
         os.environ["SSL_CERT_FILE"] = str(state / "ca" / "bundle.pem")
-        with connect(wss(made["triggers"][0]["url"])) as ws:
+        with connect(wss(deployed["triggers"][0]["url"])) as ws:
             ws.send("x")
             ws.recv(timeout=5)
         kinds = [json.loads(line)["kind"] for line in cli(state, "events", "echo").splitlines()]

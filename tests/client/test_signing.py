@@ -1,4 +1,4 @@
-"""Signed headers for a URL pass the trigger's verification, whatever the URL."""
+"""Signed headers pass the trigger's verification, for every form of URL."""
 
 import time
 from urllib.parse import urlsplit

@@ -29,10 +29,10 @@ def amounts(story: Story, **options) -> dict[str, float]:
 
 @pytest.mark.parity("bill.first-in-last-out", "bill.timeout")
 def test_overlapping_connections_are_billed_once_from_t1_to_t4():
-    made = bill(overlapping().records)
-    [span] = made.spans
+    charges = bill(overlapping().records)
+    [span] = charges.spans
     assert (span.begin, span.end, span.requests) == (START + 1.0, START + 7.5, 2)
-    assert made.seconds == 6.5
+    assert charges.seconds == 6.5
 
 
 @pytest.mark.parity("bill.open-to-close")
@@ -67,10 +67,10 @@ def test_each_span_is_rounded_up_to_a_millisecond(length, ms):
 def test_what_never_reached_the_function_is_named_and_costs_nothing(status, code):
     story = Story()
     story.reject(1.0, status, code)
-    made = bill(story.records)
-    assert (made.total, made.requests) == (0, 0)
-    assert made.unbilled == ((f"{status} {code}, before the function", 1),)
-    assert f"1 x {status} {code}" in made.text()
+    charges = bill(story.records)
+    assert (charges.total, charges.requests) == (0, 0)
+    assert charges.unbilled == ((f"{status} {code}, before the function", 1),)
+    assert f"1 x {status} {code}" in charges.text()
 
 
 @pytest.mark.parity("bill.cut-by-platform")
@@ -81,9 +81,9 @@ def test_a_request_the_platform_ends_with_an_error_costs_nothing_but_the_functio
     story.end(2.0, "a", status=503, code=None, why="fault")
     story.begin(3.0, "b")
     story.end(4.0, "b", status=500, code=None)
-    made = bill(story.records)
-    assert made.seconds == 1.0
-    assert made.unbilled == (("503, ended by the platform", 1),)
+    charges = bill(story.records)
+    assert charges.seconds == 1.0
+    assert charges.unbilled == (("503, ended by the platform", 1),)
 
 
 @pytest.mark.parity("bill.cold-start")
@@ -106,10 +106,10 @@ def test_hooks_are_billed_like_requests_and_the_start_before_them_is_not():
     story.connections([(30.0, 31.0)])
     hook(story, 36.0, "PreStop", 3.0)
     story.stop(36.5, why="update")
-    made = bill(story.records)
-    assert [(span.begin - START, span.ms, span.requests) for span in made.spans] == [
+    charges = bill(story.records)
+    assert [(span.begin - START, span.ms, span.requests) for span in charges.spans] == [
         (27.0, 2000, 0), (30.0, 1000, 1), (33.0, 3000, 0)]
-    assert (made.seconds, made.requests) == (6.0, 1)
+    assert (charges.seconds, charges.requests) == (6.0, 1)
     assert amounts(story) == {
         "vCPU-seconds, active": 2.1, "GB-seconds, active": 3.0, "invocations": 3,
         "GB-seconds, hibernating": 2 * 0.5}  # from the last request to PreStop
@@ -140,13 +140,13 @@ def test_two_sockets_for_an_hour():
     story = Story()
     story.start(HOUR_START, seconds=0.0)
     story.connections([(HOUR_START, HOUR_START + 2000), (HOUR_START + 1000, HOUR_START + 3600)])
-    made = bill(story.records)
-    serving = sum(line.cu for line in made.lines if "hibernating" not in line.unit)
+    charges = bill(story.records)
+    serving = sum(line.cu for line in charges.lines if "hibernating" not in line.unit)
     assert serving == Decimal("1530.015")
-    assert made.cu == 1531 + 5      # the release minute falls into the next hour: 4.5 CU, rounded up there
-    assert made.hours == 2
-    assert made.cost == Decimal(1536) * Decimal("0.00011") * Decimal("0.8")     # discounted in January 2026
-    assert made.raised == Decimal("0.01") - 5 * Decimal("0.000088")             # only the second hour is below
+    assert charges.cu == 1531 + 5      # the release minute falls into the next hour: 4.5 CU, rounded up there
+    assert charges.hours == 2
+    assert charges.cost == Decimal(1536) * Decimal("0.00011") * Decimal("0.8")     # discounted in January 2026
+    assert charges.raised == Decimal("0.01") - 5 * Decimal("0.000088")             # only the second hour is below
 
 
 @pytest.mark.parity("bill.disk")
@@ -171,11 +171,11 @@ def test_the_minute_after_the_last_request(gap, stop, seconds):
     story.connections([(0.0, 1.0), (1.0 + gap, 1.0 + gap)])
     if stop:
         story.stop(stop[1], why=stop[0])
-    made = bill(story.records)
-    [line] = [line for line in made.lines if "hibernating" in line.unit]
+    charges = bill(story.records)
+    [line] = [line for line in charges.lines if "hibernating" in line.unit]
     assert float(line.amount) == seconds * 0.5
-    assert made.tail_as_active == Decimal(str(seconds)) * Decimal("0.35")
-    assert not line.guessed and "billed as hibernating. The service can judge that time active" in made.text()
+    assert charges.tail_as_active == Decimal(str(seconds)) * Decimal("0.35")
+    assert not line.guessed and "billed as hibernating. The service can judge that time active" in charges.text()
 
 
 @pytest.mark.parity("bill.hibernating-minimum-instances")
@@ -184,9 +184,9 @@ def test_minimum_instances_hibernate_between_requests():
     story.start(0, why="minimum", seconds=0.0)
     story.connections([(3.0, 5.0)])
     story.stop(17.0)
-    made = amounts(story)
-    assert made["vCPU-seconds, active"] == 0.7
-    assert made["GB-seconds, hibernating"] == (20 - 2) * 0.5      # 17 s rounded up to 20
+    charges = amounts(story)
+    assert charges["vCPU-seconds, active"] == 0.7
+    assert charges["GB-seconds, hibernating"] == (20 - 2) * 0.5      # 17 s rounded up to 20
 
 
 def test_a_minimum_instance_that_nobody_calls_is_billed_too():
@@ -225,12 +225,12 @@ def test_with_idle_timeout_work_is_active_and_the_rest_hibernates(frozen, follow
         story.add(frozen, "instance.frozen", "c-1")
     if following:
         story.begin(following, "next")
-    made = {line.unit: line for line in bill(story.records, now=START + 100.0).lines}
+    charges = {line.unit: line for line in bill(story.records, now=START + 100.0).lines}
     for unit, seconds in (("vCPU-seconds, background work (guess)", work * 0.35),
                           ("GB-seconds, background work (guess)", work * 0.5),
                           ("GB-seconds of disk, background (guess)", work * 0.5)):
-        assert float(made[unit].amount) == pytest.approx(seconds) and made[unit].guessed
-    assert float(made["GB-seconds, hibernating"].amount if hibernating else 0) == hibernating * 0.5
+        assert float(charges[unit].amount) == pytest.approx(seconds) and charges[unit].guessed
+    assert float(charges["GB-seconds, hibernating"].amount if hibernating else 0) == hibernating * 0.5
     assert "5% of its vCPUs" in bill(story.records, now=START + 100.0).text()
 
 
@@ -279,20 +279,20 @@ def test_the_bill_of_all_functions_adds_up_what_each_has():
         story.end(number + 0.3, f"r-{number}", f"c-{number}", received=10**number, sent=2 * 10**number)
         story.begin(number + 0.4, f"s-{number}", f"c-{number}")
         story.end(number + 0.5, f"s-{number}", f"c-{number}", status=503, why="fault")
-    made = bill(story.records).wire()
-    assert made["functions"] == ["a", "b", "c"]
-    assert made["traffic"] == {"bytesIn": 1110, "bytesOut": 2220}
-    assert made["notBilled"] == [{"reason": "503, ended by the platform", "requests": 3}]
+    charges = bill(story.records).wire()
+    assert charges["functions"] == ["a", "b", "c"]
+    assert charges["traffic"] == {"bytesIn": 1110, "bytesOut": 2220}
+    assert charges["notBilled"] == [{"reason": "503, ended by the platform", "requests": 3}]
 
 
 def test_what_still_runs_is_counted_until_now():
     story = Story()
     story.start(0)
     story.begin(1.0, "a")
-    made = bill(story.records, now=START + 6.0)
-    assert (made.seconds, made.spans[0].running) == (5.0, True)
-    assert "still running" in made.text()
-    assert not any("hibernating" in line.unit for line in made.lines)
+    charges = bill(story.records, now=START + 6.0)
+    assert (charges.seconds, charges.spans[0].running) == (5.0, True)
+    assert "still running" in charges.text()
+    assert not any("hibernating" in line.unit for line in charges.lines)
 
 
 @pytest.mark.parametrize("ending", ["instance", "platform", "killed"])
@@ -464,14 +464,14 @@ def test_only_the_newest_spans_are_listed_and_the_sums_count_all():
         kept.take(record)
     kept.compact()
     kept.usages["echo"].limit(41)
-    made = billing.bill(kept.at())
-    lines = made.text().splitlines()
+    charges = billing.bill(kept.at())
+    lines = charges.text().splitlines()
     assert lines[1] == "2026-01-02 03:04:05 to 03:04:49 UTC"
     first = lines.index("instance                first in       last out         billed (s)  requests")
     assert lines[first + 1] == f"{'5 earlier intervals':<54}{'1.250':>12}{5:>10}"
     assert lines[first + 2].split() == ["c-1", "03:04:10.000", "03:04:10.250", "0.250", "1"]
     assert lines[first + 42] == f"{'sum':<54}{'11.250':>12}{45:>10}"
-    wire = made.wire()
+    wire = charges.wire()
     assert (len(wire["spans"]), wire["earlier"]) == (42, {"spans": 3, "billedMs": 750, "requests": 3})
     assert (wire["seconds"], wire["requests"]) == (11.25, 45)
 
@@ -483,8 +483,8 @@ def test_instances_of_one_size_are_counted_together():
         story.connections([(1.0, 2.0)], instance)
     other = Story("other")
     other.start(0, "d-1")
-    made = billing.bill([*meter(story.records), *meter(other.records)])
-    assert "3 instances: 0.35 vCPU, 512 MB memory, 512 MB disk, concurrency 2\n" in made.text()
+    charges = billing.bill([*meter(story.records), *meter(other.records)])
+    assert "3 instances: 0.35 vCPU, 512 MB memory, 512 MB disk, concurrency 2\n" in charges.text()
 
 
 def test_what_the_bill_of_two_functions_adds_up():
@@ -495,14 +495,14 @@ def test_what_the_bill_of_two_functions_adds_up():
     two.start(0, "d-1", cpu=1.0)
     two.begin(1.5, "b", "d-1")
     two.end(2.0, "b", "d-1", sent=5)
-    made = bill(sorted(one.records + two.records, key=lambda record: record.at))
+    charges = bill(sorted(one.records + two.records, key=lambda record: record.at))
     apart = [bill(story.records) for story in (one, two)]
-    assert made.functions == ("echo", "other") and made.bytes_out == 15
-    assert made.text().startswith("BILL  echo, other\n")
+    assert charges.functions == ("echo", "other") and charges.bytes_out == 15
+    assert charges.text().startswith("BILL  echo, other\n")
     for name in ("cu", "cost", "raised", "hours", "total", "tail_as_active", "seconds", "requests"):
-        assert getattr(made, name) == sum(getattr(part, name) for part in apart)
-    assert [float(line.amount) for line in made.lines] == [
-        sum(float(part.lines[number].amount) for part in apart) for number in range(len(made.lines))]
+        assert getattr(charges, name) == sum(getattr(part, name) for part in apart)
+    assert [float(line.amount) for line in charges.lines] == [
+        sum(float(part.lines[number].amount) for part in apart) for number in range(len(charges.lines))]
 
 
 @pytest.mark.parity("bill.tiers")
@@ -510,9 +510,9 @@ def test_the_tiers_of_a_month_are_used_up_by_hours_before_and_start_anew_in_the_
     prices = tariff("CNY", 1_795_000_000)
     first, second = prices.tiers[0], prices.tiers[1]
     month = Usage("echo", hours={number: Hour(cpu=first.up_to * 100_000) for number in (498_700, 498_701)})
-    made = billing.bill([month], now=1_795_000_000)
-    assert made.cost == first.up_to * (first.price + second.price)
-    assert "CU over several price tiers  " in made.text()
+    charges = billing.bill([month], now=1_795_000_000)
+    assert charges.cost == first.up_to * (first.price + second.price)
+    assert "CU over several price tiers  " in charges.text()
     third = Usage("echo", hours={number: Hour(cpu=first.up_to * 50_000) for number in range(498_700, 498_704)})
     assert billing.bill([third], now=1_795_000_000).cost == first.up_to * (first.price + second.price)
     months = Usage("echo", hours={number: Hour(cpu=first.up_to * 100_000) for number in (498_700, 498_700 + 24 * 31)})
@@ -520,21 +520,21 @@ def test_the_tiers_of_a_month_are_used_up_by_hours_before_and_start_anew_in_the_
 
 
 def test_wire_is_json_with_the_same_total():
-    made = bill(overlapping().records)
-    wire = json.loads(json.dumps(made.wire()))
-    assert wire["total"] == float(made.total)
+    charges = bill(overlapping().records)
+    wire = json.loads(json.dumps(charges.wire()))
+    assert wire["total"] == float(charges.total)
     assert wire["spans"] == [{"instance": "c-1", "begin": START + 1.0, "end": START + 7.5, "billedMs": 6500,
                               "requests": 2, "running": False}]
     assert "check the current price" in wire["prices"]["note"]
 
 
 def test_wire_has_every_amount_of_the_invoice():
-    made = bill(eventful(), now=START + 70)
-    wire = made.wire()
+    charges = bill(eventful(), now=START + 70)
+    wire = charges.wire()
     assert {name: value for name, value in wire.items() if name not in ("spans", "units", "prices")} == {
         "functions": ["echo"], "seconds": 17.751, "requests": 7,
-        "earlier": {"spans": 0, "billedMs": 0, "requests": 0}, "cu": made.cu, "currency": "CNY",
-        "cost": float(made.cost), "minimum": float(made.raised), "traffic": {"bytesIn": 0, "bytesOut": 1_234_567},
+        "earlier": {"spans": 0, "billedMs": 0, "requests": 0}, "cu": charges.cu, "currency": "CNY",
+        "cost": float(charges.cost), "minimum": float(charges.raised), "traffic": {"bytesIn": 0, "bytesOut": 1_234_567},
         "total": 0.01, "notBilled": [{"reason": "429 ResourceExhausted, before the function", "requests": 2},
                                      {"reason": "503, ended by the platform", "requests": 1}],
         "notes": ["The start of c-9 is not in these records: counted as 0.35 vCPU, 512 MB."]}

@@ -50,19 +50,19 @@ def test_one_request_uses_up_one_refusal() -> None:
     assert [one.id for one in hit(rules, "request", "echo", 0)[0]] == ["c"]
 
 
-@pytest.mark.parametrize(("what", "given", "field"), [
+@pytest.mark.parametrize(("what", "options", "field"), [
     ("explode", {}, "fault"), ("reject", {"status": 404}, "status"), ("reject", {"delay": 1}, "delay"),
     ("reject", {"times": 0}, "times"), ("reject", {"times": True}, "times"), ("cut", {"after": -1}, "after"),
     ("cut", {"status": 503}, "status"), ("delay", {"delay": "long"}, "delay"), ("kill", {"seconds": 1e9}, "seconds"),
     ("delay", {"delay": float("nan")}, "delay"), ("silence", {"function": 7}, "function"),
     ("pause_redis", {"after": 1}, "after")])
-def test_errors_name_the_field(what: str, given: dict[str, Any], field: str) -> None:
+def test_errors_name_the_field(what: str, options: dict[str, Any], field: str) -> None:
     with pytest.raises(FcError) as caught:
-        rule("r1", what, given, 0)
+        rule("r1", what, options, 0)
     assert caught.value.code == "InvalidArgument" and caught.value.message.startswith(f"{field}: ")
 
 
 def test_the_detail_reads_well() -> None:
-    given = [("reject", {"status": 429}), ("delay", {"delay": 0.25}), ("cut", {"after": 2}), ("pause_redis", {})]
-    assert [rule("r", what, values, 0).detail for what, values in given] == [
+    options = [("reject", {"status": 429}), ("delay", {"delay": 0.25}), ("cut", {"after": 2}), ("pause_redis", {})]
+    assert [rule("r", what, values, 0).detail for what, values in options] == [
         "reject 429", "delay 0.25 s", "cut after 2 s", "pause_redis"]

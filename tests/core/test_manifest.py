@@ -1,4 +1,4 @@
-"""s.yaml becomes what the API takes; whatever is wrong with it is told with its line."""
+"""Parse s.yaml into the fields of the API; each error names its line."""
 
 import json
 import textwrap
@@ -56,7 +56,7 @@ def refused(text: str, **options) -> FcError:
 
 @pytest.mark.parity("api.manifest")
 def test_every_prop_reaches_the_api():
-    found = parse(props("""\
+    parsed = parse(props("""\
         description: says it back
         cpu: 0.5
         memorySize: ${vars.size.memory}
@@ -93,7 +93,7 @@ def test_every_prop_reaches_the_api():
                 jwks: { keys: [ { kty: oct, alg: HS256, k: KEY } ] }
                 tokenLookup: "query:token"
         """).replace("KEY", "c2VjcmV0" * 6), env={"HOST": "example.com"})
-    (resource,) = found.resources
+    (resource,) = parsed.resources
     function = resource.function
     assert (function["functionName"], function["cpu"]) == ("echo", 0.5)
     assert (function["memorySize"], function["timeout"]) == (512, 600)
@@ -113,7 +113,7 @@ def test_every_prop_reaches_the_api():
     assert domain["routeConfig"]["routes"][0]["path"] == "/api/*"
     assert "keys" in json.loads(domain["authConfig"]["authInfo"])["jwks"]
     assert (resource.code, resource.where) == ("./code", "s.yaml line 14")
-    assert found.warnings == ()
+    assert parsed.warnings == ()
 
 
 def test_defaults_are_the_services():
@@ -220,8 +220,8 @@ def test_fields_that_are_not_emulated_are_errors_or_warnings(text, field, line):
     error = refused(text)
     assert error.code == "NotEmulated"
     assert error.message == f"fclocal does not emulate '{field} (s.yaml line {line})'"
-    found = parse(text, loose=True)
-    assert found.warnings == (f"{field} (s.yaml line {line}) is not emulated and was left out",)
+    parsed = parse(text, loose=True)
+    assert parsed.warnings == (f"{field} (s.yaml line {line}) is not emulated and was left out",)
 
 
 @pytest.mark.parity("api.manifest-notices")
@@ -233,16 +233,16 @@ def test_fields_that_are_not_emulated_are_errors_or_warnings(text, field, line):
     ("tags", "[{ key: team, value: web }]", "cost allocation"),
 ])
 def test_props_that_a_complete_file_needs_are_left_out_with_a_notice(field, value, says):
-    found = parse(props(f"{field}: {value}"))
-    (notice,) = found.notices
+    parsed = parse(props(f"{field}: {value}"))
+    (notice,) = parsed.notices
     assert notice.startswith(f"{field} (s.yaml line 15) ") and "on the service; fclocal runs without" in notice
     assert says in notice and ". " not in notice
-    assert found.warnings == () and field not in found.resources[0].function
+    assert parsed.warnings == () and field not in parsed.resources[0].function
     assert parse(HEAD).notices == ()
 
 
 def test_a_complete_file_for_production_needs_no_loose():
-    found = parse(props("""\
+    parsed = parse(props("""\
         description: echo
         role: acs:ram::123:role/fc
         logConfig: { project: p, logstore: l, enableRequestMetrics: true, logBeginRule: None }
@@ -254,8 +254,8 @@ def test_a_complete_file_for_production_needs_no_loose():
                                initialDelaySeconds: 0, successThreshold: 1 }
         instanceLifecycleConfig: { preStop: { handler: index.preStop, timeout: 10 } }
         """))
-    assert [notice.partition(" ")[0] for notice in found.notices] == ["role", "logConfig", "vpcConfig"]
-    assert found.resources[0].function["instanceLifecycleConfig"]["preStop"]["timeout"] == 10
+    assert [notice.partition(" ")[0] for notice in parsed.notices] == ["role", "logConfig", "vpcConfig"]
+    assert parsed.resources[0].function["instanceLifecycleConfig"]["preStop"]["timeout"] == 10
 
 
 DOMAIN = "customDomain:\n  domainName: ws.example.com\n  protocol: HTTPS\n  certConfig: "
@@ -263,17 +263,17 @@ DOMAIN = "customDomain:\n  domainName: ws.example.com\n  protocol: HTTPS\n  cert
 
 @pytest.mark.parity("domain.certificate")
 def test_a_certificate_of_a_domain_is_taken_or_noticed():
-    given = parse(props(DOMAIN + "{ certName: c, certificate: '-----BEGIN', privateKey: tls/key.pem }"))
-    assert given.notices == () and given.resources[0].domains[0]["certConfig"] == {
+    parsed = parse(props(DOMAIN + "{ certName: c, certificate: '-----BEGIN', privateKey: tls/key.pem }"))
+    assert parsed.notices == () and parsed.resources[0].domains[0]["certConfig"] == {
         "certName": "c", "certificate": "-----BEGIN", "privateKey": "tls/key.pem"}
     for config, says in (("{}", "none is given"), ("{ certName: c }", "none is given"),
                          ("{ certId: '7' }", "Certificate Management Service"),
                          ("{ certificate: \"${env('CERT', '')}\", privateKey: k }", "none is given"),
                          ("{ certificate: 'oss://a/b/c', privateKey: k }", "not on this machine")):
-        found = parse(props(DOMAIN + config))
-        (notice,) = found.notices
+        parsed = parse(props(DOMAIN + config))
+        (notice,) = parsed.notices
         assert notice.startswith("customDomain.certConfig (s.yaml line 18) ") and notice.endswith(says), notice
-        assert "certConfig" not in found.resources[0].domains[0]
+        assert "certConfig" not in parsed.resources[0].domains[0]
     for config, says in (("{ certifcate: x }", "unknown field 'certifcate'"), ("auto", "'certConfig' must be a map"),
                          ("{ certificate: ../c.pem, privateKey: k }", "certificate '../c.pem' must be a relative")):
         assert says in refused(props(DOMAIN + config)).message
@@ -285,10 +285,10 @@ def test_a_certificate_of_a_domain_is_taken_or_noticed():
     ("redis://localhost:6379/0", False), ("redis://:secret@127.0.0.1:6399", False), ("redis://[::1]:6379", False),
 ])
 def test_a_redis_url_that_is_replaced_is_noticed(url, noticed):
-    found = parse(props(f"environmentVariables: {{ REDIS_URL: '{url}' }}"))
-    assert len(found.notices) == noticed
-    assert all(notice.startswith("environmentVariables.REDIS_URL (s.yaml line 15) ") for notice in found.notices)
-    assert "secret" not in "".join(found.notices)
+    parsed = parse(props(f"environmentVariables: {{ REDIS_URL: '{url}' }}"))
+    assert len(parsed.notices) == noticed
+    assert all(notice.startswith("environmentVariables.REDIS_URL (s.yaml line 15) ") for notice in parsed.notices)
+    assert "secret" not in "".join(parsed.notices)
 
 
 @pytest.mark.parametrize(("text", "field"), [

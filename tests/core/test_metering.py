@@ -67,7 +67,7 @@ def journal(history) -> list[Record]:
 
 
 def amounts(usages: list[Usage]) -> list[object]:
-    """Return all amounts of usages; spans as one sum, whether they are listed or not."""
+    """Return all amounts of usages; all spans, listed or not, as one sum."""
     return [(usage.function, usage.hours, sorted(map(str, usage.fleets)), usage.bytes_in, usage.bytes_out,
              usage.unbilled, usage.notes, usage.earlier.spans + len(usage.spans),
              usage.earlier.ms + sum(span.ms for span in usage.spans),
@@ -132,10 +132,10 @@ def test_the_sums_are_those_of_a_count_millisecond_by_millisecond(history):
     for instance in {record.instance for record in records if record.instance}:
         expected += count(records, instance, now)
     for usage in meter(records, now=now):
-        found = Counter[str]()
+        sums = Counter[str]()
         for hour in usage.hours.values():
-            found += Counter({name: getattr(hour, name) for name in Hour.__slots__})
-        assert found == expected
+            sums += Counter({name: getattr(hour, name) for name in Hour.__slots__})
+        assert sums == expected
 
 
 def count(records: list[Record], instance: str, now: float) -> Counter[str]:

@@ -17,8 +17,8 @@ def test_the_exact_path_wins_then_the_longest_prefix() -> None:
     for order in (known, known[::-1]):
         for path, function in (("/", "all"), ("/api", "all"), ("/api/", "api"), ("/api/x", "api"), ("/api/v1", "exact"),
                                ("/api/v1/x", "v1"), ("/api/v12", "v1"), ("/API/x", "all")):
-            found = routes.find(order, path)
-            assert found and found.function_name == function, path
+            matched = routes.find(order, path)
+            assert matched and matched.function_name == function, path
     assert routes.find([route("/a")], "/a/") is None
 
 

@@ -1,4 +1,4 @@
-"""The JSON of the API: whatever comes in becomes a shape or an error that names the field."""
+"""The JSON of the API: every input becomes a model, or an error that names the field."""
 
 import base64
 import json
@@ -64,8 +64,8 @@ def test_only_the_names_of_the_wire_are_known() -> None:
 
 
 def test_what_a_client_sent_cannot_break_a_line_of_the_message() -> None:
-    said = refusal(FunctionConfig, {**FUNCTION, "a\r\nb\x1b[31m": 1})
-    assert "\n" not in said and "\x1b" not in said and "a??b?[31m" in said
+    message = refusal(FunctionConfig, {**FUNCTION, "a\r\nb\x1b[31m": 1})
+    assert "\n" not in message and "\x1b" not in message and "a??b?[31m" in message
     assert len(refusal(FunctionConfig, {**FUNCTION, "x" * 10_000: 1})) < 300
 
 
@@ -105,7 +105,7 @@ def test_what_goes_out_can_come_in_again() -> None:
     given_ = {"domainName": "*.example.com", "protocol": "HTTP", "authConfig": {
         "authType": "jwt", "authInfo": json.dumps({"jwks": {"keys": [key]}})},
         "routeConfig": {"routes": [{"path": "/*", "functionName": "echo", "methods": ["GET"]}]}}
-    made = CustomDomain(**dict(wire.parse(wire.DomainInput, given_)), port=1, created=0, modified=0)
-    shown = wire.domain_view(made)
+    domain = CustomDomain(**dict(wire.parse(wire.DomainInput, given_)), port=1, created=0, modified=0)
+    shown = wire.domain_view(domain)
     assert wire.parse(wire.DomainInput, {key: shown[key] for key in given_}) == wire.parse(wire.DomainInput, given_)
     assert shown["createdTime"] == "1970-01-01T00:00:00Z"

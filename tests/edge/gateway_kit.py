@@ -1,4 +1,4 @@
-"""A gateway on a loop of its own, an engine that does what a test tells it, and functions made of plain sockets."""
+"""A gateway on a loop of its own, a scripted engine, and functions made of plain sockets."""
 
 import asyncio
 import contextlib
@@ -33,8 +33,8 @@ LIMIT = 10.0  # seconds that anything in these tests may take
 
 def function(**config: Any) -> Function:
     """A function as the store holds it."""
-    made = FunctionConfig(function_name="echo", runtime="custom.debian12", **config)
-    revision = Revision(generation=1, config=made, code=Code(checksum="0" * 64, size=1), created=0.0)
+    function = FunctionConfig(function_name="echo", runtime="custom.debian12", **config)
+    revision = Revision(generation=1, config=function, code=Code(checksum="0" * 64, size=1), created=0.0)
     return Function(function_id="f", latest=revision, created=0.0, modified=0.0)
 
 
@@ -142,13 +142,13 @@ class FakeEngine:
 @pytest.fixture
 def platform(tmp_path: Path) -> Iterator["Platform"]:
     """A gateway before a fake engine; a test fails if it leaves descriptors behind."""
-    made = Platform(tmp_path)
-    yield made
-    made.close()
+    platform = Platform(tmp_path)
+    yield platform
+    platform.close()
 
 
 class Platform:
-    """A gateway in a thread, whose time stands still until a test advances it."""
+    """A gateway in a thread. Its clock is fake: a test advances it."""
 
     def __init__(self, state: Path) -> None:
         self.engine = FakeEngine()

@@ -65,8 +65,8 @@ def caller(url: str) -> Iterator[Any]:
 
     def send(path: str = "/", *, method: str = "GET", headers: Headers = (), body: bytes = b"") -> Answer:
         headers = list(headers)
-        given = any(name.lower() == "host" for name, _ in headers)
-        connection.putrequest(method, path, skip_accept_encoding=True, skip_host=given)
+        has_host = any(name.lower() == "host" for name, _ in headers)
+        connection.putrequest(method, path, skip_accept_encoding=True, skip_host=has_host)
         for name, value in headers:
             connection.putheader(name, value.encode("latin-1") if isinstance(value, str) else value)
         if body:
@@ -100,20 +100,20 @@ def add_trigger(fc: Platform, function: str, name: str, qualifier: str, **config
     wire = {"authType": "anonymous", "methods": ["GET", "POST"], **config}
     body = m.CreateTriggerInput(trigger_name=name, trigger_type="http", qualifier=qualifier,
                                 trigger_config=json.dumps(wire))
-    made = fc.sdk.create_trigger(function, m.CreateTriggerRequest(body=body))
-    return str(made.body.http_trigger.url_internet)
+    created = fc.sdk.create_trigger(function, m.CreateTriggerRequest(body=body))
+    return str(created.body.http_trigger.url_internet)
 
 
 def set_greeting(fc: Platform, function: str, greeting: str) -> None:
-    """Change LATEST so that its answers can be told from older ones."""
+    """Change LATEST so that its answers differ from older ones."""
     body = m.UpdateFunctionInput(environment_variables={"GREETING": greeting})
     fc.sdk.update_function(function, m.UpdateFunctionRequest(body=body))
 
 
 def publish(fc: Platform, function: str) -> str:
     """Publish LATEST; the number of the version."""
-    made = fc.sdk.publish_function_version(function, m.PublishFunctionVersionRequest(body=m.PublishVersionInput()))
-    return str(made.body.version_id)
+    created = fc.sdk.publish_function_version(function, m.PublishFunctionVersionRequest(body=m.PublishVersionInput()))
+    return str(created.body.version_id)
 
 
 def last(fc: Platform) -> int:
@@ -133,7 +133,7 @@ def until(condition: Any, limit: float = 10.0) -> Any:
     """Ask until the answer is true; the answer. Fails after `limit` seconds."""
     end = time.monotonic() + limit
     while True:
-        if found := condition():
-            return found
+        if result := condition():
+            return result
         assert time.monotonic() < end, "it did not come true in time"
         time.sleep(0.02)

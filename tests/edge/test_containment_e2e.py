@@ -84,7 +84,7 @@ def get(url: str) -> int:
         return int(answer.read())
 
 
-def gone(pid: int) -> bool:
+def is_gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
@@ -92,13 +92,13 @@ def gone(pid: int) -> bool:
 def test_a_process_that_escaped_ends_when_the_guardian_is_killed(fc: Platform, deploy: Callable[[str], str]) -> None:
     first, second = deploy("escapes"), deploy("kills")
     escaped = get(f"{first}/escape")
-    assert Path(f"/proc/{escaped}/cwd").readlink() == Path("/") and not gone(escaped)
+    assert Path(f"/proc/{escaped}/cwd").readlink() == Path("/") and not is_gone(escaped)
     guardian = get(f"{second}/")
     with contextlib.suppress(HTTPError, IncompleteRead):  # the instance may end before its answer is complete
         get(f"{second}/kill-guardian")
-    until(lambda: gone(guardian))
-    until(lambda: gone(escaped), 2.0)
+    until(lambda: is_gone(guardian))
+    until(lambda: is_gone(escaped), 2.0)
     assert get(f"{first}/") != guardian, "a new guardian starts new instances"
     again = get(f"{first}/escape")
     fc.stop()
-    until(lambda: gone(again), 2.0)
+    until(lambda: is_gone(again), 2.0)

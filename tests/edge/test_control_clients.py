@@ -35,9 +35,9 @@ async def test_the_asynchronous_client(api: Management) -> None:
     assert got.environment_variables == {"W": "ü"}
     body = fc.UpdateFunctionInput(timeout=9)
     assert (await sdk.update_function_async("echo", fc.UpdateFunctionRequest(body=body))).body.timeout == 9
-    made = await sdk.create_trigger_async("echo", fc.CreateTriggerRequest(body=fc.CreateTriggerInput(
+    created = await sdk.create_trigger_async("echo", fc.CreateTriggerRequest(body=fc.CreateTriggerInput(
         trigger_name="t", trigger_type="http", trigger_config='{"methods": ["GET"]}')))
-    assert made.body.http_trigger.url_internet == "https://localhost:9443"
+    assert created.body.http_trigger.url_internet == "https://localhost:9443"
     await sdk.publish_function_version_async("echo", fc.PublishFunctionVersionRequest(body=fc.PublishVersionInput()))
 
     # Its HTTP library writes these names differently from what was signed.
@@ -68,9 +68,9 @@ async def test_the_asynchronous_client(api: Management) -> None:
 def test_the_client_of_node(api: Management) -> None:
     assert (NODE / "node_modules").is_dir(), f"run: npm ci (in {NODE}); start.py test does it"
     api.engine.answer = (200, {}, b"out")
-    given = {"endpoint": api.endpoint, "accessKeyId": api.store.access_key_id,
+    settings = {"endpoint": api.endpoint, "accessKeyId": api.store.access_key_id,
              "accessKeySecret": api.store.access_key_secret, "zip": base64.b64encode(package()).decode()}
-    done = subprocess.run(["node", str(NODE / "drive.js")], input=json.dumps(given), capture_output=True, text=True,
+    done = subprocess.run(["node", str(NODE / "drive.js")], input=json.dumps(settings), capture_output=True, text=True,
                           timeout=60, env={"PATH": os.environ["PATH"]})
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)

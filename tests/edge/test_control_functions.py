@@ -125,7 +125,7 @@ def test_what_is_not_emulated_is_refused_by_name(api: Management, props: dict[st
 
 
 @pytest.mark.parity("api.unknown-field", "api.json-strings")
-@pytest.mark.parametrize(("props", "said"), [
+@pytest.mark.parametrize(("props", "expected"), [
     ({"timeout": 0}, "timeout: "),
     ({"timeout": 86401}, "timeout: "),
     ({"timeout": "30"}, "timeout: "),
@@ -150,9 +150,9 @@ def test_what_is_not_emulated_is_refused_by_name(api: Management, props: dict[st
     ({"session_affinity_config": {"a": 1}}, "sessionAffinityConfig: must be a JSON string, not an object"),
     ({"session_affinity_config": "{"}, "sessionAffinityConfig: is not valid JSON"),
 ])
-def test_a_wrong_field_is_named(api: Management, props: dict[str, Any], said: str) -> None:
+def test_a_wrong_field_is_named(api: Management, props: dict[str, Any], expected: str) -> None:
     status, name, message = refused(api.sdk().create_function, function_input(**props))
-    assert (status, name) == (400, "InvalidArgument") and said in message
+    assert (status, name) == (400, "InvalidArgument") and expected in message
     assert not api.store.functions
 
 

@@ -1,4 +1,4 @@
-"""Who may call the management API, and errors that clients can read, whatever went wrong."""
+"""Which requests the management API accepts; every error has a form that clients can read."""
 
 import hashlib
 import http.client

@@ -43,9 +43,9 @@ def test_concurrency_configuration(api: Management, sdk: Any) -> None:
 
 @pytest.mark.parity("api.minimum-instances", "api.scaling-policies")
 def test_scaling_configuration(api: Management, sdk: Any) -> None:
-    def scale(qualifier: str | None = None, **given: Any) -> Any:
+    def scale(qualifier: str | None = None, **options: Any) -> Any:
         return sdk.put_scaling_config("echo", fc.PutScalingConfigRequest(
-            qualifier=qualifier, body=fc.PutScalingConfigInput(**given))).body
+            qualifier=qualifier, body=fc.PutScalingConfigInput(**options))).body
 
     api.engine.add(api.registry.revision("echo", "1"), 1000.0)
     put = scale("prod", min_instances=2)
@@ -145,8 +145,8 @@ def fc_options() -> Any:
 
 @pytest.mark.parity("api.disable")
 def test_invocations_are_disabled_and_enabled(api: Management, sdk: Any) -> None:
-    def disable(**given: Any) -> Any:
-        return sdk.disable_function_invocation("echo", fc.DisableFunctionInvocationRequest(**given)).body
+    def disable(**options: Any) -> Any:
+        return sdk.disable_function_invocation("echo", fc.DisableFunctionInvocationRequest(**options)).body
 
     assert disable(reason="maintenance").success is True
     restriction = sdk.get_function("echo", fc.GetFunctionRequest()).body.invocation_restriction

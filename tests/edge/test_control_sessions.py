@@ -26,28 +26,29 @@ def sdk(api: Management) -> Any:
     return client
 
 
-def create(sdk: Any, function: str = "echo", qualifier: str | None = None, **given: Any) -> Any:
+def create(sdk: Any, function: str = "echo", qualifier: str | None = None, **options: Any) -> Any:
     return sdk.create_session(function, fc.CreateSessionRequest(
-        qualifier=qualifier, body=fc.CreateSessionInput(**given))).body
+        qualifier=qualifier, body=fc.CreateSessionInput(**options))).body
 
 
 @pytest.mark.parity("api.sessions", "api.sessions-bound-later")
 def test_a_session_from_its_creation_to_its_deletion(sdk: Any) -> None:
-    made = create(sdk, session_id="s-1", session_idle_timeout_in_seconds=30)
-    assert (made.session_id, made.function_name, made.qualifier) == ("s-1", "echo", "LATEST")
-    assert (made.session_affinity_type, made.session_status, made.container_id) == ("HEADER_FIELD", "Active", "")
-    assert (made.session_ttlin_seconds, made.session_idle_timeout_in_seconds) == (600, 30)
-    assert made.created_time.endswith("Z")
-    assert sdk.get_session("echo", "s-1", PLAIN).body.to_map() == made.to_map()
+    session = create(sdk, session_id="s-1", session_idle_timeout_in_seconds=30)
+    assert (session.session_id, session.function_name, session.qualifier) == ("s-1", "echo", "LATEST")
+    assert (session.session_affinity_type, session.session_status) == ("HEADER_FIELD", "Active")
+    assert session.container_id == ""
+    assert (session.session_ttlin_seconds, session.session_idle_timeout_in_seconds) == (600, 30)
+    assert session.created_time.endswith("Z")
+    assert sdk.get_session("echo", "s-1", PLAIN).body.to_map() == session.to_map()
     changed = sdk.update_session("echo", "s-1", fc.UpdateSessionRequest(
         body=fc.UpdateSessionInput(session_ttlin_seconds=60))).body
     assert (changed.session_ttlin_seconds, changed.session_idle_timeout_in_seconds) == (60, 30)
     assert create(sdk).session_id != "s-1", "without an id the platform makes one"
     assert sdk.delete_session("echo", "s-1", fc.DeleteSessionRequest()).status_code == 204
-    for gone in (lambda: sdk.get_session("echo", "s-1", PLAIN),
-                 lambda: sdk.delete_session("echo", "s-1", fc.DeleteSessionRequest()),
-                 lambda: sdk.update_session("echo", "s-1", fc.UpdateSessionRequest(body=fc.UpdateSessionInput()))):
-        assert refused(gone) == (404, "SessionNotFound", "session 's-1' of function 'echo' does not exist")
+    for request in (lambda: sdk.get_session("echo", "s-1", PLAIN),
+                    lambda: sdk.delete_session("echo", "s-1", fc.DeleteSessionRequest()),
+                    lambda: sdk.update_session("echo", "s-1", fc.UpdateSessionRequest(body=fc.UpdateSessionInput()))):
+        assert refused(request) == (404, "SessionNotFound", "session 's-1' of function 'echo' does not exist")
 
 
 @pytest.mark.parity("api.sessions")
@@ -100,7 +101,7 @@ def test_sessions_that_have_expired_are_listed_and_deleted_ones_are_not(api: Man
 
 
 @pytest.mark.parity("api.sessions")
-@pytest.mark.parametrize(("function", "given", "code", "says"), [
+@pytest.mark.parametrize(("function", "options", "code", "says"), [
     ("none", {}, "InvalidArgument", "sessionAffinity: the function has none"),
     ("cookie", {"session_id": "a"}, "InvalidArgument", "sessionId: can be chosen with HEADER_FIELD only"),
     ("echo", {"session_id": "-a"}, "InvalidArgument", "sessionId: a session id has 1 to 64"),
@@ -110,10 +111,10 @@ def test_sessions_that_have_expired_are_listed_and_deleted_ones_are_not(api: Man
     ("echo", {"nas_config": fc.NASConfig(user_id=1)}, "NotEmulated", "nasConfig"),
     ("nothing", {}, "FunctionNotFound", "'nothing'"),
 ])
-def test_a_session_that_cannot_be_is_refused(sdk: Any, function: str, given: dict[str, Any], code: str,
+def test_a_session_that_cannot_be_is_refused(sdk: Any, function: str, options: dict[str, Any], code: str,
                                              says: str) -> None:
-    _, found, message = refused(lambda: create(sdk, function, **given))
-    assert found == code and says in message
+    _, actual_code, message = refused(lambda: create(sdk, function, **options))
+    assert actual_code == code and says in message
 
 
 @pytest.mark.parity("api.sessions")
@@ -187,8 +188,8 @@ def test_a_request_with_the_id_binds_a_created_session(running: Platform, kind: 
     assert instances[0] != instances[1], "an instance takes one session"
     for name, instance in zip(names, instances, strict=True):
         assert ask(name) == instance
-        found = until(lambda name=name: running.sdk.get_session(app.name, name, PLAIN).body)
-        assert (found.container_id, found.session_affinity_type) == (instance, kind)
+        session = until(lambda name=name: running.sdk.get_session(app.name, name, PLAIN).body)
+        assert (session.container_id, session.session_affinity_type) == (instance, kind)
     running.sdk.delete_session(app.name, names[0], fc.DeleteSessionRequest())
     assert [session.session_id for session in running.sdk.list_sessions(
         app.name, fc.ListSessionsRequest(session_status="Active")).body.sessions] == [names[1]]

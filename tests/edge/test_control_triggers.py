@@ -109,7 +109,7 @@ def test_one_http_trigger_for_each_version_and_alias(sdk: Any) -> None:
 
 
 @pytest.mark.parity("api.trigger-types", "api.json-strings", "api.unknown-field")
-@pytest.mark.parametrize(("request_", "code", "said"), [
+@pytest.mark.parametrize(("request_", "code", "expected"), [
     (trigger(trigger_type="timer"), "NotEmulated", "'triggerType: timer'"),
     (trigger(source_arn="acs:oss"), "NotEmulated", "'sourceArn'"),
     (trigger(invocation_role="acs:ram"), "NotEmulated", "'invocationRole'"),
@@ -129,9 +129,9 @@ def test_one_http_trigger_for_each_version_and_alias(sdk: Any) -> None:
     (trigger("9lives"), "InvalidArgument", "triggerName: "),
     (trigger("a" * 129), "InvalidArgument", "triggerName: "),
 ])
-def test_a_wrong_trigger_is_refused(api: Management, sdk: Any, request_: Any, code: str, said: str) -> None:
+def test_a_wrong_trigger_is_refused(api: Management, sdk: Any, request_: Any, code: str, expected: str) -> None:
     status, name, message = refused(sdk.create_trigger, "echo", request_)
-    assert (status, name) == (400, code) and said in message
+    assert (status, name) == (400, code) and expected in message
     assert not api.ports.open_ports and not api.registry.function("echo").triggers
 
 
@@ -176,7 +176,7 @@ def test_an_alias_from_its_creation_to_its_deletion(sdk: Any) -> None:
 
 
 @pytest.mark.parity("api.alias-names", "api.alias-of-version", "api.alias-canary-own-version", "api.alias-canary")
-@pytest.mark.parametrize(("request_", "status", "code", "said"), [
+@pytest.mark.parametrize(("request_", "status", "code", "expected"), [
     (alias("LATEST"), 400, "InvalidArgument", "aliasName"),
     (alias("1st"), 400, "InvalidArgument", "aliasName"),
     (alias("-x"), 400, "InvalidArgument", "aliasName"),
@@ -192,11 +192,11 @@ def test_an_alias_from_its_creation_to_its_deletion(sdk: Any) -> None:
     (alias(additional_version_weight={"2": -0.1}), 400, "InvalidArgument", "additionalVersionWeight.2: "),
     (alias(additional_version_weight={"2": 0.6, "3": 0.6}), 400, "InvalidArgument", "sum of the weights"),
 ])
-def test_a_wrong_alias_is_refused(sdk: Any, request_: Any, status: int, code: str, said: str) -> None:
+def test_a_wrong_alias_is_refused(sdk: Any, request_: Any, status: int, code: str, expected: str) -> None:
     publish(sdk), publish(sdk), publish(sdk)
     sdk.create_alias("echo", alias("old"))
     got, name, message = refused(sdk.create_alias, "echo", request_)
-    assert (got, name) == (status, code) and said in message
+    assert (got, name) == (status, code) and expected in message
 
 
 def test_a_wrong_change_of_an_alias_is_refused(sdk: Any) -> None:
@@ -264,7 +264,7 @@ def routes(*paths: str, **more: Any) -> fc.RouteConfig:
 
 
 @pytest.mark.parity("api.domain-routes", "api.domain-certificates", "domain.certificate", "domain.rewrite")
-@pytest.mark.parametrize(("request_", "status", "code", "said"), [
+@pytest.mark.parametrize(("request_", "status", "code", "expected"), [
     (domain("there.example.com"), 409, "DomainNameAlreadyExists", "there.example.com"),
     (domain("nodots"), 400, "InvalidArgument", "domainName: "),
     (domain("a_b.example.com/x"), 400, "InvalidArgument", "domainName: "),
@@ -286,10 +286,10 @@ def routes(*paths: str, **more: Any) -> fc.RouteConfig:
     (domain(auth_config=fc.AuthConfig(auth_type="basic")), 400, "NotEmulated", "authConfig.authType: basic"),
 ])
 def test_a_wrong_domain_is_refused(api: Management, sdk: Any, request_: Any, status: int, code: str,
-                                   said: str) -> None:
+                                   expected: str) -> None:
     sdk.create_custom_domain(domain("there.example.com"))
     got, name, message = refused(sdk.create_custom_domain, request_)
-    assert (got, name) == (status, code) and said in message
+    assert (got, name) == (status, code) and expected in message
     assert list(api.store.domains) == ["there.example.com"] and len(api.ports.open_ports) == 1
 
 

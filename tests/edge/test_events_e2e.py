@@ -29,7 +29,7 @@ def test_three_followers_under_load_get_every_record_once_and_in_order(fc):
         thread.start()
 
     def request(number):
-        # The function answers 426 to a request that is no WebSocket: it is a request on an instance like any other.
+        # The function answers 426 to a request that is not a WebSocket; it is a request on an instance like any other.
         return requests.get(f"{app.url}/{number}", verify=str(fc.at.state / "ca" / "ca.pem"), timeout=20).status_code
 
     with ThreadPoolExecutor(8) as pool:

@@ -26,9 +26,9 @@ def fc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 @pytest.fixture(scope="module")
 def url(fc: Platform) -> str:
     """An echo server that runs already."""
-    found = str(fc.deploy(ECHO, timeout=600).url).replace("https", "wss")
-    with connect(found):
-        return found
+    url = str(fc.deploy(ECHO, timeout=600).url).replace("https", "wss")
+    with connect(url):
+        return url
 
 
 def hits(fc: Platform, since: int) -> list[tuple[str, str]]:
@@ -179,9 +179,9 @@ def answers(client: redis.Redis) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("what", "given"), [("explode", {}), ("reject", {"status": 404}), ("cut", {"delay": 1})])
-def test_a_fault_that_cannot_be_is_refused(fc: Platform, what: str, given: dict[str, Any]) -> None:
-    with pytest.raises(Exception, match=r"fault|status|delay"), fc.fault(what, **given):
+@pytest.mark.parametrize(("what", "options"), [("explode", {}), ("reject", {"status": 404}), ("cut", {"delay": 1})])
+def test_a_fault_that_cannot_be_is_refused(fc: Platform, what: str, options: dict[str, Any]) -> None:
+    with pytest.raises(Exception, match=r"fault|status|delay"), fc.fault(what, **options):
         pass
 
 
@@ -224,8 +224,8 @@ def test_a_header_keeps_a_session_on_its_instance(fc: Platform) -> None:
     assert first.json["instance"] != second.json["instance"], "an instance takes one session"
     for session, answer in (("ana", first), ("bo", second)) * 2:
         assert call(url, headers=[("My-Session", session)]).json["instance"] == answer.json["instance"]
-    made = call(url).headers["my-session"]
-    assert made and made not in ("ana", "bo")
+    session = call(url).headers["my-session"]
+    assert session and session not in ("ana", "bo")
     assert call(url, headers=[("My-Session", "-bad")]).error == (400, "InvalidArgument")
 
 

@@ -1,4 +1,4 @@
-"""Heads that must not pass: smuggling, garbage, limits, slow heads; and headers nobody may forge."""
+"""Heads that must not pass: smuggling, garbage, limits, slow heads, forged x-fc-* headers."""
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -123,7 +123,7 @@ def test_limits_of_the_head(platform: Platform) -> None:
 @pytest.mark.parity("gateway.slow-head-408")
 @pytest.mark.parametrize("tls", [False, True])
 def test_slow_heads_are_closed_and_others_served(platform: Platform, tls: bool) -> None:
-    """200 clients that never finish their head get 408 after ten seconds; another one is served meanwhile."""
+    """200 clients that never finish their head get 408 after ten seconds; another client is served during that time."""
     with instance(answering(OK)) as platform.engine.port:
         slow = [platform.connect(tls) for _ in range(20 if tls else 200)]
         for sock in slow:

@@ -302,16 +302,16 @@ def test_errors_have_the_documented_shape(platform: Platform) -> None:
     with platform.connect() as sock:
         sock.sendall(GET + b"\r\n")
         answer = Answer.parse(read_head(sock))
-        told = json.loads(answer.body)
+        answered = json.loads(answer.body)
         assert answer.status == 404
-        assert told == {
+        assert answered == {
             "RequestId": answer["x-fc-request-id"],
             "Code": "FunctionNotFound",
             "Message": "function 'echo' does not exist",
         }
         assert answer["x-fc-error-type"] == "FcCommonError"
         assert answer["content-type"] == "application/json"
-        sock.sendall(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")  # the connection goes on, and HEAD gets no body
+        sock.sendall(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")  # on the open connection; the answer has no body
         answer = Answer.parse(read_head(sock))
         assert (answer.status, answer.body) == (404, b"")
     assert [error.code for _, error in platform.engine.rejected] == ["FunctionNotFound"] * 2

@@ -1,4 +1,4 @@
-"""Reading HTTP/1.1: whatever bytes come, the answer is a request that can be read in one way only, or a 400 / 502."""
+"""Parse HTTP/1.1: every input becomes an unambiguous request, or a 400 or 502."""
 
 from collections.abc import Callable
 
@@ -89,7 +89,7 @@ def test_a_response_with_two_lengths_is_refused() -> None:
 
 @pytest.mark.parametrize("upgrade", [b"h2c", b"websocket", b"anything"])
 def test_a_chunked_body_with_an_upgrade_header_is_read(upgrade: bytes) -> None:
-    """`curl --http2` sends one; the body belongs to this request, whatever protocol the client offers."""
+    """`curl --http2` sends one; the body belongs to this request, for every protocol that the client offers."""
     head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n"
     body = http1.read_request(head + b"Transfer-Encoding: chunked\r\n\r\n").body
     assert body.feed(b"3\r\na=b\r\n0\r\n\r\n") == b"a=b"

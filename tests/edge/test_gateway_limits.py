@@ -22,12 +22,12 @@ def test_out_of_descriptors(tmp_path: Path) -> None:
         [sys.executable, str(SCRIPT), str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert run.returncode == 0, run.stderr
-    told = json.loads(run.stdout)
-    assert told["refused"] > 0, told
-    assert set(told["statuses"]) <= {"101", "503", "closed"}, told
-    assert told["cpu"] < 0.2, f"it spins: {told}"
-    assert told["others_alive"], told
-    assert told["after"] == 101, told
+    result = json.loads(run.stdout)
+    assert result["refused"] > 0, result
+    assert set(result["statuses"]) <= {"101", "503", "closed"}, result
+    assert result["cpu"] < 0.2, f"it spins: {result}"
+    assert result["others_alive"], result
+    assert result["after"] == 101, result
 
 
 def test_a_port_that_closes_in_the_middle_of_a_tls_handshake(platform: Platform) -> None:

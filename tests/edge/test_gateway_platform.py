@@ -102,7 +102,7 @@ def test_a_browser_speaks_https_and_wss(fc: Platform) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*arguments, "--disable-sync"])
         page = browser.new_context(ignore_https_errors=True).new_page()
-        told = page.evaluate(
+        result = page.evaluate(
             """async ([https, wss]) => {
                 const echoed = await new Promise((done, failed) => {
                     const ws = new WebSocket(wss);
@@ -116,5 +116,5 @@ def test_a_browser_speaks_https_and_wss(fc: Platform) -> None:
             [app.url, wss(app)],
         )
         browser.close()
-    assert told[:2] == ["from a browser", 426]
-    assert told[2].startswith("1-")
+    assert result[:2] == ["from a browser", 426]
+    assert result[2].startswith("1-")

@@ -112,7 +112,7 @@ def test_subprotocol_and_extension_are_agreed_with_the_function(
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parity("gateway.timeout-1006")
 def test_abort_is_1006_within_a_second(platform: Platform, echo: list[ServerConnection], tls: bool) -> None:
-    """At the time limit there is no Close frame; the function sees its end of the socket close."""
+    """At the time limit no Close frame is sent; the socket of the function is closed."""
 
     async def talk() -> tuple[int | None, float]:
         async with dial(platform, tls) as ws:
@@ -192,7 +192,7 @@ def test_a_refused_upgrade_is_passed_with_its_body(platform: Platform, status: b
 
 
 def test_no_tunnel_without_an_upgrade_asked_for(platform: Platform) -> None:
-    """Neither h2c nor a POST nor HTTP/1.0 becomes a tunnel, whatever the function answers."""
+    """Neither h2c nor a POST nor HTTP/1.0 becomes a tunnel, even if the function answers 101."""
     seen: list[bytes] = []
     asks = (
         UPGRADE.replace(b"Upgrade: websocket", b"Upgrade: h2c"),

@@ -405,12 +405,12 @@ http.server.HTTPServer(("0.0.0.0", 9000), Handler).serve_forever()
 
 
 @pytest.mark.parity("fault.connections")
-@pytest.mark.parametrize(("what", "given", "code"), [("cut", {}, 1006), ("kill", {}, 1006)])
-def test_a_fault_meets_connections_that_are_open(fc, probe, what, given, code):
+@pytest.mark.parametrize(("what", "options", "code"), [("cut", {}, 1006), ("kill", {}, 1006)])
+def test_a_fault_meets_connections_that_are_open(fc, probe, what, options, code):
     app = fc.deploy(probe)
     with dial(app) as ws:
         ask(ws, "who")
-        with fc.fault(what, function="probe", **given):
+        with fc.fault(what, function="probe", **options):
             with pytest.raises(ConnectionClosed):
                 ws.recv(timeout=5)
             assert ws.close_code == code

@@ -91,7 +91,7 @@ def test_a_killed_instance_cuts_its_hundred_connections_within_a_second_and_no_o
 
     asyncio.run(asyncio.wait_for(story(), 90))
     ends = [r.data for r in fc.events(function="echo", kinds="request.end")]
-    # The sockets of a dead process may close before its parent hears of the death: then it was "function".
+    # The sockets of a dead process may close before its parent receives the signal: then the reason is "function".
     assert sum(end["why"] in ("instance", "function") and end["closeCode"] == 1006 for end in ends) == 100
 
 

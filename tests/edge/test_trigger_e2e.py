@@ -162,8 +162,8 @@ def set_domain(fc: Platform, name: str, routes: list[m.PathConfig], **more: Any)
         update = m.UpdateCustomDomainInput(route_config=config, **more)
         fc.sdk.update_custom_domain(name, m.UpdateCustomDomainRequest(body=update))
     else:
-        made = m.CreateCustomDomainInput(domain_name=name, protocol="HTTP,HTTPS", route_config=config, **more)
-        fc.sdk.create_custom_domain(m.CreateCustomDomainRequest(body=made))
+        body = m.CreateCustomDomainInput(domain_name=name, protocol="HTTP,HTTPS", route_config=config, **more)
+        fc.sdk.create_custom_domain(m.CreateCustomDomainRequest(body=body))
     return str(next(domain["url"] for domain in fc.status()["customDomains"] if domain["domainName"] == name))
 
 

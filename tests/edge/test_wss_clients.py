@@ -20,7 +20,7 @@ def test_python_and_node_say_the_same(fc: Platform, tmp_path: Path) -> None:
     for command in ([sys.executable, str(CLIENTS / "talk.py")], ["node", str(node)]):
         with fc.tap(app) as tap:
             done = subprocess.run([*command, url, "good day"], capture_output=True, text=True, timeout=30)
-            frames = until(lambda: found if len(found := tap.frames) >= 4 else None)
+            frames = until(lambda: recorded if len(recorded := tap.frames) >= 4 else None)
         assert (done.returncode, done.stdout.strip()) == (0, "you said: good day"), done.stderr
         seen = [(frame.data["direction"], frame.data["opcode"], frame.data["preview"]) for frame in frames[:2]]
         assert seen == [("in", "text", "good day"), ("out", "text", "you said: good day")]

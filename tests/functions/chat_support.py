@@ -209,18 +209,18 @@ class Figures:
         lost: set[str] = set()
         self.delivered = self.lost = self.duplicated = self.disordered = 0
         for person in people:
-            heard = [message["text"] for message in person.messages]
-            counts = Counter(heard)
+            texts = [message["text"] for message in person.messages]
+            counts = Counter(texts)
             self.delivered += len(counts)
-            self.duplicated += len(heard) - len(counts)
+            self.duplicated += len(texts) - len(counts)
             self.lost += sum(text not in counts for text in self.accepted)
             lost |= {text for text in self.accepted if text not in counts}
             latest: dict[str, int] = {}
-            for text in heard:
+            for text in texts:
                 name, ref = text.split()
                 self.disordered += int(ref) < latest.get(name, 0)
                 latest[name] = max(int(ref), latest.get(name, 0))
-        self.untold = len(lost - missed)  # lost for somebody, and the sender was told that all is well
+        self.untold = len(lost - missed)  # lost for a member although the sender received a confirmation
         orders = [[[*map(int, message["id"].split("-"))] for message in person.messages if "id" in message]
                   for person in people]
         self.same_order = all(order == sorted(order) for order in orders)

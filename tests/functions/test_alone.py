@@ -32,8 +32,8 @@ def named(folder: Path) -> str:
 def props(folder: Path) -> dict[str, object]:
     """The props of the folder's first resource, as they are written."""
     document = YAML(typ="safe").load(folder / "s.yaml")
-    found: dict[str, object] = next(iter(document["resources"].values()))["props"]
-    return found
+    props: dict[str, object] = next(iter(document["resources"].values()))["props"]
+    return props
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=named)
@@ -55,14 +55,14 @@ def test_it_names_nothing_outside_itself(folder: Path) -> None:
 def closure(requirements: Path) -> set[str]:
     """The names of the distributions that a requirements.txt brings, with all that those need."""
     lines = [line for line in requirements.read_text("utf-8").splitlines() if line and not line.startswith("#")]
-    wanted, found = [Requirement(line) for line in lines], set[str]()
+    wanted, names = [Requirement(line) for line in lines], set[str]()
     while wanted:
         requirement = wanted.pop()
-        if requirement.name not in found and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
-            found.add(requirement.name)
+        if requirement.name not in names and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+            names.add(requirement.name)
             needs = importlib.metadata.distribution(requirement.name).requires or []
             wanted += [Requirement(need) for need in needs]
-    return found
+    return names
 
 
 def site(where: Path, names: set[str]) -> Path:
@@ -94,7 +94,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[Path], int]]:
         runtime = props(folder)["customRuntimeConfig"]
         assert isinstance(runtime, dict) and isinstance(own, dict)
         if "REDIS_URL" in own:
-            own["REDIS_URL"] = "redis://127.0.0.1:1/0"  # nobody is there: it has to start all the same
+            own["REDIS_URL"] = "redis://127.0.0.1:1/0"  # no Redis answers there, and the function must still start
         own = {name: re.sub(r"\$\{env\('\w+', '(.*)'\)\}", r"\1", value) for name, value in own.items()}
         words = [*runtime["command"], *runtime.get("args", [])]
         # -S: without the packages of this machine

@@ -1,4 +1,4 @@
-"""functions/08-errors: each folder fails as its name says, and one change mends it."""
+"""functions/08-errors: each folder fails as its name says, and one change fixes it."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from fclocal.testing import connect
 
 FOLDER = Path(__file__).parents[2] / "functions" / "08-errors"
 BOOTSTRAP = "      customRuntimeConfig:\n        command: [python3, main.py]\n      triggers:\n"
-# folder: code, words of the message, and the mend: file, what is there, what should be
+# folder: code, words of the message, and the fix: file, wrong text, correct text
 BROKEN = {
     "1-never-ready": ("FunctionNotStarted", "127.0.0.1", "main.py", '"127.0.0.1"', '"0.0.0.0"'),
     "2-never-ready-either": ("FunctionNotStarted", "on port 8080", "s.yaml", "port: 8080", "port: 9000"),

@@ -23,7 +23,7 @@ def run(main: Any) -> None:
     asyncio.run(main)
 
 
-async def heard(connection: ClientConnection, type: str) -> dict[str, Any]:
+async def receive(connection: ClientConnection, type: str) -> dict[str, Any]:
     """Return the next event of a type."""
     async with asyncio.timeout(10):
         while (event := json.loads(await connection.recv()))["type"] != type:
@@ -119,13 +119,13 @@ def test_a_bad_text_is_answered_and_the_next_one_is_accepted(folder: str, tmp_pa
     async def main() -> None:
         async with redis_server(tmp_path) as redis, instances(folder, redis.url, 1) as [one]:
             ana = await join(one.url)
-            await heard(ana, "members")
+            await receive(ana, "members")
             for ref, (text, reason) in enumerate(bad, 1):
                 await ana.send(json.dumps({"type": "say", "ref": ref, "text": text}))
-                failed = await heard(ana, "failed")
+                failed = await receive(ana, "failed")
                 assert failed["ref"] == ref and reason in failed["reason"] and failed["sure"] and not failed["retry"]
             await ana.send(json.dumps({"type": "say", "ref": len(bad) + 1, "text": "good"}))
-            assert (await heard(ana, "sent"))["ref"] == len(bad) + 1
+            assert (await receive(ana, "sent"))["ref"] == len(bad) + 1
             await ana.close()
     run(main())
 
@@ -154,20 +154,20 @@ def test_an_identity_cannot_be_claimed(folder: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with redis_server(tmp_path) as redis, instances(folder, redis.url) as (one, two):
             ana = await join(one.url)
-            id = (await heard(ana, "welcome"))["id"]
+            id = (await receive(ana, "welcome"))["id"]
             mallory = await join(two.url, client=id.rjust(16, "0"))
-            assert (await heard(mallory, "welcome"))["id"] != id
+            assert (await receive(mallory, "welcome"))["id"] != id
             for ref in (1, 2):
                 await mallory.send(json.dumps({"type": "say", "ref": ref, "text": f"mine {ref}"}))
-                await heard(mallory, "sent")
+                await receive(mallory, "sent")
             await ana.send(json.dumps({"type": "say", "ref": 1, "text": "hers"}))
-            while (await heard(ana, "message"))["text"] != "hers":
+            while (await receive(ana, "message"))["text"] != "hers":
                 pass
             secret = "0123456789abcdef" * 2
             ids = []
             for url in (one.url, two.url):
                 back = await join(url, client=secret)
-                ids.append((await heard(back, "welcome"))["id"])
+                ids.append((await receive(back, "welcome"))["id"])
                 await back.close()
             assert ids[0] == ids[1] and ids[0] not in secret
             await ana.close()
@@ -213,10 +213,10 @@ def test_an_outage_of_redis_is_logged_once_each_way(folder: str, tmp_path: Path)
             await redis.start()
             await until(lambda: sum('"redis.answers"' in line for line in early.lines) == 2)
             await early.kill()
-            told = [json.loads(line) for line in early.lines]
-            assert [line["event"] for line in told if line["event"].startswith("redis")] == [
+            messages = [json.loads(line) for line in early.lines]
+            assert [line["event"] for line in messages if line["event"].startswith("redis")] == [
                 "redis.silent", "redis.answers"] * 2
-            assert all("ConnectionError" in line["reason"] for line in told if line["event"] == "redis.silent")
+            assert all("ConnectionError" in line["reason"] for line in messages if line["event"] == "redis.silent")
             assert password not in "".join(early.lines)
     run(main())
 
@@ -228,7 +228,7 @@ def test_a_join_costs_nothing_in_redis_once_it_is_over(tmp_path: Path) -> None:
                     Redis.from_url(redis.url) as client):
             for number in range(20):
                 connection = await join(one.url, room=f"r{number}")
-                await heard(connection, "members")
+                await receive(connection, "members")
                 await connection.close()
             async with asyncio.timeout(10):
                 while await client.keys("chat:{*"):  # noqa: ASYNC110 - Redis sends no event
@@ -266,7 +266,7 @@ def test_a_member_that_vanished_is_noticed_by_pings(folder: str, tmp_path: Path)
         async with (redis_server(tmp_path) as redis, instances(folder, redis.url, PING_SECONDS="0.5") as (one, two),
                     clients([one.url]) as [ana]):
             gone = await join(two.url, name="gone")
-            await heard(gone, "members")
+            await receive(gone, "members")
             await until(lambda: "gone" in ana.members.values())
             gone.transport.pause_reading()
             begun = asyncio.get_running_loop().time()
@@ -283,7 +283,7 @@ def test_an_instance_that_is_told_to_stop_says_goodbye(folder: str, tmp_path: Pa
         async with (redis_server(tmp_path) as redis, instances(folder, redis.url) as (one, two),
                     clients([one.url, two.url]) as (ana, bo)):
             stays = await join(two.url, name="stays")
-            await heard(stays, "members")
+            await receive(stays, "members")
             await until(lambda: len(ana.members) == 3)
             await ana.say("p0 1")
             await until(lambda: len(bo.messages) == 1)
@@ -306,9 +306,9 @@ def test_without_redis_url_one_line_says_so() -> None:
     import subprocess
     import sys
 
-    told = subprocess.run([sys.executable, "main.py"], cwd=FUNCTIONS / "07-chat", env={"PATH": os.environ["PATH"]},
+    result = subprocess.run([sys.executable, "main.py"], cwd=FUNCTIONS / "07-chat", env={"PATH": os.environ["PATH"]},
                           capture_output=True, text=True, timeout=20)
-    assert told.returncode and told.stderr == "REDIS_URL is not set. Example: REDIS_URL=redis://localhost:6379/0\n"
+    assert result.returncode and result.stderr == "REDIS_URL is not set. Example: REDIS_URL=redis://localhost:6379/0\n"
 
 
 @BOTH
@@ -321,7 +321,7 @@ def test_a_slow_member_holds_up_nobody(folder: str, tmp_path: Path) -> None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # else the kernel reads megabytes for it
                 sock.connect(("127.0.0.1", one.port))
                 slow = await join(one.url, name="slow", sock=sock.dup())
-            await heard(slow, "members")
+            await receive(slow, "members")
             slow.transport.pause_reading()
             memory = psutil.Process(one.pid).memory_info().rss
             await until(lambda: "slow" in people[0].members.values())
@@ -351,47 +351,47 @@ def test_durable_history_and_resume(path: str, tmp_path: Path) -> None:
                 await asyncio.wait_for(ana.confirmed(), 20)
                 await until(lambda: len(ana.messages) == 60)  # "sent" says that it is kept, not that it has come back
             fresh = await join(two.url, name="Bo")
-            welcome = await heard(fresh, "welcome")
+            welcome = await receive(fresh, "welcome")
             assert welcome["durable"] and not welcome["gone"]
-            texts = [(await heard(fresh, "message"))["text"] for _ in range(50)]
+            texts = [(await receive(fresh, "message"))["text"] for _ in range(50)]
             assert texts == [f"p0 {number}" for number in range(11, 61)]  # the newest 50
             after = ana.messages[29]["id"]
             resumed = await join(two.url, name="Ana", after=after)
-            texts = [(await heard(resumed, "message"))["text"] for _ in range(30)]
+            texts = [(await receive(resumed, "message"))["text"] for _ in range(30)]
             assert texts == [f"p0 {number}" for number in range(31, 61)]
             # what is sent again is recognised; what comes too early is refused
             say = {"type": "say", "ref": 1, "text": "once"}
             first = await join(one.url, client="secret-of-0123456789")
             await first.send(json.dumps(say))
-            await heard(first, "sent")
+            await receive(first, "sent")
             again = await join(two.url, client="secret-of-0123456789", after=ana.messages[-1]["id"])
             await again.send(json.dumps(say))
             await again.send(json.dumps({**say, "ref": 3, "text": "early"}))
             await again.send(json.dumps({**say, "ref": 2, "text": "twice"}))
-            failed = await heard(again, "failed")
+            failed = await receive(again, "failed")
             assert failed["ref"] == 3 and failed["retry"]
-            await heard(again, "sent")
-            texts = [(await heard(resumed, "message"))["text"] for _ in range(2)]
+            await receive(again, "sent")
+            texts = [(await receive(resumed, "message"))["text"] for _ in range(2)]
             assert texts == ["once", "twice"]
             # the history is gone: said, not hidden
             async with Redis.from_url(redis.url) as client:
                 await client.flushall()
             await fresh.send(json.dumps({"type": "say", "ref": 1, "text": "anew"}))
-            await heard(resumed, "gone")
-            assert (await heard(resumed, "message"))["text"] == "anew"
+            await receive(resumed, "gone")
+            assert (await receive(resumed, "message"))["text"] == "anew"
             late = await join(one.url, after=after)
-            assert (await heard(late, "welcome"))["gone"]
-            # whoever was in the room before its first message misses nothing, however much it is
+            assert (await receive(late, "welcome"))["gone"]
+            # a member that joined before the first message misses nothing, however many follow
             early = await join(one.url, room="empty")
-            start = (await heard(early, "welcome"))["after"]
+            start = (await receive(early, "welcome"))["after"]
             await early.close()
             async with clients([two.url], "empty") as [bo]:
                 for number in range(1, 61):
                     await bo.say(f"p0 {number}")
                 await asyncio.wait_for(bo.confirmed(), 20)
             early = await join(one.url, room="empty", after=start)
-            assert not (await heard(early, "welcome"))["gone"]
-            assert [(await heard(early, "message"))["text"] for _ in range(60)] == [f"p0 {n}" for n in range(1, 61)]
+            assert not (await receive(early, "welcome"))["gone"]
+            assert [(await receive(early, "message"))["text"] for _ in range(60)] == [f"p0 {n}" for n in range(1, 61)]
             for connection in (fresh, resumed, first, again, late, early):
                 await connection.close()
     run(main())
@@ -408,8 +408,8 @@ def test_a_trimmed_history_is_told(tmp_path: Path) -> None:
             await client.xtrim("chat:{tea}:log", maxlen=5, approximate=False)
             for message, gone in ((ana.messages[2], True), (ana.messages[7], False)):
                 back = await join(one.url, after=message["id"])
-                assert (await heard(back, "welcome"))["gone"] is gone
-                assert (await heard(back, "message"))["text"] == ("p0 6" if gone else "p0 9")
+                assert (await receive(back, "welcome"))["gone"] is gone
+                assert (await receive(back, "message"))["text"] == ("p0 6" if gone else "p0 9")
                 await back.close()
             assert 0 < await client.pttl("chat:{tea}:log") <= 24 * 3600 * 1000
     run(main())
@@ -439,7 +439,7 @@ def test_who_is_not_back_yet_after_an_outage_is_counted_as_missed(tmp_path: Path
 
 @BOTH
 def test_a_frozen_instance_wakes_up_honest(folder: str, tmp_path: Path) -> None:
-    """Frozen without members while the room goes on; then somebody joins there: no old news, nothing missing."""
+    """An instance is frozen while the room continues; its next member receives nothing old and misses nothing."""
     async def main() -> None:
         async with (redis_server(tmp_path) as redis, instances(folder, redis.url) as (one, two),
                     clients([one.url]) as [ana], Redis.from_url(redis.url) as client):
@@ -480,7 +480,7 @@ def test_nothing_grows(folder: str, tmp_path: Path) -> None:
                 connection = await connect(one.url, compression=None)
                 for number in range(count):
                     await connection.send(json.dumps({"type": "join", "room": f"r{number % 100}", "name": "x"}))
-                    await heard(connection, "members")
+                    await receive(connection, "members")
                     await connection.send('{"type": "leave"}')
                     await asyncio.sleep(0.05)  # the rate limit is 20 messages per second
                 await connection.close()

@@ -16,11 +16,11 @@ BOTH = pytest.mark.parametrize("folder", ["07-chat", "07-chat-durable"])
 
 def rooms_of(cluster: Cluster, count: int = 2) -> list[str]:
     """Names of rooms, `count` on each server."""
-    found: dict[int, list[str]] = {port: [] for port in cluster.ports}
+    by_port: dict[int, list[str]] = {port: [] for port in cluster.ports}
     for number in range(1000):
-        if len(rooms := found[cluster.port_of(f"r{number}")]) < count:
+        if len(rooms := by_port[cluster.port_of(f"r{number}")]) < count:
             rooms.append(f"r{number}")
-    return [room for rooms in found.values() for room in rooms]
+    return [room for rooms in by_port.values() for room in rooms]
 
 
 async def crowd(stack: AsyncExitStack, urls: list[str], rooms: list[str]) -> dict[str, list[Any]]:

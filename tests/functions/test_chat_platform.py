@@ -1,4 +1,4 @@
-"""The chat functions on fclocal: instances of its making, its timeout, its freeze, its faults, its Redis."""
+"""The chat functions on fclocal: its instances, timeout, freeze, faults and Redis."""
 
 import asyncio
 import json
@@ -85,7 +85,7 @@ def test_fifty_members_are_cut_every_four_seconds(fc: Platform) -> None:
 @BOTH
 @pytest.mark.parity("instance.freeze", "fault.pause-redis")
 def test_a_frozen_instance_hears_nothing_and_wakes_up_honest(folder: str, fc: Platform) -> None:
-    """Its members leave, it freezes, the room goes on without it; whoever lands there next hears what he should."""
+    """An instance without members freezes while the room continues. Its next member receives the right messages."""
     app = fc.deploy(FUNCTIONS / folder, instanceConcurrency=1)
 
     async def main() -> None:

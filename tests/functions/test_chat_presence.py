@@ -8,7 +8,7 @@ import pytest
 from chat_support import instances, redis_server
 from redis.asyncio import Redis
 from standalone import module
-from test_chat import heard, join
+from test_chat import join, receive
 
 
 class Recorder:
@@ -54,9 +54,9 @@ def test_members_that_another_instance_removes_are_announced_again(tmp_path: Pat
             [field] = [key for key, value in (await client.hgetall("chat:{tea}:members")).items() if b"Ana" in value]
             await client.hdel("chat:{tea}:members", field)
             await client.publish("chat:{tea}", b'p{"%s": null}' % field)
-            while not (await heard(bo, "presence"))["left"]:
+            while not (await receive(bo, "presence"))["left"]:
                 pass
-            assert [person["name"] for person in (await heard(bo, "presence"))["joined"]] == ["Ana"]
+            assert [person["name"] for person in (await receive(bo, "presence"))["joined"]] == ["Ana"]
             assert await client.hexists("chat:{tea}:members", field)
             await ana.close()
             await bo.close()
@@ -70,11 +70,11 @@ def test_a_large_crowd_is_reported_as_a_number_once_per_second(tmp_path: Path) -
             first, begun = await join(one.url, name="first"), asyncio.get_running_loop().time()
             others = await asyncio.gather(*(join(one.url, name=f"m{number}") for number in range(203)))
             others += [await join(one.url, name=f"m{number}") for number in range(203, 240)]
-            listed = await heard(others[-1], "members")
+            listed = await receive(others[-1], "members")
             assert 195 <= len(listed["members"]) <= 201 and "m239" in [person["name"] for person in listed["members"]]
             numbers: list[int] = []
             while 241 not in numbers:
-                event = await heard(first, "presence")
+                event = await receive(first, "presence")
                 if event["joined"]:
                     assert event["count"] <= 200
                 else:
@@ -82,7 +82,7 @@ def test_a_large_crowd_is_reported_as_a_number_once_per_second(tmp_path: Path) -
             assert numbers == sorted(numbers) and len(numbers) <= asyncio.get_running_loop().time() - begun + 1
             for other in others[:100]:
                 other.transport.abort()  # they read nothing, so a closing handshake would wait
-            names = [person["name"] for person in (await heard(first, "members"))["members"]]
+            names = [person["name"] for person in (await receive(first, "members"))["members"]]
             assert len(names) == 200 and "first" in names
             for other in (first, *others[100:]):
                 other.transport.abort()

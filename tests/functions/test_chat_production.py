@@ -15,7 +15,7 @@ import pytest
 from chat_support import FUNCTIONS, Client, Instance, instances, redis_server
 from ruamel.yaml import YAML
 from standalone import module
-from test_chat import heard, join
+from test_chat import join, receive
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -38,7 +38,7 @@ def test_pre_stop_says_goodbye_and_only_the_service_can_call_it(folder: str, tmp
     async def main() -> None:
         async with redis_server(tmp_path) as redis, instances(folder, redis.url, 1) as [one]:
             ana = await join(one.url)
-            await heard(ana, "members")
+            await receive(ana, "members")
             assert await asyncio.to_thread(get, f"{one.url}/healthz") == 200
             visitor = {"x-fc-control-path": "/http-invoke"}
             assert await asyncio.to_thread(get, f"{one.url}/pre-stop", **visitor) == 404
@@ -48,7 +48,7 @@ def test_pre_stop_says_goodbye_and_only_the_service_can_call_it(folder: str, tmp
                 await ana.recv()
             assert ana.close_code == 1001
             back = await join(one.url)  # an instance that goes on after all serves again
-            await heard(back, "members")
+            await receive(back, "members")
             await back.close()
     asyncio.run(main())
 
@@ -58,7 +58,7 @@ def test_ctrl_c_ends_without_a_traceback(folder: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with redis_server(tmp_path) as redis, instances(folder, redis.url, 1) as [one]:
             ana = await join(one.url)
-            await heard(ana, "members")
+            await receive(ana, "members")
             one.process.send_signal(2)
             with pytest.raises(ConnectionClosed):
                 await ana.recv()
@@ -112,8 +112,8 @@ def test_the_name_comes_from_the_token(folder: Path, fc: Platform) -> None:
                 await connect(f"{url}/room{query}")
             assert refused.value.response.status_code == 403
         ana = await join(f"{url}/room?token={token}", name="Somebody else")
-        assert (await heard(ana, "welcome"))["name"] == "Ana"
-        assert [member["name"] for member in (await heard(ana, "members"))["members"]] == ["Ana"]
+        assert (await receive(ana, "welcome"))["name"] == "Ana"
+        assert [member["name"] for member in (await receive(ana, "members"))["members"]] == ["Ana"]
         await ana.close()
         async with connect(url) as outsider:  # a path without a token: let in by the trigger, refused by the program
             with pytest.raises(ConnectionClosed):

@@ -83,7 +83,7 @@ def test_a_signal_closes_connections_with_1001(number: int, tmp_path: Path) -> N
 
 
 def test_a_failure_of_redis_closes_the_connection(tmp_path: Path) -> None:
-    """No silent room: the client is told, and the log has one line with the reason."""
+    """The connection is closed instead of staying silent, and the log has one line with the reason."""
     async def main() -> None:
         one = Instance(FOLDER, "redis://127.0.0.1:1/0")
         await one.start()

@@ -67,5 +67,5 @@ def test_the_checklist_has_nothing_to_fix(folder: Path, fc: Platform, tmp_path: 
             pass
     except InvalidStatus as refused:
         pytest.fail(refused.response.body.decode() if refused.response.body else str(refused))
-    found = go_live_checklist(copy, fc)
-    assert [(point.topic, point.text) for point in found.points if point.word == "FIX"] == []
+    checklist = go_live_checklist(copy, fc)
+    assert [(point.topic, point.text) for point in checklist.points if point.word == "FIX"] == []

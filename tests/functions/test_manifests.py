@@ -107,8 +107,8 @@ def props(file: Path) -> dict[str, Any]:
     assert set(document) <= {"edition", "name", "access", "vars", "resources"} and document["edition"] == "3.0.0"
     [resource] = document["resources"].values()
     assert set(resource) == {"component", "props"} and resource["component"] == "fc3"
-    found: dict[str, Any] = fill(resource["props"], document.get("vars", {}))
-    return found
+    props: dict[str, Any] = fill(resource["props"], document.get("vars", {}))
+    return props
 
 
 def fill(value: Any, variables: dict[str, Any]) -> Any:

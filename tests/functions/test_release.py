@@ -25,30 +25,30 @@ def run(fc: Platform, *words: str, **other: str) -> tuple[int, str]:
 
 def serving(url: str, visits: int) -> Counter[str]:
     """Which versions answer, and how often."""
-    found = Counter[str]()
+    counts = Counter[str]()
     for _ in range(visits):
         with connect(url.replace("https", "wss")) as ws:
             ws.send("hello")
             assert ws.recv(timeout=10) == "hello"
             assert ws.response is not None
-            found[ws.response.headers["X-Version"]] += 1
-    return found
+            counts[ws.response.headers["X-Version"]] += 1
+    return counts
 
 
 def test_a_release_its_canary_the_way_back_and_the_end(fc: Platform) -> None:
     app = fc.deploy(FOLDER, loose=True)
     assert serving(app.url, 1) == {"LATEST": 1}
     assert run(fc, "publish") == (0, "version 1")
-    code, said = run(fc, "point", "1")
-    assert code == 0 and said.startswith("prod at https://localhost:")
-    prod = said.split()[-1]
+    code, output = run(fc, "point", "1")
+    assert code == 0 and output.startswith("prod at https://localhost:")
+    prod = output.split()[-1]
     assert prod != app.url and serving(prod, 2) == {"1": 2}
 
     fc.deploy(FOLDER, loose=True, timeout=600)
     assert serving(prod, 1) == {"1": 1}, "deploying is not releasing"
     assert run(fc, "publish") == (0, "version 2")
     with connect(prod.replace("https", "wss")) as stays:
-        assert run(fc, "point", "1", "2", "0.5") == (0, said)
+        assert run(fc, "point", "1", "2", "0.5") == (0, output)
         assert set(serving(prod, 40)) == {"1", "2"}
         run(fc, "point", "2")
         assert serving(prod, 5) == {"2": 5}
@@ -57,8 +57,8 @@ def test_a_release_its_canary_the_way_back_and_the_end(fc: Platform) -> None:
     run(fc, "point", "1")
     assert serving(prod, 5) == {"1": 5}
 
-    code, said = run(fc, "status")
-    assert code == 0 and said.splitlines() == ["function live", "trigger http of LATEST", "trigger prod of prod",
+    code, output = run(fc, "status")
+    assert code == 0 and output.splitlines() == ["function live", "trigger http of LATEST", "trigger prod of prod",
                                                "alias prod: version 1", "version 2", "version 1"]
     assert run(fc, "remove") == (0, "nothing is left")
     assert run(fc, "remove") == run(fc, "status") == (0, "nothing is left")
@@ -81,17 +81,17 @@ def test_a_domain_that_also_leads_elsewhere_is_left_and_told(fc: Platform) -> No
 
 def test_what_is_wrong_is_one_line(fc: Platform) -> None:
     assert run(fc, "status", LIVE_KEY_ID="") == (1, "set the environment variables LIVE_KEY_ID")
-    code, said = run(fc, "status", LIVE_KEY_SECRET="another")
-    assert code == 1 and "signature" in said and len(said.splitlines()) == 1
-    code, said = run(fc, "point", "1")
-    assert code == 1 and "live" in said and len(said.splitlines()) == 1
+    code, output = run(fc, "status", LIVE_KEY_SECRET="another")
+    assert code == 1 and "signature" in output and len(output.splitlines()) == 1
+    code, output = run(fc, "point", "1")
+    assert code == 1 and "live" in output and len(output.splitlines()) == 1
     fc.deploy(FOLDER, loose=True, triggers=[])
     run(fc, "publish")
-    code, said = run(fc, "point", "1", "2")
-    assert code == 2 and said.endswith("a canary needs a share: 0.1 is one request in ten")
+    code, output = run(fc, "point", "1", "2")
+    assert code == 2 and output.endswith("a canary needs a share: 0.1 is one request in ten")
     assert run(fc, "point", "1") == (1, "live does not have an HTTP trigger to copy the settings from: deploy it first")
-    code, said = run(fc, "point", "9")
-    assert code == 1 and "version '9'" in said and "already exists" not in said
+    code, output = run(fc, "point", "9")
+    assert code == 1 and "version '9'" in output and "already exists" not in output
 
 
 def test_its_key_is_the_one_that_was_named(monkeypatch) -> None:
@@ -102,6 +102,6 @@ def test_its_key_is_the_one_that_was_named(monkeypatch) -> None:
     for name, value in {"ALIBABA_CLOUD_ACCESS_KEY_ID": "not-mine", "MY_ID": "mine", "MY_SECRET": "s",
                         "MY_PLACE": "fcv3.cn-hangzhou.aliyuncs.com"}.items():
         monkeypatch.setenv(name, value)
-    made = release.client("MY_ID", "MY_SECRET", "MY_PLACE")
-    assert made._credential.get_credential().access_key_id == "mine"
-    assert (made._protocol, made._endpoint) == ("https", "fcv3.cn-hangzhou.aliyuncs.com")
+    client = release.client("MY_ID", "MY_SECRET", "MY_PLACE")
+    assert client._credential.get_credential().access_key_id == "mine"
+    assert (client._protocol, client._endpoint) == ("https", "fcv3.cn-hangzhou.aliyuncs.com")

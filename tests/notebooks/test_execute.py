@@ -80,15 +80,15 @@ def text_of(output: dict[str, Any]) -> str:
 
 def complaints(book: dict[str, Any]) -> list[str]:
     """Every red traceback, and what was lost in the background, with the cell it happened in."""
-    found = []
+    problems = []
     for cell in book["cells"]:
-        meant = "raises-exception" in cell["metadata"].get("tags", [])
+        expected = "raises-exception" in cell["metadata"].get("tags", [])
         for output in cell.get("outputs", []):
-            if output["output_type"] == "error" and not meant:
-                found.append("".join(cell["source"]) + f"\n--> {output['ename']}: {output['evalue']}")
+            if output["output_type"] == "error" and not expected:
+                problems.append("".join(cell["source"]) + f"\n--> {output['ename']}: {output['evalue']}")
             elif output.get("name") == "stderr" and any(words in text_of(output) for words in LOST):
-                found.append("".join(cell["source"]) + "\n" + text_of(output))
-    return found
+                problems.append("".join(cell["source"]) + "\n" + text_of(output))
+    return problems
 
 
 def platform_log(kit: Path) -> str:
@@ -102,7 +102,7 @@ def printed(book: dict[str, Any]) -> str:
 
 
 def passes(book: dict[str, Any], second: dict[str, Any], kit: Path, path: Path) -> None:
-    """Assert that neither pass complains and that each check says PASS in the second."""
+    """Assert that neither run complains and that each check prints PASS in the second run."""
     for executed in (book, second):
         assert not complaints(executed), "\n\n".join(complaints(executed)) + platform_log(kit)
     verdicts = re.findall(r"^(\d+\.\d+) (PASS|NOT YET|NOT STARTED|CRASHED|OUR FAULT)", printed(second), re.MULTILINE)

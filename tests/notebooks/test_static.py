@@ -24,14 +24,14 @@ Cell = dict[str, Any]
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
 def path(request: pytest.FixtureRequest) -> Path:
-    found: Path = request.param
-    return found
+    lesson: Path = request.param
+    return lesson
 
 
 @pytest.fixture
 def notebook(path: Path) -> Notebook:
-    found: Notebook = json.loads(path.read_text("utf-8"))
-    return found
+    lesson: Notebook = json.loads(path.read_text("utf-8"))
+    return lesson
 
 
 def source(cell: Cell) -> str:
@@ -144,15 +144,15 @@ def test_nothing_personal_or_far_away(notebook: Notebook) -> None:
 
 def terms() -> list[tuple[str, str, int, tuple[str, ...]]]:
     """Each glossary term: its name, its text, the number of the lesson that teaches it, and its other forms."""
-    found = []
+    uses = []
     for entry in re.split(r"^### ", GLOSSARY, flags=re.MULTILINE)[1:]:
         name, _, rest = entry.partition("\n")
         text, _, link = rest.partition(" Taught in ")
         teaches = re.match(r"\[lesson (\d)\]\(0\1-\w+\.ipynb\)\.", link)
         assert teaches, f"{name}: no link to the lesson that teaches it"
         forms = re.search(r"^\((.+)\)$", link, flags=re.MULTILINE)
-        found.append((name, text.strip(), int(teaches[1]), tuple(forms[1].split(", ")) if forms else ()))
-    return found
+        uses.append((name, text.strip(), int(teaches[1]), tuple(forms[1].split(", ")) if forms else ()))
+    return uses
 
 
 def test_the_glossary_explains_each_term_in_two_sentences() -> None:

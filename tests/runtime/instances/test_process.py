@@ -1,4 +1,4 @@
-"""Function instances as real processes: start, ports, output, freeze, stop, and what is said when a start fails."""
+"""Function instances as real processes: start, ports, output, freeze, stop, and the error when a start fails."""
 
 import asyncio
 import contextlib
@@ -80,13 +80,13 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def bench(state: Path, start_limit: float = 20.0):
-    it = Bench(state, start_limit)
+async def open_bench(state: Path, start_limit: float = 20.0):
+    bench = Bench(state, start_limit)
     try:
-        yield it
+        yield bench
     finally:
-        await it.launcher.close()
-        assert it.folders() == []
+        await bench.launcher.close()
+        assert bench.folders() == []
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -121,15 +121,15 @@ def alive(pid: int) -> bool:
 @pytest.mark.parity("instance.port-mapping")
 def test_several_instances_of_a_function_that_hard_codes_its_port(run, tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
-            first, second = await asyncio.gather(it.start({"main.py": SERVER}), it.start({"main.py": SERVER}))
+        async with open_bench(tmp_path) as bench:
+            first, second = await asyncio.gather(bench.start({"main.py": SERVER}), bench.start({"main.py": SERVER}))
             assert first.port != second.port
             for process in (first, second):
                 assert await asyncio.to_thread(ask, process.port) == f"hello from port {process.port}"
             assert await first.stop(2.0) == 128 + 15
-            assert it.exits == [128 + 15]
+            assert bench.exits == [128 + 15]
             assert not alive(first.pid) and alive(second.pid)
-            await until(lambda: first.home.name not in it.folders())
+            await until(lambda: first.home.name not in bench.folders())
     run(scenario())
 
 
@@ -144,9 +144,9 @@ def test_two_platforms_that_start_instances_at_the_same_moment_choose_different_
     monkeypatch.setattr("random.choice", lambda _: next(choices))
 
     async def scenario():
-        async with bench(tmp_path / "a") as one, bench(tmp_path / "b") as other:
-            for it in (one, other):
-                it.state.mkdir(exist_ok=True)
+        async with open_bench(tmp_path / "a") as one, open_bench(tmp_path / "b") as other:
+            for bench in (one, other):
+                bench.state.mkdir(exist_ok=True)
             first, second = await asyncio.gather(one.start({"main.py": slow}), other.start({"main.py": slow}))
             assert first.port != second.port
             assert await asyncio.to_thread(ask, second.port) == f"hello from port {second.port}"
@@ -160,18 +160,18 @@ def test_two_platforms_that_start_instances_at_the_same_moment_choose_different_
 @pytest.mark.parity("instance.port-mapping")
 def test_every_form_of_listen_in_node(tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
+        async with open_bench(tmp_path) as bench:
             async def one(form):
                 code = f"require('net').createServer(s => s.end('form {{}}')).listen({form})"
-                process = await it.start({"main.js": code}, "node", "main.js")
+                process = await bench.start({"main.js": code}, "node", "main.js")
                 assert await asyncio.to_thread(ask, process.port) == "form {}"
                 await process.stop(0)
             for form in NODE_FORMS:
                 await one(form)
             http = "require('http').createServer((q, r) => r.end('x')).listen(9000, '0.0.0.0')"
             esm = "import net from 'node:net'; net.createServer(s => s.end('esm')).listen({port: 9000})"
-            await it.start({"main.js": http}, "node", "main.js")
-            process = await it.start({"main.mjs": esm}, "node", "/code/main.mjs")
+            await bench.start({"main.js": http}, "node", "main.js")
+            process = await bench.start({"main.mjs": esm}, "node", "/code/main.mjs")
             assert await asyncio.to_thread(ask, process.port) == "esm"
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
@@ -194,8 +194,8 @@ def test_ways_to_listen_in_python(form, tmp_path):
                 "async def serve(host='0.0.0.0', port=9000):\n"
                 "    await (await asyncio.start_server(lambda r, w: w.close(), host, port)).serve_forever()\n"
                 + PYTHON_FORMS[form].format("")) + "\n"
-        async with bench(tmp_path) as it:
-            process = await it.start({"main.py": code})
+        async with open_bench(tmp_path) as bench:
+            process = await bench.start({"main.py": code})
             await asyncio.to_thread(lambda: socket.create_connection(("127.0.0.1", process.port), timeout=5).close())
             if form != "child":  # the mapping keeps learners' servers off the local network
                 hosts = {c.laddr.ip for c in psutil.Process(process.pid).net_connections("tcp") if c.status == "LISTEN"}
@@ -206,9 +206,9 @@ def test_ways_to_listen_in_python(form, tmp_path):
 @pytest.mark.parametrize("isolated", [True, False])
 def test_a_server_that_the_preload_does_not_see_is_found(isolated, tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
+        async with open_bench(tmp_path) as bench:
             command = ["python3", "-I", "main.py"] if isolated else ["python3", "main.py"]
-            process = await it.start({"main.py": UVLOOP if not isolated else PLAIN}, *command)
+            process = await bench.start({"main.py": UVLOOP if not isolated else PLAIN}, *command)
             await asyncio.to_thread(lambda: socket.create_connection(("127.0.0.1", process.port), timeout=5).close())
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
@@ -241,9 +241,9 @@ def test_listening_in_the_wrong_place_is_told_at_once(server, option, text, tmp_
     async def scenario():
         with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
             port, free = one.getsockname()[1], two.getsockname()[1]
-        async with bench(tmp_path, 120) as it:
+        async with open_bench(tmp_path, 120) as bench:
             begin = time.monotonic()
-            error = await it.refused({"main.py": server.format(port=port, free=free)}, "python3", option, "main.py",
+            error = await bench.refused({"main.py": server.format(port=port, free=free)}, "python3", option, "main.py",
                                      custom_runtime_config={"port": port})
             assert time.monotonic() - begin < 10
             assert (error.code, error.status) == ("FunctionNotStarted", 412)
@@ -255,8 +255,8 @@ def test_listening_in_the_wrong_place_is_told_at_once(server, option, text, tmp_
 @pytest.mark.parity("instance.start-limit", "instance.probe")
 def test_never_listening_ends_at_the_limit(run, tmp_path):
     async def scenario():
-        async with bench(tmp_path, 0.5) as it:
-            error = await it.refused({"main.py": "import time; print('thinking'); time.sleep(60)"})
+        async with open_bench(tmp_path, 0.5) as bench:
+            error = await bench.refused({"main.py": "import time; print('thinking'); time.sleep(60)"})
             assert error.code == "FunctionNotStarted"
             assert error.message == "Function instance health check failed on port 9000 in 0.5 seconds.\nLogs:thinking"
     run(scenario())
@@ -275,39 +275,39 @@ def test_never_listening_ends_at_the_limit(run, tmp_path):
 ])
 def test_exiting_at_start(files, command, text, tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
-            error = await it.refused(files, *command)
+        async with open_bench(tmp_path) as bench:
+            error = await bench.refused(files, *command)
             assert (error.code, error.status) == ("CAExited", 412)
             assert error.message.startswith("Function instance exited unexpectedly" + text.partition(" with")[0])
             assert text in error.message
-            assert it.exits == []
+            assert bench.exits == []
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 @pytest.mark.parity("instance.ca-file", "instance.ca-file-unknown")
 def test_start_files_that_cannot_be_executed(tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
+        async with open_bench(tmp_path) as bench:
             bootstrap = {"custom_runtime_config": {"command": [], "args": []}}
-            missing = await it.refused({"main.py": ""}, "", **bootstrap)
+            missing = await bench.refused({"main.py": ""}, "", **bootstrap)
             assert missing.code == "CAFileNotFound"
             assert missing.message == ("The function cannot be started. Failed to start function instance. "
                                        "Error: the file /code/bootstrap is not exist")
-            locked = await it.refused({"bootstrap": "#!/bin/sh"}, "", mode=0o644, **bootstrap)
+            locked = await bench.refused({"bootstrap": "#!/bin/sh"}, "", mode=0o644, **bootstrap)
             assert locked.code == "CAFilePermission"
             assert locked.message == (
                 "The function cannot be started. Function instance exited unexpectedly(code 13, message:permission "
                 "denied) with start command '/code/bootstrap '.")
-            unknown = await it.refused({"main.py": ""}, "no-such-program", "main.py")
+            unknown = await bench.refused({"main.py": ""}, "no-such-program", "main.py")
             assert "the file no-such-program is not exist" in unknown.message
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_bootstrap_is_the_start_command_when_none_is_given(tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
+        async with open_bench(tmp_path) as bench:
             files = {"bootstrap": "#!/bin/sh\nexec python3 ${FC_FUNC_CODE_PATH}main.py", "main.py": SERVER}
-            process = await it.start(files, "", custom_runtime_config={"command": [], "args": []})
+            process = await bench.start(files, "", custom_runtime_config={"command": [], "args": []})
             assert "hello" in await asyncio.to_thread(ask, process.port)
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
@@ -324,11 +324,11 @@ print(json.dumps({"env": dict(os.environ), "parent": parent, "cwd": os.getcwd(),
 """
 
     async def scenario():
-        async with bench(tmp_path) as it:
-            process = await it.start({"main.py": code + SERVER}, "python3", "main.py", "--data=/code/data", "/codes",
+        async with open_bench(tmp_path) as bench:
+            process = await bench.start({"main.py": code + SERVER}, "python3", "main.py", "--data=/code/data", "/codes",
                                      environment_variables={"LEVEL": "info", "PYTHONPATH": "/code/lib:/code"})
-            seen = json.loads(it.lines[0][1])
-            assert "canary-secret" not in it.lines[0][1]
+            seen = json.loads(bench.lines[0][1])
+            assert "canary-secret" not in bench.lines[0][1]
             env, home = seen["env"], process.home
             assert env.pop("PATH").endswith(os.environ["PATH"])
             expected = {
@@ -348,32 +348,32 @@ print(json.dumps({"env": dict(os.environ), "parent": parent, "cwd": os.getcwd(),
 
 def test_garbage_in_the_pipe_of_the_preload_does_no_harm(tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
+        async with open_bench(tmp_path) as bench:
             garbage = ("import os\nwith open(os.environ['FCLOCAL_READY'], 'wb') as pipe:\n"
                        "    pipe.write(b'listen 0.0.0.0\\n\\xff\\nlisten 0.0.0.0 x\\n' * 50)\n")
-            process = await it.start({"main.py": garbage + SERVER})
+            process = await bench.start({"main.py": garbage + SERVER})
             assert "hello" in await asyncio.to_thread(ask, process.port)
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_a_functions_own_sitecustomize_still_runs(tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
-            await it.start({"sitecustomize.py": "print('mine')", "main.py": SERVER},
+        async with open_bench(tmp_path) as bench:
+            await bench.start({"sitecustomize.py": "print('mine')", "main.py": SERVER},
                            environment_variables={"PYTHONPATH": "/code"})
-            assert ("stdout", "mine") in it.lines
+            assert ("stdout", "mine") in bench.lines
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 @pytest.mark.parity("instance.log-line", "instance.log-split")
 def test_output_is_complete_in_order_and_bounded_per_line(run, tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
+        async with open_bench(tmp_path) as bench:
             code = "import sys\nprint('begin'); print('x' * 80_000); print('\\u20ac' * 20_000, file=sys.stderr)\n"
-            process = await it.start({"main.py": code + SERVER})
+            process = await bench.start({"main.py": code + SERVER})
             await process.stop(0)
-            out = [text for stream, text in it.lines if stream == "stdout"]
-            err = [text for stream, text in it.lines if stream == "stderr"]
+            out = [text for stream, text in bench.lines if stream == "stdout"]
+            err = [text for stream, text in bench.lines if stream == "stderr"]
             assert [len(text) for text in out] == [5, 32768, 32768, 80_000 - 65536]
             assert "".join(err) == "\u20ac" * 20_000 and all(len(text.encode()) <= 32768 for text in err)
     run(scenario())
@@ -381,27 +381,27 @@ def test_output_is_complete_in_order_and_bounded_per_line(run, tmp_path):
 
 def test_the_last_lines_before_an_exit_are_not_lost(run, tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
+        async with open_bench(tmp_path) as bench:
             code = ("import socket, os\ns = socket.create_server(('0.0.0.0', 9000))\ns.accept()\n"
                     "for n in range(500): print('line', n)\n"
                     "os.write(2, b'last words'); os._exit(7)\n")
-            process = await it.start({"main.py": code})
+            process = await bench.start({"main.py": code})
             await asyncio.to_thread(ask, process.port)
-            await until(lambda: it.exits)
-            assert it.exits == [7]
-            assert [text for stream, text in it.lines if stream == "stdout"] == [f"line {n}" for n in range(500)]
-            assert ("stderr", "last words") in it.lines
+            await until(lambda: bench.exits)
+            assert bench.exits == [7]
+            assert [text for stream, text in bench.lines if stream == "stdout"] == [f"line {n}" for n in range(500)]
+            assert ("stderr", "last words") in bench.lines
     run(scenario())
 
 
 @pytest.mark.parity("instance.log-flood")
 def test_a_flood_of_output_starves_nobody(run, tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
+        async with open_bench(tmp_path) as bench:
             started = time.monotonic()
             flood = ("import threading, os\n"
                      "threading.Thread(target=lambda: [os.write(1, b'y\\n' * 8192) for _ in iter(int, 1)]).start()\n")
-            process = await it.start({"main.py": flood + SERVER})
+            process = await bench.start({"main.py": flood + SERVER})
             before = psutil.Process().memory_info().rss
             late = 0.0
             begin = time.monotonic()
@@ -411,8 +411,8 @@ def test_a_flood_of_output_starves_nobody(run, tmp_path):
                 late = max(late, time.monotonic() - asked - 0.01)
             assert "hello" in await asyncio.to_thread(ask, process.port)
             assert late < 0.5
-            assert len(it.lines) <= 2000 * (time.monotonic() - started + 2)
-            assert it.dropped and min(it.dropped) > 1000
+            assert len(bench.lines) <= 2000 * (time.monotonic() - started + 2)
+            assert bench.dropped and min(bench.dropped) > 1000
             assert psutil.Process().memory_info().rss - before < 32 * 2**20
             await process.stop(0)
     run(scenario())
@@ -447,8 +447,8 @@ def states(pids: list[int]) -> set[str]:
 @pytest.mark.parity("instance.freeze")
 def test_freeze_thaw_and_stop_reach_the_whole_tree(run, tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
-            process = await it.start({"main.py": FORKING + SERVER})
+        async with open_bench(tmp_path) as bench:
+            process = await bench.start({"main.py": FORKING + SERVER})
             family = [process.pid, *forked(process)]
             assert len(family) == 5 and set(family) <= set(process.tree())
             assert process.memory() > 5 * 3 * 2**20
@@ -457,7 +457,7 @@ def test_freeze_thaw_and_stop_reach_the_whole_tree(run, tmp_path):
             process.thaw()
             await until(lambda: psutil.STATUS_STOPPED not in states(family))
             process.freeze()
-            assert await process.stop(5.0) == 128 + 15  # a frozen one hears SIGTERM too
+            assert await process.stop(5.0) == 128 + 15  # a frozen process receives SIGTERM too
             await until(lambda: not any(map(alive, family)))
     run(scenario())
 
@@ -465,25 +465,25 @@ def test_freeze_thaw_and_stop_reach_the_whole_tree(run, tmp_path):
 @pytest.mark.parametrize("how", ["kill", "exit", "close"])
 def test_whatever_ends_an_instance_ends_its_tree(how, run, tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
-            process = await it.start({"main.py": FORKING + SERVER})
+        async with open_bench(tmp_path) as bench:
+            process = await bench.start({"main.py": FORKING + SERVER})
             family = [process.pid, *forked(process)]
             if how == "kill":
                 process.kill()
             elif how == "exit":
                 os.kill(process.pid, 9)
             else:
-                await it.launcher.close()
+                await bench.launcher.close()
             await until(lambda: not any(map(alive, family)), 2.0)
-            await until(lambda: it.exits)
-            assert it.exits == [137]
+            await until(lambda: bench.exits)
+            assert bench.exits == [137]
     run(scenario())
 
 
 def test_one_that_ignores_sigterm_is_killed_after_its_grace(tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
-            process = await it.start({"main.py": "import signal; signal.signal(15, signal.SIG_IGN)\n" + SERVER})
+        async with open_bench(tmp_path) as bench:
+            process = await bench.start({"main.py": "import signal; signal.signal(15, signal.SIG_IGN)\n" + SERVER})
             begin = time.monotonic()
             assert await process.stop(0.3) == 137
             assert 0.3 <= time.monotonic() - begin < 3
@@ -492,15 +492,15 @@ def test_one_that_ignores_sigterm_is_killed_after_its_grace(tmp_path):
 
 def test_a_start_that_is_cancelled_leaves_nothing(run, tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
+        async with open_bench(tmp_path) as bench:
             for pause in (0, 0.001, 0.005, 0.02, 0.08, 0.3):
-                start = asyncio.create_task(it.start({"main.py": "import time; time.sleep(600)"}))
+                start = asyncio.create_task(bench.start({"main.py": "import time; time.sleep(600)"}))
                 await asyncio.sleep(pause)
                 start.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await start
-                await until(lambda: it.folders() == [])
-                assert not it.launcher._processes
+                await until(lambda: bench.folders() == [])
+                assert not bench.launcher._processes
                 family = psutil.Process().children(recursive=True)
                 assert [p for p in family if "guardian.py" not in " ".join(p.cmdline())] == []
     run(scenario())
@@ -509,10 +509,10 @@ def test_a_start_that_is_cancelled_leaves_nothing(run, tmp_path):
 def test_closing_in_the_middle_of_a_start_ends_it(run, tmp_path):
     async def scenario():
         for pause in (0, 0.001, 0.005, 0.02, 0.08):
-            async with bench(tmp_path) as it:
-                start = asyncio.create_task(it.start({"main.py": "import time; time.sleep(600)"}))
+            async with open_bench(tmp_path) as bench:
+                start = asyncio.create_task(bench.start({"main.py": "import time; time.sleep(600)"}))
                 await asyncio.sleep(pause)
-                await it.launcher.close()
+                await bench.launcher.close()
                 with pytest.raises(FcError) as error:
                     await start
                 assert error.value.code == "CAExited"
@@ -522,15 +522,15 @@ def test_closing_in_the_middle_of_a_start_ends_it(run, tmp_path):
 
 def test_when_the_guardian_dies_the_platform_goes_on(run, tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
-            process = await it.start({"main.py": FORKING + SERVER})
+        async with open_bench(tmp_path) as bench:
+            process = await bench.start({"main.py": FORKING + SERVER})
             family = [process.pid, *forked(process)]
             guardian = psutil.Process(process.pid).parent()
             guardian.kill()
-            await until(lambda: it.exits)
-            assert it.exits == [137]
+            await until(lambda: bench.exits)
+            assert bench.exits == [137]
             await until(lambda: not any(map(alive, family)), 2.0)
-            again = await it.start({"main.py": SERVER})
+            again = await bench.start({"main.py": SERVER})
             assert "hello" in await asyncio.to_thread(ask, again.port)
     run(scenario())
 
@@ -565,20 +565,20 @@ async def platform(state: Path) -> tuple[asyncio.subprocess.Process, list[int]]:
     with zipfile.ZipFile(state / "code.zip", "w") as archive:
         archive.writestr("main.py", FORKING + SERVER)
     pipe = asyncio.subprocess.PIPE
-    it = await asyncio.create_subprocess_exec(sys.executable, "-c", PLATFORM, str(state), stdout=pipe)
+    bench = await asyncio.create_subprocess_exec(sys.executable, "-c", PLATFORM, str(state), stdout=pipe)
     pids = []
     while len(pids) < 10:
-        pids += [int(word) for word in (await it.stdout.readline()).split()[1:]]
-    return it, pids
+        pids += [int(word) for word in (await bench.stdout.readline()).split()[1:]]
+    return bench, pids
 
 
 @pytest.mark.parity("instance.orphans")
 def test_nothing_outlives_a_platform_that_is_killed(tmp_path):
     async def scenario():
-        it, pids = await platform(tmp_path)
+        bench, pids = await platform(tmp_path)
         assert all(map(alive, pids))
-        it.kill()
-        await it.wait()
+        bench.kill()
+        await bench.wait()
         await until(lambda: not any(map(alive, pids)), 2.0)
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
@@ -586,14 +586,14 @@ def test_nothing_outlives_a_platform_that_is_killed(tmp_path):
 @pytest.mark.parity("instance.orphans")
 def test_the_next_platform_ends_what_a_killed_guardian_left(tmp_path):
     async def scenario():
-        it, pids = await platform(tmp_path)
+        bench, pids = await platform(tmp_path)
         guardian = psutil.Process(pids[0]).parent()
-        it.send_signal(19)  # so that it cannot react
+        bench.send_signal(19)  # so that it cannot react
         guardian.kill()
-        it.kill()
-        await it.wait()
+        bench.kill()
+        await bench.wait()
         assert any(map(alive, pids))
-        async with bench(tmp_path) as next_platform:
+        async with open_bench(tmp_path) as next_platform:
             await next_platform.launcher.open()
             await until(lambda: not any(map(alive, pids)), 2.0)
             assert next_platform.folders() == []
@@ -614,12 +614,12 @@ http.server.HTTPServer(("0.0.0.0", 9000), Handler).serve_forever()
 @pytest.mark.parity("instance.health-check")
 def test_a_health_check_decides_when_an_instance_is_ready(tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
+        async with open_bench(tmp_path) as bench:
             check = {"http_get_url": "/ready", "period_seconds": 1, "failure_threshold": 2}
             config = {"custom_runtime_config": {"health_check_config": check}}
-            process = await it.start({"main.py": HEALTHY.format(answers=[503, 204])}, **config)
+            process = await bench.start({"main.py": HEALTHY.format(answers=[503, 204])}, **config)
             await process.stop(0)
-            error = await it.refused({"main.py": HEALTHY.format(answers=[503, 500])}, **config)
+            error = await bench.refused({"main.py": HEALTHY.format(answers=[503, 500])}, **config)
             assert error.code == "FunctionNotStarted"
             assert "health check failed on port 9000: GET /ready answered 500." in error.message
     asyncio.run(asyncio.wait_for(scenario(), 60))
@@ -628,17 +628,17 @@ def test_a_health_check_decides_when_an_instance_is_ready(tmp_path):
 @pytest.mark.parity("instance.no-room")
 def test_when_descriptors_run_out_the_platform_says_so_and_recovers(run, tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
-            process = await it.start({"main.py": SERVER})
+        async with open_bench(tmp_path) as bench:
+            process = await bench.start({"main.py": SERVER})
             limits = resource.getrlimit(resource.RLIMIT_NOFILE)
             free = os.dup(0)  # the lowest number that is free: more are, if there are gaps above it
             os.close(free)
             refusals = 0
             for spare in range(12):
-                prepared = it.prepared({"main.py": SERVER})
+                prepared = bench.prepared({"main.py": SERVER})
                 resource.setrlimit(resource.RLIMIT_NOFILE, (free + spare, limits[1]))
                 try:
-                    more = await it.launcher.start(**prepared)
+                    more = await bench.launcher.start(**prepared)
                 except FcError as error:
                     assert (error.code, error.status) == ("ResourceThrottled", 503)
                     refusals += 1
@@ -647,8 +647,8 @@ def test_when_descriptors_run_out_the_platform_says_so_and_recovers(run, tmp_pat
                 finally:
                     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             assert refusals
-            await until(lambda: it.folders() == [process.home.name])
-            again = await it.start({"main.py": SERVER})
+            await until(lambda: bench.folders() == [process.home.name])
+            again = await bench.start({"main.py": SERVER})
             assert "hello" in await asyncio.to_thread(ask, again.port)
     run(scenario())
 
@@ -656,14 +656,14 @@ def test_when_descriptors_run_out_the_platform_says_so_and_recovers(run, tmp_pat
 @pytest.mark.parity("instance.no-room")
 def test_without_a_free_port_no_instance_starts(tmp_path, monkeypatch):
     async def scenario():
-        async with bench(tmp_path) as it:
+        async with open_bench(tmp_path) as bench:
             with socket.create_server(("", 0)) as taken:
                 port = taken.getsockname()[1]
                 monkeypatch.setattr(ports, "RANGE", range(port, port + 1))
-                error = await it.refused({"main.py": SERVER})
+                error = await bench.refused({"main.py": SERVER})
             assert (error.code, error.status) == ("ResourceThrottled", 503)
             assert error.message == f"no free port between {port} and {port}"
-            process = await it.start({"main.py": SERVER})
+            process = await bench.start({"main.py": SERVER})
             assert process.port == port
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
@@ -672,37 +672,37 @@ def test_without_a_free_port_no_instance_starts(tmp_path, monkeypatch):
 def test_without_room_for_the_files_no_instance_starts(tmp_path):
     """The limit of a file's size stands for a full disk: the unpacking fails at a write."""
     async def scenario():
-        async with bench(tmp_path) as it:
+        async with open_bench(tmp_path) as bench:
             files = {"main.py": SERVER, "data.txt": "x" * 2_000_000}
-            prepared = it.prepared(files)
+            prepared = bench.prepared(files)
             limits = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
             try:
                 with pytest.raises(FcError) as error:
-                    await it.launcher.start(**prepared)
+                    await bench.launcher.start(**prepared)
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
             assert (error.value.code, error.value.status) == ("ResourceThrottled", 503)
             assert error.value.message == "no instance can be started: File too large"
-            await until(lambda: it.folders() == [])
-            assert "hello" in await asyncio.to_thread(ask, (await it.start(files)).port)
+            await until(lambda: bench.folders() == [])
+            assert "hello" in await asyncio.to_thread(ask, (await bench.start(files)).port)
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_a_package_that_is_not_sound_starts_nothing(tmp_path):
     async def scenario():
-        async with bench(tmp_path) as it:
-            prepared = it.prepared({"main.py": SERVER})
+        async with open_bench(tmp_path) as bench:
+            prepared = bench.prepared({"main.py": SERVER})
             prepared["code_zip"].write_bytes(b"damaged")
             with pytest.raises(FcError) as error:
-                await it.launcher.start(**prepared)
+                await bench.launcher.start(**prepared)
             assert error.value.code == "CodeInvalid"
-            await until(lambda: it.folders() == [])
+            await until(lambda: bench.folders() == [])
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_a_busy_platform_does_not_miss_what_the_preload_tells(run, tmp_path, monkeypatch):
-    """The function binds while the platform is busy elsewhere; its server listens below Python, so bind is all told."""
+    """The function binds while the platform is busy. Its server listens below Python, so only bind is reported."""
     from fclocal.runtime.instances.readiness import Readiness
 
     wait = Readiness.wait
@@ -722,8 +722,8 @@ def test_a_busy_platform_does_not_miss_what_the_preload_tells(run, tmp_path, mon
     )
 
     async def scenario():
-        async with bench(tmp_path) as it:
-            process = await it.start({"main.py": server})
+        async with open_bench(tmp_path) as bench:
+            process = await bench.start({"main.py": server})
             assert process.port
 
     run(scenario())

@@ -34,7 +34,7 @@ class Journal:
 
 
 class Process:
-    """A process that does what it is told and notes it."""
+    """A fake process that records what is done to it."""
 
     def __init__(self, pid: int, on_exit: Callable[[int], None]) -> None:
         self.pid, self.port, self.on_exit, self.running, self.done = pid, 40_000 + pid, on_exit, True, list[str]()
@@ -107,7 +107,7 @@ class Catalogue:
 
 
 def _function(generation: int, config: Mapping[str, Any]) -> Function:
-    made = FunctionConfig(function_name="echo", runtime="custom.debian12", **{"timeout": 60, **config})
+    function = FunctionConfig(function_name="echo", runtime="custom.debian12", **{"timeout": 60, **config})
     trigger = Trigger(
         trigger_name="http",
         trigger_id="t",
@@ -116,7 +116,7 @@ def _function(generation: int, config: Mapping[str, Any]) -> Function:
         created=0.0,
         modified=0.0,
     )
-    latest = Revision(generation=generation, config=made, code=Code(checksum="0" * 64, size=1), created=0.0)
+    latest = Revision(generation=generation, config=function, code=Code(checksum="0" * 64, size=1), created=0.0)
     return Function(function_id="f", latest=latest, created=0.0, modified=0.0, triggers={"http": trigger})
 
 

@@ -1,4 +1,4 @@
-"""The engine: leases are given back whatever happens, and everything that depends on time follows the clock."""
+"""The engine: leases are released after every failure, and everything that depends on time follows the clock."""
 
 import asyncio
 from collections import Counter

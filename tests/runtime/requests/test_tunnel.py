@@ -1,4 +1,4 @@
-"""What a tunnel tells of its end. How bytes flow through one: tests/edge/test_gateway_websocket.py."""
+"""How a tunnel reports its end. How bytes flow through it: tests/edge/test_gateway_websocket.py."""
 
 import asyncio
 import socket

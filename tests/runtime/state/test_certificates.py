@@ -52,11 +52,11 @@ def test_the_authority_is_made_once_and_its_key_is_private(tmp_path: Path) -> No
 
 
 def test_the_bundle_holds_the_usual_authorities_and_ours(tmp_path: Path) -> None:
-    made = Certificates(tmp_path / "ca")
-    text = made.bundle.read_text()
+    certificates = Certificates(tmp_path / "ca")
+    text = certificates.bundle.read_text()
     assert Path(certifi.where()).read_text() in text
-    assert made.authority.read_text() in text
-    assert subject_names(made.context, ssl.create_default_context(cafile=made.bundle), "127.0.0.1")
+    assert certificates.authority.read_text() in text
+    assert subject_names(certificates.context, ssl.create_default_context(cafile=certificates.bundle), "127.0.0.1")
 
 
 def authority(folder: Path) -> x509.Certificate:
@@ -64,49 +64,49 @@ def authority(folder: Path) -> x509.Certificate:
 
 
 def test_custom_domains_are_added(tmp_path: Path) -> None:
-    made = Certificates(tmp_path / "ca")
-    before = ssl.create_default_context(cafile=made.authority)
+    certificates = Certificates(tmp_path / "ca")
+    before = ssl.create_default_context(cafile=certificates.authority)
     with pytest.raises(ssl.SSLCertVerificationError):
-        subject_names(made.context, before, "chat.example.com")
-    made.add(["chat.example.com", "*.example.org"])
-    after = ssl.create_default_context(cafile=made.authority)
-    assert subject_names(made.context, after, "chat.example.com") == {"chat.example.com"}
-    assert subject_names(made.context, after, "www.example.org") == {"*.example.org"}
-    assert subject_names(made.context, after, "localhost") == {"localhost", "127.0.0.1", "0:0:0:0:0:0:0:1"}
-    assert subject_names(made.context, before, "localhost"), "a program that read the older ca.pem goes on"
+        subject_names(certificates.context, before, "chat.example.com")
+    certificates.add(["chat.example.com", "*.example.org"])
+    after = ssl.create_default_context(cafile=certificates.authority)
+    assert subject_names(certificates.context, after, "chat.example.com") == {"chat.example.com"}
+    assert subject_names(certificates.context, after, "www.example.org") == {"*.example.org"}
+    assert subject_names(certificates.context, after, "localhost") == {"localhost", "127.0.0.1", "0:0:0:0:0:0:0:1"}
+    assert subject_names(certificates.context, before, "localhost"), "a program that read the older ca.pem goes on"
 
 
 @pytest.mark.parity("kit.authority")
 def test_the_authority_can_sign_little_and_not_for_long(tmp_path: Path) -> None:
     Certificates(tmp_path / "ca", ["*.example.org"])
-    made = authority(tmp_path / "ca")
-    basic = made.extensions.get_extension_for_class(x509.BasicConstraints)
+    certificate = authority(tmp_path / "ca")
+    basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     assert (basic.critical, basic.value.ca, basic.value.path_length) == (True, True, 0)
-    assert made.not_valid_after_utc - datetime.now(UTC) <= timedelta(days=397)
-    names = made.extensions.get_extension_for_class(x509.NameConstraints)
+    assert certificate.not_valid_after_utc - datetime.now(UTC) <= timedelta(days=397)
+    names = certificate.extensions.get_extension_for_class(x509.NameConstraints)
     assert names.critical
     assert [str(name.value) for name in names.value.permitted_subtrees or ()] == [
         "example.org", "localhost", "127.0.0.0/8", "::1/128"]
 
 
 def test_a_certificate_for_another_name_is_refused_though_the_authority_signed_it(tmp_path: Path) -> None:
-    made = Certificates(tmp_path / "ca")
+    certificates = Certificates(tmp_path / "ca")
     stolen = trustme.CA.from_pem((tmp_path / "ca" / "ca.pem").read_bytes(), (tmp_path / "ca" / "ca.key").read_bytes())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     stolen.issue_cert("bank.example").configure_cert(context)
     with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
-        subject_names(context, ssl.create_default_context(cafile=made.authority), "bank.example")
+        subject_names(context, ssl.create_default_context(cafile=certificates.authority), "bank.example")
 
 
 def test_domains_in_use_are_in_the_constraints_at_the_next_start_and_others_are_not(tmp_path: Path) -> None:
-    made = Certificates(tmp_path / "ca", ["old.example.com"])
+    certificates = Certificates(tmp_path / "ca", ["old.example.com"])
     key = (tmp_path / "ca" / "ca.key").read_bytes()
     again = Certificates(tmp_path / "ca", ["new.example.com"])
     assert (tmp_path / "ca" / "ca.key").read_bytes() == key
     trust = ssl.create_default_context(cafile=again.authority)
     assert subject_names(again.context, trust, "new.example.com")
     assert "old.example.com" not in str(authority(tmp_path / "ca").extensions)
-    assert subject_names(made.context, trust, "localhost")
+    assert subject_names(certificates.context, trust, "localhost")
 
 
 @pytest.mark.parametrize("old", ["soon", "unconstrained"])
@@ -122,10 +122,10 @@ def test_an_authority_that_ends_soon_or_may_sign_anything_is_replaced_at_the_sta
         (tmp_path / "ca" / "ca.pem").write_bytes(unconstrained.cert_pem.bytes())
         (tmp_path / "ca" / "ca.key").write_bytes(unconstrained.private_key_pem.bytes())
     before = (tmp_path / "ca" / "ca.key").read_bytes()
-    made = Certificates(tmp_path / "ca")
+    certificates = Certificates(tmp_path / "ca")
     assert (tmp_path / "ca" / "ca.key").read_bytes() != before
     assert authority(tmp_path / "ca").not_valid_after_utc > datetime.now(UTC) + timedelta(days=390)
-    assert subject_names(made.context, ssl.create_default_context(cafile=made.authority), "localhost")
+    assert subject_names(certificates.context, ssl.create_default_context(cafile=certificates.authority), "localhost")
 
 
 @pytest.mark.parametrize("name", ["ca.pem", "ca.key"])

@@ -54,12 +54,12 @@ def test_a_reader_can_ask_for_part(journal):
 
 
 def test_listeners_hear_each_record_until_they_leave(journal):
-    heard = []
-    leave = journal.subscribe(heard.append)
+    received = []
+    leave = journal.subscribe(received.append)
     record = journal.append("instance.thawed", function="a", instance="c")
     leave()
     journal.append("instance.frozen", function="a", instance="c")
-    assert heard == [record]
+    assert received == [record]
 
 
 def test_a_record_must_have_the_facts_of_its_kind(journal):
@@ -157,7 +157,7 @@ def test_a_killed_process_has_lost_at_most_its_last_milliseconds(tmp_path):
 
 def requests(number, seed=1):
     """Yield (seconds to wait, what to append) of `number` requests with output on some instances."""
-    draw = random.Random(seed)
+    generator = random.Random(seed)
     running = []
     for instance in range(6):
         yield 0.0, ("instance.starting", f"c-{instance}", ""), {
@@ -165,16 +165,16 @@ def requests(number, seed=1):
             "why": "minimum" if instance == 5 else "request", "rest": "hibernating"}
         yield 0.2, ("instance.ready", f"c-{instance}", ""), {"seconds": 0.2, "pid": 1, "port": 1}
     for request in range(number):
-        instance = f"c-{draw.randrange(6)}"
+        instance = f"c-{generator.randrange(6)}"
         running.append((f"r-{request}", instance))
-        yield draw.expovariate(2.0), ("request.begin", instance, f"r-{request}"), {
+        yield generator.expovariate(2.0), ("request.begin", instance, f"r-{request}"), {
             "protocol": "websocket", "method": "GET", "path": "/", "trigger": "http", "qualifier": "LATEST",
             "version": "", "concurrency": 3, "client": "127.0.0.1", "cold": False, "waited": 0.0}
-        yield 0.0, ("log", instance, f"r-{request}"), {"stream": "stdout", "text": "x" * draw.randrange(200)}
-        while len(running) > draw.randrange(6):
-            request, instance = running.pop(draw.randrange(len(running)))
-            status, why = draw.choice([(101, "done"), (101, "timeout"), (503, "fault")])
-            yield draw.expovariate(4.0), ("request.end", instance, request), {
+        yield 0.0, ("log", instance, f"r-{request}"), {"stream": "stdout", "text": "x" * generator.randrange(200)}
+        while len(running) > generator.randrange(6):
+            request, instance = running.pop(generator.randrange(len(running)))
+            status, why = generator.choice([(101, "done"), (101, "timeout"), (503, "fault")])
+            yield generator.expovariate(4.0), ("request.end", instance, request), {
                 "status": status, "closeCode": None, "why": why, "error": "", "bytesIn": 10, "bytesOut": 20}
 
 

@@ -1,4 +1,4 @@
-"""Code packages from a stranger: only what belongs into a folder gets out of them."""
+"""Code packages from an untrusted source: only files inside the folder are unpacked."""
 
 import contextlib
 import io
@@ -70,7 +70,7 @@ def test_unpacks_files_folders_links_and_execute_bits(tmp_path):
     "x\0y", "a" * 300, "a/" * 600 + "b",
 ])
 def test_names_outside_the_package_are_refused(name, tmp_path):
-    placeholder = "z" * len(name)  # zipfile itself would mend some of these names
+    placeholder = "z" * len(name)  # zipfile itself would correct some of these names
     data = make((placeholder, b"x", FILE))
     data = data.replace(placeholder.encode(), name.encode()) if name else make((name, b"x", FILE))
     assert "relative paths" in refused(data, tmp_path)

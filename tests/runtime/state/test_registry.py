@@ -1,4 +1,4 @@
-"""What a change of a function means: who is told, what is written down, which port a door has after a restart."""
+"""A change of a function: which watchers are called, what is stored, which ports survive a restart."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from fclocal.runtime.state.store import Store
 
 
 class Bench:
-    """A registry over a state directory, its clock, ports, and what its watchers heard."""
+    """A registry over a state directory, its clock, ports, and the changes that its watchers received."""
 
     def __init__(self, state: Path, ports: FakePorts | None = None) -> None:
         self.clock = FakeClock()
@@ -28,8 +28,8 @@ class Bench:
         self.store = Store(state / "state.sqlite")
         self.journal = Journal(state / "journal.sqlite", self.clock)
         self.registry = Registry(self.store, self.journal, self.clock, self.ports)
-        self.heard: list[str] = []
-        self.registry.watch(self.heard.append)
+        self.changed: list[str] = []
+        self.registry.watch(self.changed.append)
 
     def close(self) -> None:
         self.store.close()
@@ -82,7 +82,7 @@ async def test_a_generation_counts_updates_and_watchers_hear_each(make: Make) ->
     again = await bench.registry.update_function("echo", {}, package({"other": "1"}))
     assert again.latest.code != created.latest.code and again.latest.generation == 3
     await bench.registry.delete_function("echo")
-    assert bench.heard == ["echo"] * 4
+    assert bench.changed == ["echo"] * 4
     assert bench.records() == [("function.created", {"generation": 1}), ("function.updated", {"generation": 2}),
                                ("function.updated", {"generation": 3}), ("function.deleted", {})]
 
@@ -92,12 +92,12 @@ async def test_a_refused_change_changes_nothing(make: Make) -> None:
     bench = make()
     await bench.echo()
     before = bench.registry.function("echo")
-    for given in ({"timeout": 0}, {"nope": 1}, {"functionName": "other"}, {"role": "r"}):
+    for config in ({"timeout": 0}, {"nope": 1}, {"functionName": "other"}, {"role": "r"}):
         with pytest.raises(FcError):
-            await bench.registry.update_function("echo", given, None)
+            await bench.registry.update_function("echo", config, None)
     with pytest.raises(FcError):
         await bench.registry.update_function("echo", {"timeout": 5}, b"no zip")
-    assert bench.registry.function("echo") is before and bench.heard == ["echo"]
+    assert bench.registry.function("echo") is before and bench.changed == ["echo"]
 
 
 @awaited
@@ -159,7 +159,7 @@ async def test_doors_keep_their_ports_over_a_restart(make: Make) -> None:
     again = make()
     await again.registry.restore()
     assert again.ports.open_ports == bench.ports.open_ports
-    assert not [kind for kind, _ in again.records()[len(bench.heard) + 1:]], "nothing changed, nothing is written"
+    assert not [kind for kind, _ in again.records()[len(bench.changed) + 1:]], "nothing changed, nothing is written"
 
 
 @awaited
@@ -183,7 +183,7 @@ async def test_only_the_door_whose_port_is_taken_moves(make: Make) -> None:
     assert again.records()[count:] == [
         ("trigger.changed", {"trigger": "first", "url": moved.url, "qualifier": "LATEST"}),
         ("domain.changed", {"domain": "a.example.com", "url": elsewhere.url})]
-    assert again.heard == ["echo"]
+    assert again.changed == ["echo"]
 
 
 @awaited

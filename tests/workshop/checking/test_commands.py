@@ -39,14 +39,14 @@ def test_hints_come_one_at_a_time_and_then_the_solution(project: Path, capsys: p
 def test_only_the_file_that_the_solution_changes_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in find("8.5")[0].hints["8.5"]:
         workshop.hint("8.5")
-    said = capsys.readouterr().out.splitlines()
-    assert said[-1] == "That was the last one. A solution: solutions/08-errors/5-closes-with-1006/s.yaml"
+    output = capsys.readouterr().out.splitlines()
+    assert output[-1] == "That was the last one. A solution: solutions/08-errors/5-closes-with-1006/s.yaml"
 
 
 def test_untouched_says_not_started_and_where_to_look(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workshop.check("1.1")
-    said = capsys.readouterr().out
-    assert said.splitlines()[:2] == ["1.1 NOT STARTED  Send each text message back in capital letters",
+    output = capsys.readouterr().out
+    assert output.splitlines()[:2] == ["1.1 NOT STARTED  Send each text message back in capital letters",
                                      "  Open     : exercises/01-echo/main.py"]
 
 
@@ -155,8 +155,8 @@ def test_a_file_that_is_no_text_is_not_a_traceback(project: Path, platform_facto
                                                    file: str, capsys: pytest.CaptureFixture[str]) -> None:
     with (project / "exercises" / file).open("ab") as learners:
         learners.write(b"# caf\xe9\n")
-    exercise, found = find(task)
-    print(commands.verdict(exercise, found, fc=platform_factory).text())
+    exercise, entry = find(task)
+    print(commands.verdict(exercise, entry, fc=platform_factory).text())
     assert capsys.readouterr().out.split()[:2] in (["1.1", "CRASHED"], ["2.2", "NOT"])
     workshop.reset(task)
     assert b"caf" not in (project / "exercises" / file).read_bytes()
@@ -169,8 +169,8 @@ def test_a_fault_of_ours_does_not_look_like_the_learners(project: Path, monkeypa
 
     exercise, task = find("1.1")
     (project / "exercises/01-echo/main.py").write_text(exercise.solution["main.py"])
-    found = commands.verdict(exercise, task, fc=broken)
-    assert found.first_line() == "1.1 OUR FAULT  this is a fault in the kit, not in your code"
+    result = commands.verdict(exercise, task, fc=broken)
+    assert result.first_line() == "1.1 OUR FAULT  this is a fault in the kit, not in your code"
     workshop.details("1.1")
     assert "RuntimeError: the kit is broken" in capsys.readouterr().out
 

@@ -143,12 +143,12 @@ def test_nothing_gives_the_solution_away(exercise: Exercise) -> None:
     for path in (ROOT / "notebooks").glob(f"{exercise.slug[:2]}-*.ipynb"):
         book = nbformat.read(path, as_version=4)
         shown[path.name] = "\n".join(cell.source for cell in book.cells)
-    given = [(where, line) for where, text in shown.items() for line in secret if line in text]
-    assert not given
+    leaks = [(where, line) for where, text in shown.items() for line in secret if line in text]
+    assert not leaks
 
 
 def test_no_two_exercises_deploy_a_function_of_one_name() -> None:
-    """Else the trigger of the first exercise is in the way of the second on the learner's platform."""
+    """A second function of the same name would replace the first one on the learner's platform."""
     names = [name for exercise in exercises().values() for path, text in exercise.solution.items()
              if path.endswith("s.yaml") for name in re.findall(r"functionName: (\S+)", text)]
     assert len(names) == len(set(names)) > 10

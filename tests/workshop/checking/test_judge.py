@@ -100,8 +100,8 @@ def test_older_code_is_told_and_reloaded(fc: Platform, tmp_path: Path) -> None:
     put(folder, {"main.py": ECHO.solution["main.py"] + "# saved again\n"})
     verdict = judged("1.1", folder, fc)
     assert verdict.word == "PASS"
-    [said] = verdict.before
-    assert said.startswith("Your file was saved ") and said.endswith("Reloading ... done.")
+    [notice] = verdict.before
+    assert notice.startswith("Your file was saved ") and notice.endswith("Reloading ... done.")
 
 
 def test_details_show_the_frames(fc: Platform, tmp_path: Path) -> None:

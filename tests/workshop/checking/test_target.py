@@ -75,7 +75,7 @@ def test_a_script_that_does_not_end_is_stopped(folder: Path) -> None:
     (Mistake("*", "x", saw="nothing", log="Trace.*Error"), True),
     (Mistake("1.2", "x", saw="nothing"), False),
     (Mistake("1.1", "x", saw="nothing", code="await"), False),
-    (Mistake("1.1", "x", when=lambda found: found.code == "pass"), True),
+    (Mistake("1.1", "x", when=lambda findings: findings.code == "pass"), True),
 ])
 def test_a_mistake_fits_when_all_it_names_fits(mistake: Mistake, fits: bool) -> None:
     assert mistake.fits(Findings("1.1", "ana received nothing", "Trace\nError", "pass")) is fits

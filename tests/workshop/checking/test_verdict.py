@@ -46,8 +46,8 @@ def test_the_learners_own_line() -> None:
 
 def test_module_names_of_exceptions_are_left_out() -> None:
     log = PYTHON.replace("NameError: name", "websockets.exceptions.ConnectionClosedError: no close name")
-    found = find_trace(log, ["main.py"])
-    assert found and found.error.startswith("ConnectionClosedError: no close")
+    trace = find_trace(log, ["main.py"])
+    assert trace and trace.error.startswith("ConnectionClosedError: no close")
 
 
 def test_the_last_traceback_counts_and_others_are_not_blamed() -> None:
@@ -59,8 +59,8 @@ def test_the_last_traceback_counts_and_others_are_not_blamed() -> None:
 
 def test_a_file_in_a_folder() -> None:
     log = PYTHON.replace("code/main.py", "code/rooms/main.py")
-    found = find_trace(log, ["main.py", "rooms/main.py"])
-    assert found and found.file == "rooms/main.py"
+    trace = find_trace(log, ["main.py", "rooms/main.py"])
+    assert trace and trace.file == "rooms/main.py"
 
 
 def test_node() -> None:

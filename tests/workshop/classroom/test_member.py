@@ -72,8 +72,8 @@ def test_the_board_receives_verdicts_and_first_lines_after_a_join(server: Redis,
     with instance(server) as process, watching(process) as ws:
         assert json.loads(ws.recv(timeout=10))["learners"] == 0
         check(project)  # before the join: kept here
-        told = member.join(project / ".fclocal", link(process.port))
-        assert told.splitlines() == ["You take part in the class.", member.PRIVACY,
+        message = member.join(project / ".fclocal", link(process.port))
+        assert message.splitlines() == ["You take part in the class.", member.PRIVACY,
                                      "To end it: workshop class leave"]
         [row] = wait_for_learners(ws, 1)
         assert (row["task"], row["stuck"], row["line"]) == ("1.1", 1, "SyntaxError: invalid syntax (main.py line 1)")

@@ -29,8 +29,8 @@ def test_the_first_cell_says_setup_complete(store: Progress, platform_factory: C
     running = platform_factory()
     fc = workshop.lesson(1)
     assert fc.at.pid == running.at.pid  # attached, not started again
-    said = capsys.readouterr().out
-    assert said.startswith("Setup complete. Lesson 1: ")
+    output = capsys.readouterr().out
+    assert output.startswith("Setup complete. Lesson 1: ")
     assert Path.cwd() == ROOT
     assert "1" in store.read()["lessons"]
     fc.close()

@@ -23,8 +23,9 @@ def stretch(number: int) -> int:
 
 @pytest.mark.parametrize("number", lessons())
 def test_the_minutes_of_each_lesson(number: int) -> None:
-    it = lessons()[number]
-    assert f"| {number} | {it.title} | {it.teach} | {it.do} | {it.teach + it.do} | {stretch(number)} |" in TEXT
+    lesson = lessons()[number]
+    minutes = f"{lesson.teach} | {lesson.do} | {lesson.teach + lesson.do} | {stretch(number)}"
+    assert f"| {number} | {lesson.title} | {minutes} |" in TEXT
 
 
 def test_the_minutes_of_each_format() -> None:
@@ -32,7 +33,7 @@ def test_the_minutes_of_each_format() -> None:
                          re.MULTILINE)
     assert len(formats) == 3
     for name, long, unit, first, last, bare, slack in formats:
-        wanted = sum(it.teach + it.do - stretch(number) for number, it in lessons().items()
+        wanted = sum(lesson.teach + lesson.do - stretch(number) for number, lesson in lessons().items()
                      if int(first) <= number <= int(last))
         assert (int(bare), int(slack)) == (wanted, round(wanted * SLACK)), name
         assert int(slack) < int(long) * (60 if unit == "hours" else 1), name
@@ -47,16 +48,16 @@ def pages() -> dict[int, str]:
 
 def test_every_lesson_has_its_page() -> None:
     assert [(number, text.partition("\n")[0]) for number, text in pages().items()] == [
-        (number, it.title) for number, it in lessons().items()]
+        (number, lesson.title) for number, lesson in lessons().items()]
 
 
 @pytest.mark.parametrize("number", lessons())
 def test_a_page_has_every_part_and_its_minutes_are_those_of_the_lesson(number: int) -> None:
-    page, it = pages()[number], lessons()[number]
+    page, lesson = pages()[number], lessons()[number]
     parts = re.findall(r"^- \*\*(\w[\w ]*?)(?: \((\d+) min\))?:\*\*", page, re.MULTILINE)
     assert [name for name, _ in parts] == PARTS
     minutes = {name: int(count) for name, count in parts if count}
-    assert (minutes["Say"] + minutes["Show"], minutes["Do"]) == (it.teach, it.do)
+    assert (minutes["Say"] + minutes["Show"], minutes["Do"]) == (lesson.teach, lesson.do)
 
 
 @pytest.mark.parametrize("number", [number for number in lessons() if number])
@@ -74,9 +75,9 @@ def test_the_faults_it_arms_exist(fc: Platform) -> None:
     for line in faults:
         call = ast.parse(line, mode="eval").body
         assert isinstance(call, ast.Call)
-        given = {word.arg or "": ast.literal_eval(word.value) for word in call.keywords}
+        options = {word.arg or "": ast.literal_eval(word.value) for word in call.keywords}
         if (what := ast.literal_eval(call.args[0])) == "pause_redis":
-            assert set(given) <= {"function", "times", "seconds"}  # would start a Redis of its own
+            assert set(options) <= {"function", "times", "seconds"}  # would start a Redis of its own
             continue
-        with fc.fault(what, **given) as rule:
+        with fc.fault(what, **options) as rule:
             assert rule["what"] == what

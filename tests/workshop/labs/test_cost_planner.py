@@ -17,9 +17,9 @@ def test_concurrency_one_bills_every_second_of_every_connection():
 
 
 def test_one_instance_that_holds_everybody_is_billed_the_whole_hour_at_most():
-    made = estimate(Plan(per_hour=600, seconds=120, concurrency=200, mb_each=0))
-    assert made.instances == 1
-    assert made.busy == pytest.approx(3600, rel=0.01)
+    estimated = estimate(Plan(per_hour=600, seconds=120, concurrency=200, mb_each=0))
+    assert estimated.instances == 1
+    assert estimated.busy == pytest.approx(3600, rel=0.01)
 
 
 def test_the_curve_falls_until_everybody_fits_into_one_instance():
@@ -83,12 +83,12 @@ def test_the_model_of_a_few_visits():
 
 
 def test_measured_seconds_lie_on_the_curve(fc: Platform):
-    made = asyncio.run(replay_traffic(fc, "functions/06-billing", visits=6, seconds=0.8, concurrencies=(2, 6)))
-    for concurrency, model, measured in made.points:
+    replay = asyncio.run(replay_traffic(fc, "functions/06-billing", visits=6, seconds=0.8, concurrencies=(2, 6)))
+    for concurrency, model, measured in replay.points:
         # Handshakes and goodbyes take their time, and shift who overlaps with whom.
         assert abs(measured - model) <= 0.15 * model + 0.2, concurrency
-    assert "6 visits" in str(made) and len(made.curve) == 6
-    crosses = [e for e in ET.fromstring(made.svg()).iter() if e.get("aria-label", "").startswith("measured at")]
+    assert "6 visits" in str(replay) and len(replay.curve) == 6
+    crosses = [e for e in ET.fromstring(replay.svg()).iter() if e.get("aria-label", "").startswith("measured at")]
     assert len(crosses) == 2
 
 

@@ -34,11 +34,11 @@ DOMAIN = "      customDomain: {domainName: horn.example.com, protocol: HTTPS, ce
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "horn"
-    made.mkdir()
-    (made / "s.yaml").write_text(S_YAML)
-    (made / "main.py").write_text("print('low')")
-    return made
+    folder = tmp_path / "horn"
+    folder.mkdir()
+    (folder / "s.yaml").write_text(S_YAML)
+    (folder / "main.py").write_text("print('low')")
+    return folder
 
 
 def change(folder: Path, old: str, new: str) -> None:
@@ -47,8 +47,8 @@ def change(folder: Path, old: str, new: str) -> None:
     (folder / "s.yaml").write_text(text.replace(old, new))
 
 
-def word(found: Checklist, topic: str) -> tuple[str, str]:
-    [point] = [point for point in found.points if point.topic == topic]
+def word(checklist: Checklist, topic: str) -> tuple[str, str]:
+    [point] = [point for point in checklist.points if point.topic == topic]
     return point.word, point.text
 
 
@@ -63,12 +63,12 @@ def distribution(folder: Path, name: str, *needs: str, tag: str = "py3-none-any"
 
 def test_what_is_decided_is_ticked(folder: Path) -> None:
     assert go_live_checklist(folder).open() == ["region", "tried", "domain"]
-    found = go_live_checklist(folder, decided=["region", "domain", "tried"])
-    assert found.open() == ["tried"], "only what is a decision can be decided"
-    assert word(found, "region")[1].startswith("decided. ")
+    checklist = go_live_checklist(folder, decided=["region", "domain", "tried"])
+    assert checklist.open() == ["tried"], "only what is a decision can be decided"
+    assert word(checklist, "region")[1].startswith("decided. ")
 
 
-@pytest.mark.parametrize(("topic", "old", "new", "said"), [
+@pytest.mark.parametrize(("topic", "old", "new", "reason"), [
     ("runtime", "custom.debian12", "custom.debian10", "FIX custom.debian10 does not have a recent python3"),
     ("runtime", "[python3, main.py]", "[node, index.js]", "FIX node is not on PATH"),
     ("region", "cn-hangzhou", "ap-southeast-1", "OK ap-southeast-1"),
@@ -86,9 +86,9 @@ def test_what_is_decided_is_ticked(folder: Path) -> None:
     ("domain", "      logConfig: auto\n", "      customDomain: {domainName: auto, protocol: HTTP}\n", "DECIDE auto is"),
     ("s.yaml", "timeout: 600", "timeout: 90000", "FIX s.yaml line 13"),
 ])
-def test_each_point_has_its_reason(folder: Path, topic: str, old: str, new: str, said: str) -> None:
+def test_each_point_has_its_reason(folder: Path, topic: str, old: str, new: str, reason: str) -> None:
     change(folder, old, new)
-    assert " ".join(word(go_live_checklist(folder), topic)).startswith(said)
+    assert " ".join(word(go_live_checklist(folder), topic)).startswith(reason)
 
 
 def test_packages_are_judged_for_the_python_of_the_service(folder: Path) -> None:
@@ -138,8 +138,8 @@ def test_keys_stay_at_home(folder: Path) -> None:
 
 
 def test_a_folder_that_is_none_is_a_point_too(tmp_path: Path) -> None:
-    found = go_live_checklist(tmp_path)
-    assert found.open() == ["s.yaml"] and "does not contain an s.yaml" in " ".join(str(found).split())
+    checklist = go_live_checklist(tmp_path)
+    assert checklist.open() == ["s.yaml"] and "does not contain an s.yaml" in " ".join(str(checklist).split())
 
 
 def test_it_is_plain_and_narrow(folder: Path) -> None:
@@ -167,18 +167,18 @@ ThreadingHTTPServer(("0.0.0.0", int(os.environ["FC_SERVER_PORT"])), Handler).ser
 """
 
 
-@pytest.mark.parametrize(("line", "said"), [
+@pytest.mark.parametrize(("line", "reason"), [
     ("self.close_connection = True", "FIX it closed a connection that the platform keeps"),
     ("pass", "OK HTTP requests on fclocal: 2. None met"),
 ])
-def test_a_server_that_closes_kept_connections_is_found(fc: Platform, folder: Path, line: str, said: str) -> None:
+def test_a_server_that_closes_kept_connections_is_found(fc: Platform, folder: Path, line: str, reason: str) -> None:
     change(folder, "authType: function", "authType: anonymous")
     (folder / "main.py").write_text(SERVER.replace("self.close_connection = True", line))
     url = fc.deploy(folder, loose=True).url.replace("https", "http")
     for _ in range(2):
         with urllib.request.urlopen(url, timeout=10) as answer:
             assert answer.read() == b"low"
-    assert " ".join(word(go_live_checklist(folder, fc), "keep-alive")).startswith(said)
+    assert " ".join(word(go_live_checklist(folder, fc), "keep-alive")).startswith(reason)
     (folder / "main.py").write_text("")
     fc.deploy(folder, loose=True)
     assert word(go_live_checklist(folder, fc), "keep-alive")[0] == "OK", "the program has changed since"
@@ -199,6 +199,6 @@ def test_a_packed_folder_serves_from_its_own_packages(fc: Platform, monkeypatch:
         assert ws.recv(timeout=10) == "hello"
     served = next(line for line in fc.logs("live").splitlines() if line.startswith("from "))
     assert not served.split()[1].startswith(sys.prefix), served
-    found = go_live_checklist(folder, fc)
-    assert word(found, "tried")[0] == "OK" and word(found, "logs")[0] == "OK"
+    checklist = go_live_checklist(folder, fc)
+    assert word(checklist, "tried")[0] == "OK" and word(checklist, "logs")[0] == "OK"
     assert os.environ["FCLOCAL_STATE"] == str(tmp_path)

@@ -1,4 +1,4 @@
-"""http_request() and try_echo() tell whatever comes: JSON, text, refusals, close codes."""
+"""http_request() and try_echo() print every kind of answer: JSON, text, rejections, close codes."""
 
 import asyncio
 import socket
@@ -40,12 +40,12 @@ def test_http_request(url: str) -> None:
         (200, {"a": 1}), (200, "plain"), (403, "no"), (502, {"why": 1}), (500, "<h1>")]
 
 
-@pytest.mark.parametrize(("what", "told"), [
+@pytest.mark.parametrize(("what", "printed"), [
     ("", "101  answered 'hello'\n"), ("close", "101  then closed with code 1011 oops\n"),
     ("refuse", "418  Teapot: short\n     and\n     stout\n"), ("plain", "418  no JSON\n")])
-def test_try_echo(what: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_try_echo(what: str, printed: str, capsys: pytest.CaptureFixture[str]) -> None:
     asyncio.run(one_try_echo(what))
-    assert capsys.readouterr().out == told
+    assert capsys.readouterr().out == printed
 
 
 def test_attempt_without_a_server(capsys: pytest.CaptureFixture[str]) -> None:

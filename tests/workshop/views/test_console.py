@@ -45,8 +45,8 @@ def test_the_form_creates_modifies_and_deletes(fc: Platform, app: App) -> None:
     assert form.delete() == "Deleted."
     assert form.text() == "(no trigger)"
     form.name = "http-trigger"
-    said = form.create()
-    assert said.startswith("Created. https://localhost:")
+    message = form.create()
+    assert message.startswith("Created. https://localhost:")
     form.disable_internet = True
     assert form.modify().startswith("Modified.")
     [row] = form.rows()
@@ -62,35 +62,35 @@ def test_the_form_says_what_is_wrong_with_a_jwt_configuration(fc: Platform, app:
 
 
 def test_the_form_shows_the_trigger_that_there_is_and_follows_it(fc: Platform, app: App) -> None:
-    made = Console(fc, app)
-    told, form = Told(), made.trigger
+    panel = Console(fc, app)
+    messages, form = Told(), panel.trigger
     assert (form.name.value, checked(form), form.auth.value) == ("http", ["GET"], "No Authentication")
-    form.jwt.observe(told, "value")
+    form.jwt.observe(messages, "value")
     key = {"kty": "oct", "kid": "k1", "alg": "HS256", "k": "dGhlIGtleSBvZiBwaWVyIG9uZSBpcyBrZXB0IGhlcmU"}
     code = TriggerForm(fc, app.name, name="http", methods=("GET", "POST"), disable_internet=True,
                        auth="JWT Authentication", jwt=json.dumps({"jwks": {"keys": [key]}}))
     assert code.modify().startswith("Modified.")
-    assert told.until(lambda: "k1" in form.jwt.value)
+    assert messages.until(lambda: "k1" in form.jwt.value)
     assert form.internet.value == "Yes" and checked(form) == ["GET", "POST"]
-    form._act(made.form.modify)
+    form._act(panel.form.modify)
     assert form.said.value.startswith("Modified.")
-    form._act(made.form.delete)
+    form._act(panel.form.delete)
     assert form.said.value == "Deleted."
     assert form.name.value == "http"
-    made.close()
+    panel.close()
 
 
 def test_the_tester_shows_every_frame_and_the_close_code(fc: Platform, app: App) -> None:
-    told = Told()
-    probe = Probe(told, url=to_wss(app.url))
+    messages = Told()
+    probe = Probe(messages, url=to_wss(app.url))
     probe.connect()
     assert probe.connected
     probe.send("hello")
     probe.send(b"\x00\x01")
     probe.ping()
-    assert told.until(lambda: "PONG" in probe.text())
+    assert messages.until(lambda: "PONG" in probe.text())
     probe.close()
-    assert told.until(lambda: "closed with 1000" in probe.text())
+    assert messages.until(lambda: "closed with 1000" in probe.text())
     kinds = [line.split()[1:3] for line in probe.lines]
     for wanted in (["->", "TEXT"], ["<-", "TEXT"], ["->", "BINARY"], ["<-", "BINARY"], ["->", "PING"], ["->", "CLOSE"]):
         assert wanted in kinds
@@ -113,14 +113,14 @@ def test_the_tester_tells_why_it_was_refused(fc: Platform, app: App) -> None:
 
 
 def test_the_observer_follows_until_the_platform_ends(fc: Platform, app: App) -> None:
-    told = Told()
-    observer = Observer(fc, told)
+    messages = Told()
+    observer = Observer(fc, messages)
     observer.follow()
     probe = Probe(url=to_wss(app.url))
     probe.connect()
-    assert told.until(lambda: observer.busy(app.name))
+    assert messages.until(lambda: observer.busy(app.name))
     probe.end()
-    assert told.until(lambda: not observer.busy(app.name))
+    assert messages.until(lambda: not observer.busy(app.name))
     assert "<svg" in observer.timeline(app.name).svg
     assert "FC Invoke Start" in observer.logs(app.name)
     assert app.name in observer.timeline(app.name).text
@@ -128,32 +128,32 @@ def test_the_observer_follows_until_the_platform_ends(fc: Platform, app: App) ->
 
 
 def test_the_console_is_also_text(fc: Platform, app: App) -> None:
-    made = Console(fc, app)
-    text = str(made)
+    panel = Console(fc, app)
+    text = str(panel)
     for title in ("Trigger", "Test", "Timeline", "Logs", "Bill"):
         assert f"--- {title}: echo" in text
     assert app.url in text
     assert text.isascii()
-    assert made.test.url.value == to_wss(app.url)
-    made.close()
+    assert panel.test.url.value == to_wss(app.url)
+    panel.close()
 
 
 def test_the_console_redraws_when_something_happens(fc: Platform, app: App) -> None:
-    made = Console(fc, app)
-    told = Told()
-    made.timeline.observe(told, "value")
-    made.bill.observe(told, "value")
-    made.test._connect()
-    made.probe.send("hello")
-    assert told.until(lambda: "connection" in made.timeline.value)
-    made.probe.close()
-    assert told.until(lambda: "1000" in made.timeline.value)
-    made.close()
+    panel = Console(fc, app)
+    messages = Told()
+    panel.timeline.observe(messages, "value")
+    panel.bill.observe(messages, "value")
+    panel.test._connect()
+    panel.probe.send("hello")
+    assert messages.until(lambda: "connection" in panel.timeline.value)
+    panel.probe.close()
+    assert messages.until(lambda: "1000" in panel.timeline.value)
+    panel.close()
 
 
 def test_only_what_can_be_done_is_enabled(fc: Platform, app: App) -> None:
-    made = Console(fc, app)
-    form, test = made.trigger, made.test
+    panel = Console(fc, app)
+    form, test = panel.trigger, panel.test
     assert (form.create.disabled, form.modify.disabled, form.delete.disabled) == (True, False, False)
     assert form.modify.button_style == "primary"
     form.name.value = "another"
@@ -161,15 +161,15 @@ def test_only_what_can_be_done_is_enabled(fc: Platform, app: App) -> None:
     assert all(button.disabled for button in test.connected) and not test.connect.disabled
     test._connect()
     assert not any(button.disabled for button in test.connected) and test.connect.disabled
-    made.close()
+    panel.close()
 
 
 def test_enter_sends_the_message(fc: Platform, app: App) -> None:
-    made = Console(fc, app)
-    made.test._connect()
-    made.test._typed(None, {"event": "submit"}, [])
-    assert any('TEXT    "hello"' in line and "->" in line for line in made.probe.lines)
-    made.close()
+    panel = Console(fc, app)
+    panel.test._connect()
+    panel.test._typed(None, {"event": "submit"}, [])
+    assert any('TEXT    "hello"' in line and "->" in line for line in panel.probe.lines)
+    panel.close()
 
 
 def test_a_trigger_that_exists_is_not_created_again(fc: Platform, app: App) -> None:

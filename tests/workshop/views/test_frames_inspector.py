@@ -24,19 +24,19 @@ def record(seq: int, opcode: str = "text", direction: str = "in", **facts: Any) 
 
 def test_a_page_that_opens_later_receives_all_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[dict[str, Any]] = []
-    made = FramesInspector()
-    monkeypatch.setattr(made, "send", lambda content: sent.append(content))
-    made.add([record(1), record(2, "close", closeCode=1000, preview="done")])
-    made._told({"type": "ready"})
+    inspector = FramesInspector()
+    monkeypatch.setattr(inspector, "send", lambda content: sent.append(content))
+    inspector.add([record(1), record(2, "close", closeCode=1000, preview="done")])
+    inspector._told({"type": "ready"})
     assert [frame["preview"] for frame in sent[1]["frames"]] == ["hello", "1000 done"]
-    made.add([record(number) for number in range(KEPT)])
-    assert len(made.frames) == KEPT
+    inspector.add([record(number) for number in range(KEPT)])
+    assert len(inspector.frames) == KEPT
 
 
 def test_text_has_the_newest_frames_in_76_ascii_columns() -> None:
-    made = FramesInspector()
-    made.add([record(number, preview=f"é{number}" * 30) for number in range(30)])
-    lines = text("echo", made.frames).splitlines()
+    inspector = FramesInspector()
+    inspector.add([record(number, preview=f"é{number}" * 30) for number in range(30)])
+    lines = text("echo", inspector.frames).splitlines()
     assert len(lines) == 21 and max(map(len, lines)) <= 76 and all(line.isascii() for line in lines)
     assert lines[0] == "FRAMES  echo, 30 frames" and lines[-1].startswith("-> text         5 B  +   1000 ms  \\xe929")
     assert "Nothing has happened yet." in text("echo", [])
@@ -44,7 +44,7 @@ def test_text_has_the_newest_frames_in_76_ascii_columns() -> None:
 
 def test_it_records_at_the_gateway(fc: Platform) -> None:
     app = fc.deploy(ROOT / "functions" / "01-echo")
-    made = frames(fc, app)
+    inspector = frames(fc, app)
 
     async def talk() -> None:
         async with connect(to_wss(app.url)) as ws:
@@ -53,9 +53,9 @@ def test_it_records_at_the_gateway(fc: Platform) -> None:
 
     asyncio.run(talk())
     wait_for(fc, "request.end", function="echo")
-    assert "FRAMES  echo, 4 frames" in str(made)
-    made.stop()
-    made.stop()
-    assert [(frame["direction"], frame["opcode"]) for frame in made.widget.frames] == [
+    assert "FRAMES  echo, 4 frames" in str(inspector)
+    inspector.stop()
+    inspector.stop()
+    assert [(frame["direction"], frame["opcode"]) for frame in inspector.widget.frames] == [
         ("in", "text"), ("out", "text"), ("in", "close"), ("out", "close")]
-    assert "text/plain" in made._repr_mimebundle_()
+    assert "text/plain" in inspector._repr_mimebundle_()

@@ -89,15 +89,15 @@ def test_text_has_a_row_for_each_thing_in_76_ascii_columns():
     assert any("2 x 429 ResourceExhausted, not billed" in line for line in lines)
 
 
-@pytest.mark.parametrize("draw", [svg, text])
-def test_the_order_of_records_changes_nothing_and_each_call_gives_the_same(draw):
+@pytest.mark.parametrize("view", [svg, text])
+def test_the_order_of_records_changes_nothing_and_each_call_gives_the_same(view):
     records = eventful().records
-    assert draw(reversed(records)) == draw(records) == draw(records)
+    assert view(reversed(records)) == view(records) == view(records)
 
 
-@pytest.mark.parametrize("draw", [svg, text])
-def test_nothing_yet(draw):
-    assert "Nothing has happened yet." in draw([])
+@pytest.mark.parametrize("view", [svg, text])
+def test_nothing_yet(view):
+    assert "Nothing has happened yet." in view([])
 
 
 def test_an_open_connection_reaches_to_now():
@@ -214,10 +214,10 @@ def test_names_of_moments_stay_inside_and_apart():
     story.start(0, concurrency=3)
     story.connections([(1.0, 9.0), (1.001, 9.0), (1.002, 9.0)])
     tree = ET.fromstring(svg(story.records))
-    found = sorted((float(e.get("x", "")), e.text) for e in tree.iter(f"{SVG}text") if (e.text or "")[:1] == "T"
+    labels = sorted((float(e.get("x", "")), e.text) for e in tree.iter(f"{SVG}text") if (e.text or "")[:1] == "T"
                    and (e.text or "")[1:].isdigit())
-    assert found and all(x + 16 <= 900 - 24 + 1 for x, _ in found)
-    assert all(right - left >= 17 for (left, _), (right, _) in pairwise(found))
+    assert labels and all(x + 16 <= 900 - 24 + 1 for x, _ in labels)
+    assert all(right - left >= 17 for (left, _), (right, _) in pairwise(labels))
 
 
 def test_the_words_of_the_longest_span_come_first():

@@ -31,18 +31,18 @@ def test_a_pass_has_no_frames_to_look_at() -> None:
 @pytest.mark.parametrize("word", COLOURS)
 def test_each_word_has_a_colour_in_both(word: Word) -> None:
     assert word in VERDICT
-    made = coloured(Verdict("1.1", word, "headline"))
-    [span] = made.spans
-    assert made.plain[span.start:span.end] == word
+    text = coloured(Verdict("1.1", word, "headline"))
+    [span] = text.spans
+    assert text.plain[span.start:span.end] == word
     plain = io.StringIO()
-    Console(file=plain).print(made)
+    Console(file=plain).print(text)
     assert plain.getvalue() == f"1.1 {word}  headline\n"  # not a terminal: no colour
 
 
 def test_the_hint_button_adds_each_hint_once() -> None:
     hints = iter(["first", "second", "second"])
-    made = hint_button(lambda: next(hints))
-    button, area = made.children
+    button = hint_button(lambda: next(hints))
+    button, area = button.children
     for _ in range(3):
         button.click()
     assert area.value.count("<p>first</p>") == 1 and area.value.count("<p>second</p>") == 1
