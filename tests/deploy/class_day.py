@@ -199,26 +199,33 @@ def links(notebook: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(map(unescape, re.findall(r'href="(/user/[^"]+/proxy/[^"]+)"', html))))
 
 
-def connects(learner: Learner, host: str, port: int) -> bool:
-    """Whether a program of this learner can open a TCP connection."""
-    code = f"import socket; socket.create_connection(({host!r}, {port}), 2).close()"
-    return learner.inside(sys.executable, "-c", code).returncode == 0
+CONNECT = """
+import contextlib, json, socket, sys
+for host, port in json.loads(sys.argv[1]):
+    with contextlib.suppress(OSError):
+        socket.create_connection((host, port), 1).close()
+        print(host, port)
+"""
+
+
+def reaches(learner: Learner, *targets: tuple[str, int]) -> set[tuple[str, int]]:
+    """Return those of the targets to which a program of this learner can open a TCP connection."""
+    lines = learner.inside(sys.executable, "-c", CONNECT, json.dumps(targets)).stdout.splitlines()[1:]
+    return {(host, int(port)) for host, port in map(str.split, lines)}
 
 
 def nobody_reaches_another(ana: Learner, bo: Learner, function: int) -> None:
     """Ana tries every way to the ports that only Bo has, `function` among them: through the hub, through her own
     server, and from a program."""
-    ports = bo.listening()
-    only_bo = ports.keys() - ana.listening().keys()
-    (address,) = {host for host in ports.values() if host.startswith("10.77.")}
-    assert function in only_bo
-    for port in only_bo:
-        assert connects(bo, ports[port].strip("[]"), port)
-        assert not connects(ana, "127.0.0.1", port) and not connects(ana, address, port)
-        through_hub, through_own, to_address = (
-            ana.page.request.get(f"{HUB}/user/{path}/").status for path in
-            (f"bo/proxy/{port}", f"ana/proxy/{port}", f"ana/proxy/{address}:{port}"))
-        assert (through_hub, through_own, to_address) == (403, 500, 403), port  # 500: nothing listens there
+    (address,) = {host for host in bo.listening().values() if host.startswith("10.77.")}
+    only_bo = bo.listening().keys() - ana.listening().keys()
+    ways = [(host, port) for port in sorted(only_bo) for host in ("127.0.0.1", address)]
+    of_bo = reaches(bo, *ways)
+    assert ("127.0.0.1", function) in of_bo and any(host == address for host, _ in of_bo), of_bo
+    assert reaches(ana, *ways) == set()
+    statuses = {path: ana.page.request.get(f"{HUB}/user/{path}/").status for path in (
+        f"bo/proxy/{function}", f"ana/proxy/{function}", f"ana/proxy/{address}:{function}")}
+    assert list(statuses.values()) == [403, 500, 403], statuses  # 500: nothing listens on her own localhost
     assert ana.inside("ls", str(bo.home)).returncode != 0
 
 
