@@ -167,8 +167,9 @@ async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | N
     if trace and not (known and trace.error.startswith("ConnectionClosed")):
         place = f"{trace.file} line {trace.line}"
         headline = crash(task.id, trace.error, place)
-        full_error = [] if headline.startswith(trace.error) else [("Error", trace.error)]
-        lines = [("", _code_line(target.folder / trace.file, trace.line)), *full_error, *facts,
+        more = [] if headline.startswith(trace.error) else [("Error", trace.error)]
+        more += [("Python", trace.advice)] if trace.advice else []
+        lines = [("", _code_line(target.folder / trace.file, trace.line)), *more, *facts,
                  *([("Likely", known.likely)] if known and known.log and known.likely else []),
                  ("Look at", shown(exercise, place)), ("Next", _next(task))]
         return Verdict(task.id, "CRASHED", headline, tuple(lines),

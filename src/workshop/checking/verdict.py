@@ -88,11 +88,15 @@ def _cut(line: str) -> str:
 
 @dataclass(frozen=True)
 class Trace:
-    """The learner's own line in a traceback. `file` is relative to the learner's folder."""
+    """The learner's own line in a traceback. `file` is relative to the learner's folder.
+
+    `advice` is what Python adds to the error from 3.12 on: "Did you mean: 'message'?".
+    """
 
     error: str
     file: str
     line: int
+    advice: str = ""
 
 
 _FRAME = re.compile(r'^\s*File "(.+?)", line (\d+)')
@@ -114,7 +118,9 @@ def find_trace(log: str, files: Iterable[str]) -> Trace | None:
             if name := _own(frame[1], files):
                 mine = (name, int(frame[2]))
         elif inside and (error := _PY_ERROR.match(line)):
-            last = Trace(re.sub(r"^[\w.]*\.(?=\w)", "", error[1]), *mine) if mine else last
+            if mine:
+                text, _, advice = re.sub(r"^[\w.]*\.(?=\w)", "", error[1]).partition(". Did you ")
+                last = Trace(text, *mine, f"Did you {advice}" if advice else "")
             inside, mine = False, None
         elif frame := _NODE_FRAME.search(line):
             if mine is None and (name := _own(frame[1], files)):

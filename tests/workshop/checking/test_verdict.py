@@ -1,5 +1,7 @@
 """Verdicts: what is printed, and whose line a traceback blames."""
 
+import pytest
+
 from workshop.checking.client import Wire
 from workshop.checking.verdict import Trace, Verdict, find_trace
 
@@ -48,6 +50,18 @@ def test_module_names_of_exceptions_are_left_out() -> None:
     log = PYTHON.replace("NameError: name", "websockets.exceptions.ConnectionClosedError: no close name")
     trace = find_trace(log, ["main.py"])
     assert trace and trace.error.startswith("ConnectionClosedError: no close")
+
+
+@pytest.mark.parametrize(("printed", "error", "advice"), [
+    ("NameError: name 'mesage' is not defined", "NameError: name 'mesage' is not defined", ""),  # Python 3.11
+    ("NameError: name 'mesage' is not defined. Did you mean: 'message'?",
+     "NameError: name 'mesage' is not defined", "Did you mean: 'message'?"),
+    ("NameError: name 'json' is not defined. Did you forget to import 'json'?",
+     "NameError: name 'json' is not defined", "Did you forget to import 'json'?"),
+])
+def test_what_python_suggests_is_not_part_of_the_error(printed: str, error: str, advice: str) -> None:
+    log = f'Traceback (most recent call last):\n  File "/x/main.py", line 3, in f\n{printed}\n'
+    assert find_trace(log, ["main.py"]) == Trace(error, "main.py", 3, advice)
 
 
 def test_the_last_traceback_counts_and_others_are_not_blamed() -> None:
