@@ -23,7 +23,7 @@ from fclocal.core.usage import Usage
 from fclocal.runtime.state.journal import Journal
 
 PER_MINUTE = 95_400  # records
-WRITE_EVERY = 40  # records: those of 20 ms at this rate; the journal's writer also takes 20 ms at a time
+WRITE_EVERY = 160  # records: the writer takes those of 100 ms at a time
 BOUND = 64  # MB
 START = 1_795_356_000.0
 

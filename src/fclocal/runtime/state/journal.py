@@ -1,8 +1,8 @@
 """The append-only record of everything that happens, kept in SQLite within fixed bounds.
 
-`append` only adds to a list. A thread writes the list every 20 ms as one JSON text for output and one for all other
+`append` only adds to a list. A thread writes the list every 100 ms as one JSON text for output and one for all other
 records, in one transaction: the event loop never waits for the disk, and a killed platform loses at most the last
-20 ms. (A row for each record made the event loop spend 16 % of its time here.)
+100 ms. (A row for each record made the event loop spend 16 % of its time here.)
 
 When a bound is reached, the oldest output goes first. Older records of requests go too, once a meter has added them
 to the sums that bills are computed from. A reader that starts before such a gap gets a record that says so.
@@ -44,7 +44,7 @@ _TABLES = ("output", "facts")  # in the order in which records are dropped
 LIMITS = {"output": 12 * 2**20, "facts": 18 * 2**20}  # bytes of JSON
 KEEP = 14 * 86_400.0  # seconds
 _STEP = 7 / 8  # the part of a limit that stays when records are dropped
-_GATHER = 0.02  # seconds
+_GATHER = 0.1  # seconds
 _RETRY = 1.0  # seconds between attempts while the disk refuses
 _MOST_PENDING = 100_000  # records kept in memory while the disk refuses
 _LISTED_SPANS = 1000  # per function, in a bill
