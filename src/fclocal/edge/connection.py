@@ -132,7 +132,8 @@ class StreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._made = True
-        self.data_received(b"")  # under TLS bytes may come before this call
+        if self._buffer:  # under TLS bytes may come before this call
+            self.data_received(b"")
 
     def data_received(self, data: bytes) -> None:
         if self._discarding:
