@@ -121,8 +121,10 @@ def log_line(record: Record) -> str | None:
 
 def check(kind: str, data: Mapping[str, Any]) -> None:
     """Raise ValueError unless `data` has exactly the facts that `kind` carries."""
-    if data.keys() != _FACTS.get(kind):
-        raise ValueError(f"record {kind!r} carries {KINDS.get(kind, 'nothing: it is unknown')}, not {tuple(data)}")
+    if kind not in KINDS:
+        raise ValueError(f"unknown record kind {kind!r}")
+    if data.keys() != _FACTS[kind]:
+        raise ValueError(f"record {kind!r} carries {KINDS[kind]}, not {tuple(data)}")
 
 
 def matching(patterns: Collection[str]) -> frozenset[str]:

@@ -32,7 +32,7 @@ from fclocal.core.options import Options, parse
 from fclocal.edge.control import management_app
 from fclocal.edge.gateway import Gateway
 from fclocal.edge.local import Local
-from fclocal.runtime.instances.process import Launcher
+from fclocal.runtime.instances.launcher import Launcher
 from fclocal.runtime.instances.redis_server import RedisServer
 from fclocal.runtime.instances.starter import Starter
 from fclocal.runtime.requests.engine import Engine

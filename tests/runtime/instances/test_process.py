@@ -23,7 +23,7 @@ from fclocal.core.clock import SystemClock
 from fclocal.core.errors import FcError
 from fclocal.core.model import Code, FunctionConfig, Revision
 from fclocal.runtime.instances import ports
-from fclocal.runtime.instances.process import Launcher
+from fclocal.runtime.instances.launcher import Launcher
 
 # A server that hard-codes port 9000 and answers each connection with a line.
 SERVER = """
@@ -541,7 +541,7 @@ from pathlib import Path
 from fclocal.core.clock import SystemClock
 from fclocal.core.model import Code, FunctionConfig, Revision
 from fclocal.runtime.instances import ports
-from fclocal.runtime.instances.process import Launcher
+from fclocal.runtime.instances.launcher import Launcher
 
 async def main(state):
     code = state / "code.zip"

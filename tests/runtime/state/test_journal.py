@@ -65,7 +65,7 @@ def test_listeners_hear_each_record_until_they_leave(journal):
 def test_a_record_must_have_the_facts_of_its_kind(journal):
     with pytest.raises(ValueError, match="carries"):
         journal.append("instance.stopped", why="idle")
-    with pytest.raises(ValueError, match="it is unknown"):
+    with pytest.raises(ValueError, match="unknown record kind"):
         journal.append("instance.eaten")
 
 

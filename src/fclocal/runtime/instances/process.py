@@ -1,51 +1,42 @@
-"""Function instances as processes: start, readiness, output, freeze, stop; every process is owned.
+"""A function instance as a tree of processes: signals, memory, CPU time, and its end.
 
-The guardian (guardian.py) is the parent of all; this module is the platform's side of it. An instance lives in
-<state>/instances/<id>: its own copy of the code, its home and its temporary files, gone when it ends.
+The main process is a child of the guardian (guardian.py), which reports its end.
 """
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import os
-import shutil
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from fclocal.core import startup
 from fclocal.core.clock import Clock, timeout
-from fclocal.core.errors import FcError
-from fclocal.core.model import CustomRuntime, HealthCheck, Revision
+from fclocal.core.model import CustomRuntime, HealthCheck
 from fclocal.runtime.instances import guardian, ports
-from fclocal.runtime.instances.link import Link, guardians
 from fclocal.runtime.instances.output import Output
-from fclocal.runtime.instances.readiness import Readiness, Started, healthy, probe
-from fclocal.runtime.state import package
-
-START_LIMIT = 120.0  # seconds; documented
-PRELOAD = Path(__file__).parent / "preload"
-_REMOVAL_PAUSES = (0.1, 1.0, 10.0, 100.0)  # seconds
-_LOCK_LIMIT = 15.0  # seconds that the guardian of a killed platform may need to clean up
+from fclocal.runtime.instances.readiness import Started, healthy, probe
 
 
 class Process:
-    """One running instance. `home` is its folder, `port` the port its server has on loopback."""
+    """One running instance. `home` is its folder, named by its id; `port` the port its server has on loopback.
+
+    `strays(process)` returns the processes that left its tree. `on_end(process)` is called when nothing of it is left,
+    and then, once it has become ready, `on_exit(code)`.
+    """
 
     def __init__(
         self,
-        launcher: "Launcher",
-        instance_id: str,
         home: Path,
         runtime: CustomRuntime,
         output: Output,
+        clock: Clock,
+        *,
+        strays: Callable[["Process"], list[int]],
+        on_end: Callable[["Process"], None],
         on_exit: Callable[[int], None],
     ) -> None:
         self.pid = 0
@@ -56,8 +47,9 @@ class Process:
         self.output = output
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.pipe = -1  # where its preload reports; open before it starts, or its first words would be lost
-        self._launcher = launcher
-        self._id = instance_id
+        self._clock = clock
+        self._strays = strays
+        self._on_end = on_end
         self._on_exit = on_exit
         self._ready = False
 
@@ -112,7 +104,7 @@ class Process:
             self._signal(signal.SIGTERM)
             self._signal(signal.SIGCONT)
             with contextlib.suppress(TimeoutError):
-                async with timeout(self._launcher.clock, grace):
+                async with timeout(self._clock, grace):
                     await asyncio.shield(self.exited)
         self.kill()
         return await asyncio.shield(self.exited)
@@ -125,7 +117,7 @@ class Process:
     def tree(self) -> list[int]:
         """Return every process of the instance, also those that left its group, session or parent."""
         pids: list[int] = [] if self.exited.done() else [self.pid, *guardian.descendants(self.pid)]
-        for orphan in self._launcher.strays(self._id, self.pid):
+        for orphan in self._strays(self):
             pids += [orphan, *guardian.descendants(orphan)]
         return pids
 
@@ -152,11 +144,11 @@ class Process:
 
         Raises FcError FunctionNotStarted.
         """
-        await healthy(self.started(), self._launcher.clock)
+        await healthy(self.started(), self._clock)
 
     async def probe(self, check: HealthCheck) -> str:
         """Make one health check; return "" or what was wrong."""
-        return await probe(self.port, check, self._launcher.clock)
+        return await probe(self.port, check, self._clock)
 
     def ended(self, code: int) -> None:
         """Handle the guardian's report that the main process ended with `code`."""
@@ -166,261 +158,7 @@ class Process:
         self.exited.set_result(code)
         self._kill_tree()  # processes that it left behind
         if sys.platform != "linux":  # orphans go to init there, not to the guardian
-            guardian.kill_all(guardian.processes_of(self._id))
-        self._launcher.ended(self._id, self)
+            guardian.kill_all(guardian.processes_of(self.home.name))
+        self._on_end(self)
         if self._ready:
             self._on_exit(code)
-
-
-class Launcher:
-    """Starts instances under `state`/instances. `start_limit`: seconds an instance has until it serves.
-
-    With `adopts`, this process is the second link of the chain of subreapers: when a function kills the guardian,
-    what the guardian had adopted is handed to this process and killed. All children of this process other than
-    guardians are killed then.
-    """
-
-    def __init__(self, state: Path, clock: Clock, *, start_limit: float = START_LIMIT, adopts: bool = False) -> None:
-        self.clock = clock
-        self._root = state.resolve() / "instances"
-        self._adopts = adopts
-        self._sweep: asyncio.Task[None] | None = None
-        self._start_limit = start_limit
-        self._guardian: Link | None = None
-        self._opening = asyncio.Lock()
-        self._lock: int | None = None
-        self._spawning: set[asyncio.Task[Process]] = set()
-        self._processes: dict[str, Process] = {}
-        self._removals: dict[Path, asyncio.Task[None]] = {}
-
-    async def start(
-        self,
-        *,
-        instance_id: str,
-        revision: Revision,
-        code_zip: Path,
-        qualifier: str,
-        on_line: Callable[[str, str], None],
-        on_dropped: Callable[[int], None],
-        on_exit: Callable[[int], None],
-    ) -> Process:
-        """Start an instance and return when it serves.
-
-        `on_line(stream, text)` gets its output, `on_dropped(count)` how much of a flood was not kept,
-        `on_exit(code)` its end, after the last line. Raises FcError CAExited, CAFileNotFound,
-        CAFilePermission or FunctionNotStarted, or what is wrong with the package; no process is left then, nor
-        when the call is cancelled.
-        """
-        begin = asyncio.create_task(
-            self._spawn(instance_id, revision, code_zip, qualifier, on_line, on_dropped, on_exit)
-        )
-        self._spawning.add(begin)
-        begin.add_done_callback(self._spawning.discard)
-        try:
-            process = await asyncio.shield(begin)  # never half done
-        except asyncio.CancelledError:
-            with contextlib.suppress(FcError):
-                process = await begin
-                process.close_start()
-                await process.stop(0)
-            raise
-        try:
-            try:
-                await Readiness(process.started(), self._start_limit, self.clock).wait()
-            finally:
-                process.close_start()
-            if revision.config.instance_lifecycle_config.initializer is None:
-                await process.check_health()
-        except BaseException:
-            await asyncio.shield(process.stop(0))
-            raise
-        process.became_ready()
-        return process
-
-    async def open(self) -> None:
-        """Start the guardian, and end what a platform that was killed left behind. `start` does it if need be.
-
-        Raises FcError PlatformStartFailed when another platform holds the state.
-        """
-        await self._linked()
-
-    async def _linked(self) -> Link:
-        async with self._opening:
-            if self._sweep is not None:
-                await self._sweep
-                self._sweep = None
-            if self._guardian is None:
-                if self._adopts:
-                    guardian.become_subreaper()
-                if self._lock is None:
-                    self._lock = await asyncio.to_thread(_claim, self._root)
-                self._guardian = Link(self._lock, self._ended)
-            return self._guardian
-
-    async def close(self) -> None:
-        """Stop every instance and the guardian; no process survives."""
-        await asyncio.gather(*self._spawning, return_exceptions=True)
-        await asyncio.gather(*(process.stop(0) for process in list(self._processes.values())))
-        removals = dict(self._removals)
-        for task in removals.values():
-            task.cancel()  # those that wait to try again; this is the last try
-        await asyncio.gather(*removals.values(), return_exceptions=True)
-        for home in removals:
-            await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
-        if self._guardian is not None:
-            await self._guardian.close()
-            self._guardian = None
-        if self._sweep is not None:
-            await self._sweep
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-    async def _spawn(
-        self, instance_id: str, revision: Revision, code_zip: Path, qualifier: str,
-        on_line: Callable[[str, str], None], on_dropped: Callable[[int], None], on_exit: Callable[[int], None],
-    ) -> Process:
-        home = self._root / instance_id
-        runtime = revision.config.custom_runtime_config
-        output = Output(self.clock, on_line, on_dropped)
-        process = Process(self, instance_id, home, runtime, output, on_exit)
-        try:
-            with _exhausted():
-                await self.open()  # what a platform before us left is swept first
-                await asyncio.to_thread(_prepare, home, code_zip)
-                process.open_pipe()
-                output.open()
-                process.reserve_port()
-                link = await self._linked()
-            self._processes[instance_id] = process
-            try:
-                order = _order(revision, instance_id, qualifier, home, process.port)
-                process.pid = await link.spawn(instance_id, order, output.child_ends)
-            except OSError as error:
-                raise _refusal(error, runtime) from error
-        except BaseException:
-            output.finish()
-            process.close_start()
-            self.ended(instance_id, process)
-            raise
-        output.started()
-        return process
-
-    def strays(self, instance_id: str, main: int) -> list[int]:
-        """Processes of an instance whose parent has ended: the guardian has adopted them (on Linux)."""
-        if self._guardian is None:
-            return []
-        mains = {process.pid for process in self._processes.values()}
-        return [pid for pid in self._guardian.orphans(mains) if _session(pid) == main
-                or guardian.marked(pid) == instance_id]
-
-    def ended(self, instance_id: str, process: Process) -> None:
-        """An instance is over: its folder can go."""
-        self._processes.pop(instance_id, None)
-        self._removals[process.home] = task = asyncio.create_task(_remove(process.home, self.clock))
-        task.add_done_callback(lambda _: self._removals.pop(process.home, None))
-
-    def _ended(self, message: dict[str, Any] | None) -> None:
-        """Handle the end of a process (its id and exit code), or of the guardian itself (None)."""
-        if message is not None:
-            if (process := self._processes.get(message["id"])) is not None:
-                process.ended(message["code"])
-            return
-        self._guardian = None
-        if self._adopts:
-            self._sweep = asyncio.create_task(asyncio.to_thread(guardian.end_descendants, guardians))
-        for process in list(self._processes.values()):
-            if process.pid:
-                process.kill()
-                guardian.kill_all(guardian.processes_of(process.home.name))
-                process.ended(128 + signal.SIGKILL)
-
-
-def _claim(root: Path) -> int:
-    """Take the lock that a guardian holds while it lives, and end what a platform before us left behind."""
-    root.mkdir(parents=True, exist_ok=True)
-    lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    until = time.monotonic() + _LOCK_LIMIT
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if time.monotonic() > until:
-                os.close(lock)
-                raise FcError("PlatformStartFailed", reason=f"another platform uses '{root.parent}'") from None
-            time.sleep(0.01)
-    if left := [path for path in root.iterdir() if path.is_dir()]:
-        ids = [path.name for path in left]
-        guardian.kill_all(guardian.processes_of(*ids))
-        for path in left:
-            shutil.rmtree(path, ignore_errors=True)
-    return lock
-
-
-async def _remove(home: Path, clock: Clock) -> None:
-    """Remove an instance's folder. Reasons to fail, such as missing descriptors or a last write, pass after a while.
-
-    A folder that is left after all attempts is removed when the next platform starts.
-    """
-    def remove() -> bool:
-        shutil.rmtree(home, ignore_errors=True)
-        return not home.exists()
-
-    for pause in _REMOVAL_PAUSES:
-        if await asyncio.to_thread(remove):
-            return
-        await clock.sleep(pause)
-
-
-@contextlib.contextmanager
-def _exhausted() -> Iterator[None]:
-    """Turn missing descriptors, memory or disk space into FcError ResourceThrottled."""
-    try:
-        yield
-    except OSError as error:
-        raise FcError("ResourceThrottled", reason=f"no instance can be started: {error.strerror}") from error
-
-
-def _prepare(home: Path, code_zip: Path) -> None:
-    """Create the instance's folder: code, temporary files, and the pipe on which its preload reports."""
-    home.mkdir(parents=True)
-    package.unpack(code_zip, home / "code")
-    (home / "tmp").mkdir()
-    os.mkfifo(home / "ready")
-
-
-def _order(revision: Revision, instance_id: str, qualifier: str, home: Path, port: int) -> dict[str, Any]:
-    """Return the guardian's order to start the process. Raises OSError if there is no program to execute."""
-    code = home / "code"
-    env = startup.environment(
-        revision, instance_id=instance_id, qualifier=qualifier, port=port, code=str(code), home=str(home),
-        path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}", preload=str(PRELOAD),
-        ready=str(home / "ready"),
-    )
-    argv = [startup.local(word, str(code)) for word in startup.words(revision.config.custom_runtime_config)]
-    program = sys.executable if argv[0] in ("python", "python3") else argv[0]
-    if "/" not in program:
-        program = shutil.which(program, path=env["PATH"]) or ""
-    path = code / program
-    if not program or not path.exists():
-        raise FileNotFoundError(errno.ENOENT, "no such file", argv[0])
-    return {"path": str(path), "argv": argv, "env": env, "cwd": str(code)}
-
-
-def _refusal(error: OSError, runtime: CustomRuntime) -> FcError:
-    """Return the error for a start command that cannot be executed."""
-    if isinstance(error, PermissionError):
-        return startup.not_executable(runtime)
-    if isinstance(error, FileNotFoundError) and error.filename:
-        return startup.not_found(runtime)
-    if isinstance(error, FileNotFoundError):  # the file is there, the interpreter of its first line is not
-        return startup.exited(runtime, 127, ())
-    return startup.exited(runtime, error.errno or 1, ())
-
-
-def _session(pid: int) -> int:
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return 0

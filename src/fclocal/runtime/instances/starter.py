@@ -14,7 +14,8 @@ from fclocal.core.errors import FcError
 from fclocal.core.model import Revision
 from fclocal.runtime.instances import hooks
 from fclocal.runtime.instances.instance import Instance
-from fclocal.runtime.instances.process import Launcher, Process
+from fclocal.runtime.instances.launcher import Launcher
+from fclocal.runtime.instances.process import Process
 from fclocal.runtime.instances.redis_server import RedisServer
 from fclocal.runtime.state.journal import Journal
 
