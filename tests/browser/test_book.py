@@ -72,6 +72,15 @@ def test_an_executed_lesson_shows_its_output_and_follows_the_theme(site: Path, p
     assert page.evaluate(background) != dark
 
 
+def test_the_instructors_page_has_a_page_for_each_lesson(site: Path, page: Page) -> None:
+    page.goto((site / "notebooks" / "teaching.html").as_uri())
+    page.get_by_role("main").get_by_role("link", name="7. A chat room on Redis").click()
+    expect(page.locator("h1")).to_contain_text("Teach lesson 7. A chat room on Redis")
+    for part in ("Idea", "Say (4 min)", "Wrong answers", "Stop", "Cut"):
+        expect(page.get_by_text(f"{part}:", exact=True)).to_be_visible()
+    assert len(list((site / "notebooks").glob("teaching-*.html"))) == 10
+
+
 def test_the_search_works_without_a_server(site: Path, page: Page) -> None:
     page.goto((site / "search.html").as_uri() + "?q=handshake")
     expect(page.locator("#search-results li").first).to_be_visible(timeout=15_000)

@@ -58,6 +58,7 @@ def build(project: Path, target: Path, run: Collection[int]) -> Path:
     for page in project.glob("[A-Z]*"):  # README.md and what it links to
         if page.is_file():
             shutil.copy(page, source)
+    _split_teaching(source / "notebooks" / "teaching.md")
     _resolve_folder_links(source)
     began = time.monotonic()
     print(f"[1/2] Run {len(run)} lessons", flush=True)
@@ -119,6 +120,22 @@ async def _execute(source: Path, lesson: Lesson) -> None:
     print(f"      {path.stem} {time.monotonic() - began:.0f} s", flush=True)
 
 
+def _split_teaching(page: Path) -> None:
+    """Give each lesson of the instructor's page a page of its own, to print or to keep open while teaching it."""
+    before, heading, rest = page.read_text("utf-8").partition("## Lesson by lesson\n")
+    lessons_part, after = re.split(r"^(?=## )", rest, maxsplit=1, flags=re.M)
+    introduction, *sections = re.split(r"^### ", lessons_part, flags=re.M)
+    names, links = [], []
+    for section in sections:
+        title, _, text = section.partition("\n")
+        names.append(f"teaching-{int(title.partition('.')[0]):02}")
+        links.append(f"- [{title}]({names[-1]}.md)\n")
+        page.with_name(f"{names[-1]}.md").write_text(f"# Teach lesson {title}\n{text}", encoding="utf-8")
+    pages = "\n".join(names)
+    contents = f"\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n\n"
+    page.write_text("".join((before, heading, introduction, *links, contents, after)), encoding="utf-8")
+
+
 def _resolve_folder_links(source: Path) -> None:
     """Rewrite each page and notebook below `source`, see `_without_folder_links`."""
     for page in source.rglob("*.md"):
@@ -146,7 +163,8 @@ def _without_folder_links(page: Path, text: str) -> str:
 def _contents(source: Path) -> str:
     """Return the tables of contents, for the end of the first page."""
     def table(caption: str, *patterns: str) -> str:
-        pages = sorted(page.relative_to(source) for pattern in patterns for page in source.glob(pattern))
+        pages = sorted(page.relative_to(source) for pattern in patterns for page in source.glob(pattern)
+                       if not page.name.startswith("teaching-"))  # those are below teaching.md
         names = "\n".join(page.with_suffix("").as_posix() for page in pages)
         return f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{names}\n```\n"
 
