@@ -7,7 +7,9 @@ no program of another learner can connect to them, and neither can the proxy in 
 import asyncio
 import os
 import pwd
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from jupyterhub.spawner import LocalProcessSpawner
@@ -15,8 +17,6 @@ from jupyterhub.spawner import LocalProcessSpawner
 HERE = Path(__file__).resolve().parent
 BRIDGE = "10.77.0.1"  # the address of this machine for the learners' servers; see namespace.sh
 STATE = Path(os.environ.get("WORKSHOP_HUB_STATE", "/var/lib/fc-workshop"))  # users, passwords, cookies
-
-c = get_config()  # noqa: F821
 
 
 class NamespaceSpawner(LocalProcessSpawner):
@@ -50,6 +50,20 @@ class NamespaceSpawner(LocalProcessSpawner):
         await (await asyncio.create_subprocess_exec("pkill", "-KILL", "-u", self.account)).wait()
 
 
+def refuse_what_cannot_work():
+    """Exit with one line if the hub could not start a server for any learner."""
+    if os.geteuid() != 0:
+        sys.exit("The hub starts servers for other accounts. Run it as root, for example with sudo.")
+    if missing := [name for name in ("ip", "bridge", "setpriv", "useradd", "pkill") if not shutil.which(name)]:
+        sys.exit(f"The hub needs these programs: {', '.join(missing)}. Run: apt-get install iproute2 procps passwd")
+    for path in (HERE, Path(sys.base_prefix)):
+        if private := [folder for folder in (path, *path.parents) if not folder.stat().st_mode & 0o001]:
+            sys.exit(f"Learners cannot read {path}, because {private[-1]} is private. "
+                     "Put the kit in /opt/workshop, and run install.sh there with a Python of the system.")
+
+
+refuse_what_cannot_work()
+c = get_config()  # noqa: F821
 STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
 subprocess.run([HERE / "namespace.sh", "bridge"], check=True)
 

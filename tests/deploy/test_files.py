@@ -1,8 +1,11 @@
 """What deploys the kit: files that can be read, and that call the one script which installs it."""
 
 import json
+import os
 import re
+import runpy
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +52,23 @@ def test_the_packages_of_the_server_agree_with_those_of_the_kit() -> None:
         name: kit[name] for name in kit.keys() & server.keys()}
     wanted = re.findall(r"^([\w-]+)", (HUB / "requirements.txt").read_text("utf-8"), re.M)
     assert wanted and set(wanted) <= server.keys()
+
+
+@pytest.mark.parametrize(("user", "path", "python", "sentence"), [
+    (1000, os.environ["PATH"], "/usr", "Run it as root"),
+    (0, "", "/usr", "needs these programs: ip, bridge, setpriv, useradd, pkill"),
+    (0, "{programs}", "{private}/python", "Learners cannot read"),
+])
+def test_a_hub_that_could_start_no_server_says_so_in_one_line(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, path: str, python: str, sentence: str) -> None:
+    places = {"private": tmp_path / "private", "programs": tmp_path}
+    (places["private"] / "python").mkdir(parents=True)
+    places["private"].chmod(0o700)
+    for name in ("ip", "bridge", "setpriv", "useradd", "pkill"):
+        (tmp_path / name).touch(0o755)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setenv("PATH", path.format(**places))
+    monkeypatch.setattr(sys, "base_prefix", python.format(**places))
+    with pytest.raises(SystemExit) as refused:
+        runpy.run_path(str(HUB / "jupyterhub_config.py"))
+    assert sentence in str(refused.value) and "\n" not in str(refused.value)
