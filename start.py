@@ -108,8 +108,8 @@ def file_system(folder):
     except OSError:
         return ""
     places = {str(folder), *map(str, folder.parents)}
-    found = [(len(place), kind) for place, kind in mounts if place.replace("\\040", " ") in places]
-    return max(found)[1] if found else ""
+    matches = [(len(place), kind) for place, kind in mounts if place.replace("\\040", " ") in places]
+    return max(matches)[1] if matches else ""
 
 
 def clean_environment():

@@ -86,7 +86,7 @@ def kinds(python: str, quick: bool) -> list[Kind]:
     """All variants. Each is busy, at a rate that it can sustain; where that is less than 400, or for the cost
     of a member, ours also runs at that rate."""
     peers = HERE / "chat_peers"
-    found = [
+    variants = [
         ours("ours", "07-chat", 400),
         ours("ours, durable", "07-chat-durable", 400),
         node("Node ws", 400),
@@ -96,12 +96,12 @@ def kinds(python: str, quick: bool) -> list[Kind]:
         Kind("Django Channels", [python, "channels_chat.py"], peers, 20),
     ]
     if not quick:
-        found += [ours("ours at 100/s", "07-chat", 100), ours("ours at 20/s", "07-chat", 20),
+        variants += [ours("ours at 100/s", "07-chat", 100), ours("ours at 20/s", "07-chat", 20),
                   ours("10 members", "07-chat", 20, 10), ours("2000 members", "07-chat", 20, 2000),
                   ours("ours, 500 rooms", "07-chat", 400, 5000, 500, 4),
                   ours("durable, 500 rooms", "07-chat-durable", 400, 5000, 500, 4),
                   node("Node ws, 500 rooms", 400, 5000, 500, 4)]
-    return found
+    return variants
 
 
 class Member(asyncio.Protocol):
@@ -212,14 +212,14 @@ class Variant:
         """Send at the variant's rate, then wait until every message has arrived."""
         self.delivered, before = 0, self.nanoseconds()
         self.late.clear()
-        begin, said = time.perf_counter(), 0
+        begin, sent = time.perf_counter(), 0
         while (elapsed := time.perf_counter() - begin) < seconds:
-            while said < elapsed * self.kind.rate:
+            while sent < elapsed * self.kind.rate:
                 self.members[self.turn % len(self.members)].say()
                 self.turn += 7  # coprime to 10, 200, 2000 and 5000: members take turns over all servers
-                said += 1
+                sent += 1
             await asyncio.sleep(1 / self.kind.rate / 2)
-        wanted, deadline = said * len(self.members) // self.kind.rooms, time.perf_counter() + 10
+        wanted, deadline = sent * len(self.members) // self.kind.rooms, time.perf_counter() + 10
         while self.delivered < wanted and time.perf_counter() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         if measured:
@@ -283,16 +283,16 @@ async def measure(args: argparse.Namespace) -> list[Variant]:
 
 def report(variants: list[Variant]) -> int:
     """Print the table. Return 1 if a limit is missed."""
-    found = {variant.kind.name: variant for variant in variants}
+    by_name = {variant.kind.name: variant for variant in variants}
     print(f"\n{'':<20}{'msg/s':>6}  {'CPU per delivery, us':<28}{'p99, ms':<28}undelivered")
-    for name, variant in found.items():
+    for name, variant in by_name.items():
         print(f"{name:<20}{variant.kind.rate:>6}  {spread(variant.cpu):<28}{spread(variant.p99):<28}{variant.missed}")
     print()
 
     def ratios(name: str, other: str) -> list[float]:
-        if name not in found or other not in found:
+        if name not in by_name or other not in by_name:
             return []
-        return [theirs / mine for theirs, mine in zip(found[name].cpu, found[other].cpu, strict=True)]
+        return [theirs / mine for theirs, mine in zip(by_name[name].cpu, by_name[other].cpu, strict=True)]
 
     broken = 0
     for name, limit in (("Node ws", 1.0), ("python-socketio", 6.0), ("Django Channels", 20.0)):
@@ -308,8 +308,8 @@ def report(variants: list[Variant]) -> int:
     for name in ("ours, 500 rooms", "durable, 500 rooms"):
         if values := ratios("Node ws, 500 rooms", name):
             print(f"Node ws / {name}, 5,000 members on 4 instances: {spread(values)}")
-    if "2000 members" in found and "10 members" in found and "ours at 20/s" in found:
-        few, some, many = [[cost * found[name].kind.members for cost in found[name].cpu]
+    if "2000 members" in by_name and "10 members" in by_name and "ours at 20/s" in by_name:
+        few, some, many = [[cost * by_name[name].kind.members for cost in by_name[name].cpu]
                            for name in ("10 members", "ours at 20/s", "2000 members")]
         values = [((c - b) / 1800) / ((b - a) / 190) for a, b, c in zip(few, some, many, strict=True)]
         broken += (bad := statistics.median(values) > 1.25)

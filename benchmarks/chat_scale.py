@@ -105,9 +105,9 @@ async def measure(what: str, kind: Kind, cluster: bool) -> Figures:
                 cpu_after, commands_after = await counters(urls)
             finally:
                 variant.stop()
-    said = SECONDS * kind.rate
+    sent = SECONDS * kind.rate
     return Figures(what, min(kind.instances, kind.members / kind.rooms), memory / kind.members / 1024, variant.cpu[0],
-                   (cpu_after - cpu) / said * 1e6, (commands_after - commands) / said, variant.missed)
+                   (cpu_after - cpu) / sent * 1e6, (commands_after - commands) / sent, variant.missed)
 
 
 def resident(variant: Variant) -> int:

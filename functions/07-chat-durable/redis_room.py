@@ -14,7 +14,7 @@ from redis.asyncio.client import Pipeline
 
 import protocol
 from member import Member
-from redis_nodes import Trouble
+from redis_nodes import REDIS_FAILURES
 from room import Room
 
 KEEP = 10_000  # messages of a room, about
@@ -91,7 +91,7 @@ class RedisRoom(Room):
     async def _catch_up(self, id: bytes) -> None:
         try:
             await self._read(id)
-        except Trouble:
+        except REDIS_FAILURES:
             pass  # the subscription is broken as well, or the next message shows the gap again
         except Exception as error:
             self.fail(error)

@@ -13,7 +13,7 @@ import protocol
 from log import log_error
 from member import Member
 from presence import LISTED, Crowd, Presence
-from redis_nodes import Node, NotLive, Trouble
+from redis_nodes import REDIS_FAILURES, Node, NotLive
 
 JOIN = 5.0  # seconds that a join may take
 GATHER = 0.02  # seconds between two writes to a member; writing costs most of a busy room's CPU
@@ -73,7 +73,7 @@ class Room(ABC):
             async with asyncio.timeout(JOIN):
                 await self._ready()
                 await self.admit(member, join)
-        except Trouble:
+        except REDIS_FAILURES:
             raise protocol.Violation("the room cannot be reached now; try again", 1013) from None
 
     async def _ready(self) -> None:

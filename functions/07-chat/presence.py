@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from redis_nodes import Node, Nodes, Trouble
+from redis_nodes import REDIS_FAILURES, Node, Nodes
 
 if TYPE_CHECKING:
     from room import Room
@@ -101,7 +101,7 @@ class Presence:
         self._nodes, self._instance = nodes, instance
         self._changes: dict[Room, dict[str, str | None]] = defaultdict(dict)
         self._changed, self._known = asyncio.Event(), asyncio.Event()
-        self._trouble = -EXPIRE  # when Redis failed last
+        self._failed_at = -EXPIRE  # when Redis failed last
 
     def announce(self, room: "Room", changes: Mapping[str, str | None]) -> None:
         """Write and publish changes soon."""
@@ -133,7 +133,7 @@ class Presence:
     async def goodbye(self) -> None:
         """Write the last changes, so that other instances need not wait until this one expires."""
         if self._known.is_set():
-            with contextlib.suppress(*Trouble):
+            with contextlib.suppress(*REDIS_FAILURES):
                 await self._flush()
                 await self._nodes.of(INSTANCES).redis.zrem(INSTANCES, self._instance)
 
@@ -148,7 +148,7 @@ class Presence:
             node.publish(pipe, room, b"p" + json.dumps(fields, ensure_ascii=False).encode())
         try:
             await pipe.execute()
-        except Trouble:  # try again later; a change made during the write is newer
+        except REDIS_FAILURES:  # try again later; a change made during the write is newer
             for room, fields in changes.items():
                 self.announce(room, fields | self._changes[room])
             await asyncio.sleep(EVERY)
@@ -159,12 +159,12 @@ class Presence:
         while not self._nodes.closed:
             # An instance that appears in a room later than this may be younger than the answer below.
             seen = set[str]().union(*(room.crowd.instances for room in self._nodes.rooms))
-            calm = clock() - self._trouble >= EXPIRE  # after an outage, the others need time to renew their entries
+            calm = clock() - self._failed_at >= EXPIRE  # after an outage, the others need time to renew their entries
             try:
                 new, alive = await self._nodes.of(INSTANCES).redis.eval(
                     _BEAT, 1, INSTANCES, self._instance, EXPIRE if calm else KEEP)
-            except Trouble:
-                self._trouble = clock()
+            except REDIS_FAILURES:
+                self._failed_at = clock()
             else:
                 dead = seen - {instance.decode() for instance in alive} - {self._instance} if calm else set()
                 for room in self._nodes.rooms if new or dead else ():

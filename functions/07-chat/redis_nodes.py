@@ -34,7 +34,7 @@ PAGE = 500  # rooms in one trip to Redis
 CONNECTIONS = 8  # to one node, besides the subscription
 REFRESH = 30.0  # seconds; an instance that sees no error asks a cluster for its nodes all the same
 SLOTS = 16384  # of every Redis Cluster
-Trouble = (RedisError, OSError, TimeoutError)  # every way in which Redis can fail
+REDIS_FAILURES = (RedisError, OSError, TimeoutError)  # every way in which Redis can fail
 
 
 Queued = tuple["Room", Member, protocol.Say]
@@ -102,7 +102,7 @@ class Node:
             return False
         try:
             await self._subscriber.send_command(*words, check_health=False)
-        except (*Trouble, AttributeError):  # redis-py raises the latter when the connection breaks during the write
+        except (*REDIS_FAILURES, AttributeError):  # AttributeError: the connection broke during the write
             return False
         return True
 
@@ -146,13 +146,13 @@ class Node:
                 self._stale = dict.fromkeys(self.rooms.values())
                 self._opened.set()
                 await self._listen(subscriber)
-            except Trouble as error:
+            except REDIS_FAILURES as error:
                 self._report(False, error)
             except Exception as error:
                 log_error("redis.subscription_failed", error, address=self.address)
                 self._report(False, error)
             self._subscriber = None
-            with contextlib.suppress(*Trouble):
+            with contextlib.suppress(*REDIS_FAILURES):
                 await subscriber.disconnect(nowait=True)
             for room in self.rooms.values():
                 room.interrupted()
@@ -196,7 +196,7 @@ class Node:
                 for start in range(0, len(rooms), PAGE):
                     await self._page([room for room in rooms[start:start + PAGE]
                                       if self.rooms.get(room.channel) is room])
-            except Trouble as error:
+            except REDIS_FAILURES as error:
                 if not isinstance(error, NotLive):
                     self._report(False, error)
                     self._moved()
@@ -218,7 +218,7 @@ class Node:
                     raise error
                 await room.recover(*mine)
             except Exception as error:
-                if isinstance(error, Trouble) and not str(error).startswith("WRONGTYPE"):
+                if isinstance(error, REDIS_FAILURES) and not str(error).startswith("WRONGTYPE"):
                     raise
                 room.fail(error)
 
@@ -236,7 +236,7 @@ class Node:
                 room.send(pipe, member, say)
             try:
                 answers = await pipe.execute(raise_on_error=False)
-            except Trouble as error:
+            except REDIS_FAILURES as error:
                 answers = [error] * len(live)
             if any(isinstance(answer, MovedError) for answer in answers):
                 self._moved()
@@ -276,7 +276,7 @@ class Nodes:
                 try:
                     await self._ask(redis)
                     break
-                except Trouble as error:
+                except REDIS_FAILURES as error:
                     if not self._nodes and unknown:
                         log("redis.silent", address=_address(self._url), reason=f"{type(error).__name__}: {error}")
                         unknown = False

@@ -66,8 +66,8 @@ def trigger(fc: Client, name: str) -> str:
         raise LookupError(f"{name} does not have an HTTP trigger to copy the settings from: deploy it first")
     body = m.CreateTriggerInput(trigger_name=ALIAS, trigger_type="http", qualifier=ALIAS,
                                 trigger_config=have[0].trigger_config)
-    made = fc.create_trigger(name, m.CreateTriggerRequest(body=body))
-    return str(made.body.http_trigger.url_internet)
+    created = fc.create_trigger(name, m.CreateTriggerRequest(body=body))
+    return str(created.body.http_trigger.url_internet)
 
 
 # The state of the service
@@ -106,18 +106,18 @@ def domains(fc: Client, name: str) -> list[Any]:
 # region left
 def left(fc: Client, name: str) -> list[str]:
     """Return one line for each resource of the function that exists."""
-    found = [f"custom domain {one.domain_name}" for one in domains(fc, name)]
+    resources = [f"custom domain {one.domain_name}" for one in domains(fc, name)]
     try:
         fc.get_function(name, m.GetFunctionRequest())
     except TeaException as error:
         if error.status_code != 404:
             raise
-        return found
+        return resources
     return [f"function {name}",
             *(f"trigger {one.trigger_name} of {one.qualifier}" for one in triggers(fc, name)),
             *(f"alias {one.alias_name}: version {one.version_id} {one.additional_version_weight or ''}".rstrip()
               for one in aliases(fc, name)),
-            *(f"version {one.version_id}" for one in versions(fc, name)), *found]
+            *(f"version {one.version_id}" for one in versions(fc, name)), *resources]
 # endregion
 
 
@@ -147,24 +147,24 @@ def main() -> int:
     parser.add_argument("version", nargs="?", help="for point: the version for the alias")
     parser.add_argument("canary", nargs="?", default="", help="for point: another version, for a part of the requests")
     parser.add_argument("share", nargs="?", type=float, default=0.0, help="the part of the requests, from 0 to 1")
-    given = parser.parse_args()
-    if given.act == "point" and not given.version:
+    arguments = parser.parse_args()
+    if arguments.act == "point" and not arguments.version:
         parser.error("point needs a version")
-    if given.canary and not given.share:
+    if arguments.canary and not arguments.share:
         parser.error("a canary needs a share: 0.1 is one request in ten")
     try:
         fc = client("LIVE_KEY_ID", "LIVE_KEY_SECRET", "LIVE_ENDPOINT")
-        if given.act == "publish":
-            print("version", publish(fc, given.name))
-        elif given.act == "point":
-            point(fc, given.name, given.version, given.canary, given.share)
-            print(ALIAS, "at", trigger(fc, given.name))
+        if arguments.act == "publish":
+            print("version", publish(fc, arguments.name))
+        elif arguments.act == "point":
+            point(fc, arguments.name, arguments.version, arguments.canary, arguments.share)
+            print(ALIAS, "at", trigger(fc, arguments.name))
         else:
-            rest = left(fc, given.name)
-            if rest and given.act == "remove":
-                rest = remove(fc, given.name)
+            rest = left(fc, arguments.name)
+            if rest and arguments.act == "remove":
+                rest = remove(fc, arguments.name)
             print(*rest or ["nothing is left"], sep="\n")
-            return 1 if rest and given.act == "remove" else 0
+            return 1 if rest and arguments.act == "remove" else 0
     except (LookupError, TeaException) as error:
         print(error.args[0] if isinstance(error, LookupError) else error.message, file=sys.stderr)
         return 1

@@ -102,9 +102,9 @@ def _name(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def _running(arguments: Arguments) -> Running:
     where = state_dir(arguments.state)
-    if (found := running(where)) is None:
+    if (attachment := running(where)) is None:
         raise FcError("PlatformNotRunning", state=where)
-    return found
+    return attachment
 
 
 def _attached(arguments: Arguments) -> platform.Platform:
@@ -121,15 +121,15 @@ def _start(arguments: Arguments) -> None:
     parse(options)
     where = state_dir(arguments.state)
     before = running(where)
-    found = daemon.spawn(where, keep=True, options=options)
+    attachment = daemon.spawn(where, keep=True, options=options)
     if before is None:
-        print(f"fclocal runs (pid {found.pid})")
+        print(f"fclocal runs (pid {attachment.pid})")
     else:
-        found.call("POST", "/keep")
+        attachment.call("POST", "/keep")
         if options:
             raise FcError("InvalidArgument", reason="fclocal runs already; options count when it starts: stop it first")
-        print(f"fclocal runs already (pid {found.pid})")
-    print(f"  management API  http://{found.endpoint}")
+        print(f"fclocal runs already (pid {attachment.pid})")
+    print(f"  management API  http://{attachment.endpoint}")
     print(f"  state           {where}")
 
 
@@ -171,12 +171,12 @@ def _deploy(arguments: Arguments) -> None:
 
     overrides = dict(parse_override(text) for text in arguments.set)
     with platform.detaching(_attached(arguments)) as fc:
-        made = deploy(fc.sdk, arguments.folder, overrides=overrides, loose=arguments.loose)
-    for warning in made[0].warnings:
+        deployed = deploy(fc.sdk, arguments.folder, overrides=overrides, loose=arguments.loose)
+    for warning in deployed[0].warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    for notice in made[0].notices:
+    for notice in deployed[0].notices:
         print(f"notice: {notice}", file=sys.stderr)
-    wires = [one.wire() for one in made]
+    wires = [one.wire() for one in deployed]
     if arguments.json:
         _print_json(wires[0] if len(wires) == 1 else wires)
         return
@@ -262,11 +262,11 @@ def _fault(arguments: Arguments) -> None:
 
 
 def _redis(arguments: Arguments) -> None:
-    found = _running(arguments).call("POST", "/redis")
+    answer = _running(arguments).call("POST", "/redis")
     if arguments.json:
-        _print_json(found)
+        _print_json(answer)
     else:
-        print(f"Redis: {found['program']}\n  {found['url']}")
+        print(f"Redis: {answer['program']}\n  {answer['url']}")
 
 
 def _bill(arguments: Arguments) -> None:
@@ -292,12 +292,12 @@ def _metrics(arguments: Arguments) -> None:
 def _doctor(arguments: Arguments) -> int:
     from fclocal.client import doctor
 
-    found = doctor.checks(state=state_dir(arguments.state))
+    checks = doctor.checks(state=state_dir(arguments.state))
     if arguments.json:
-        _print_json([check.wire() for check in found])
+        _print_json([check.wire() for check in checks])
     else:
-        doctor.report(found, terminal.console())
-    return 0 if all(check.ok for check in found if check.needed) else 1
+        doctor.report(checks, terminal.console())
+    return 0 if all(check.ok for check in checks if check.needed) else 1
 
 
 def _parity(arguments: Arguments) -> None:

@@ -32,11 +32,11 @@ def spawn(state: Path, *, keep: bool, options: Mapping[str, object]) -> Running:
     """
     until = time.monotonic() + START_LIMIT
     while True:
-        if (found := _answering(state)) is not None:
-            return found
+        if (attachment := _answering(state)) is not None:
+            return attachment
         line = _launch(state, keep=keep, options=options)
-        if line == "ready" and (found := running(state)) is not None:
-            return found
+        if line == "ready" and (attachment := running(state)) is not None:
+            return attachment
         if line != "taken" or time.monotonic() > until:
             raise FcError("PlatformStartFailed", reason=line.removeprefix("failed ") or _last_line(_log(state)))
         while locked(state) and _answering(state) is None and time.monotonic() < until:
@@ -59,8 +59,8 @@ def _launch(state: Path, *, keep: bool, options: Mapping[str, object]) -> str:
     if child.stdout is None:
         raise RuntimeError("the child's stdout is a pipe")
     with child.stdout as answer:
-        told, _, _ = select.select([answer], [], [], START_LIMIT)
-        line = answer.readline().decode().strip() if told else ""
+        readable, _, _ = select.select([answer], [], [], START_LIMIT)
+        line = answer.readline().decode().strip() if readable else ""
     if line == "ready":
         child.returncode = 0  # the platform outlives this object, which would complain; `stop` waits by its pid
         return line
@@ -76,10 +76,10 @@ def _log(state: Path) -> Path:
 
 def _answering(state: Path) -> Running | None:
     """Return the platform that runs and accepts connections. One that was killed holds its lock for a moment more."""
-    if (found := running(state)) is not None:
-        host, port = found.endpoint.split(":")
+    if (attachment := running(state)) is not None:
+        host, port = attachment.endpoint.split(":")
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=5):
-            return found
+            return attachment
     return None
 
 

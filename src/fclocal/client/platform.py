@@ -120,8 +120,8 @@ class Platform:
     def changes(self, cursor: int = 0, *, function: str | None = None, kinds: str = "") -> tuple[list[Record], int]:
         """Return the records after `cursor` and the new cursor: for views that redraw without reading it all again."""
         query = {"kinds": kinds} if function is None else {"kinds": kinds, "function": function}
-        found, cursor = self.at.changes(cursor, query)
-        return [Record.from_wire(line) for line in found], cursor
+        records, cursor = self.at.changes(cursor, query)
+        return [Record.from_wire(line) for line in records], cursor
 
     def logs(self, function: str) -> str:
         """Return the function's output with the platform's own lines."""

@@ -22,10 +22,10 @@ from fclocal.core.errors import FcError
 _MARKS = (".fclocal", "start.py", ".git")
 
 
-def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
+def state_dir(path: str | os.PathLike[str] | None = None) -> Path:
     """Return the state directory: `given`, else FCLOCAL_STATE, else .fclocal of the project around this folder."""
-    if given or os.environ.get("FCLOCAL_STATE"):
-        return Path(given or os.environ["FCLOCAL_STATE"]).expanduser().absolute()
+    if path or os.environ.get("FCLOCAL_STATE"):
+        return Path(path or os.environ["FCLOCAL_STATE"]).expanduser().absolute()
     here = Path.cwd()
     for folder in (here, *here.parents):
         if any((folder / mark).exists() for mark in _MARKS):
@@ -75,8 +75,8 @@ class Running:
     def changes(self, cursor: int, query: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
         """Return the journal's records after number `cursor` and the cursor to go on from."""
         answer = self._send("GET", "/events", {**query, "after": str(cursor)}, None)
-        found = [json.loads(line) for line in answer.iter_lines() if line]
-        return found, max([int(answer.headers["x-fclocal-cursor"]), *(record["seq"] for record in found[-1:])])
+        records = [json.loads(line) for line in answer.iter_lines() if line]
+        return records, max([int(answer.headers["x-fclocal-cursor"]), *(record["seq"] for record in records[-1:])])
 
     def hold(self) -> httpx.Response:
         """Open the stream that attaches this client to the platform. Closing it detaches the client."""

@@ -29,17 +29,17 @@ _STATUS_STYLES = {
 
 def console(file: TextIO | None = None) -> Console:
     """Return a console as wide as the terminal, at most `MAX_WIDTH`; 120 columns without a terminal."""
-    made = Console(file=file or sys.stdout, highlight=False)
-    made.width = min(MAX_WIDTH, made.width) if made.is_terminal or "COLUMNS" in os.environ else MAX_WIDTH
-    return made
+    console = Console(file=file or sys.stdout, highlight=False)
+    console.width = min(MAX_WIDTH, console.width) if console.is_terminal or "COLUMNS" in os.environ else MAX_WIDTH
+    return console
 
 
 def table(*columns: str) -> Table:
     """Return a table without lines; a cell that is too wide is wrapped inside its column."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold")
-    return made
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def hanging(head: Text, indent: int, *paragraphs: str, width: int, bold: str = "") -> Text:
@@ -50,16 +50,16 @@ def hanging(head: Text, indent: int, *paragraphs: str, width: int, bold: str = "
     """
     lines = [line for paragraph in paragraphs for line in textwrap.wrap(
         paragraph, max(width - indent, 20), break_long_words=False, break_on_hyphens=False)]
-    made = head.copy()
-    made.pad_right(max(indent - head.cell_len, 1))
+    text = head.copy()
+    text.pad_right(max(indent - head.cell_len, 1))
     for number, line in enumerate(lines):
         if number:
-            made.append("\n" + " " * indent)
+            text.append("\n" + " " * indent)
         elif line.startswith(bold):
-            made.append(bold, "bold")
+            text.append(bold, "bold")
             line = line[len(bold):]
-        made.append(line)
-    return made
+        text.append(line)
+    return text
 
 
 def record_row(record: Record, width: int) -> Text:
@@ -82,13 +82,13 @@ def parity_rows(rows: Iterable[Mapping[str, Any]], width: int) -> Iterator[Text]
 
 def metric_rows(metrics: Sequence[Mapping[str, Any]]) -> Table:
     """Return the metrics of a function: name, value, unit, meaning."""
-    made = table("METRIC", "VALUE", "UNIT", "MEANING")
-    made.columns[0].overflow, made.columns[0].no_wrap = "fold", True
-    made.columns[1].justify = "right"
+    rows = table("METRIC", "VALUE", "UNIT", "MEANING")
+    rows.columns[0].overflow, rows.columns[0].no_wrap = "fold", True
+    rows.columns[1].justify = "right"
     for metric in metrics:
         value = "-" if metric["value"] is None else f"{metric['value']:g}"
-        made.add_row(metric["metricName"], value, metric["unit"], metric["description"])
-    return made
+        rows.add_row(metric["metricName"], value, metric["unit"], metric["description"])
+    return rows
 
 
 def clock(record: Record) -> str:

@@ -310,6 +310,6 @@ def snapshot(function: Function, qualifier: str, canary_roll: float) -> Revision
     return function.versions.get(alias.version_id)
 
 
-def changed(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
+def changed(shape: Shape, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The wire object of `shape` with the fields of `given` put over it, ready to be validated again."""
-    return {**shape.wire(), **{key: value for key, value in given.items() if value is not None}}
+    return {**shape.wire(), **{key: value for key, value in changes.items() if value is not None}}

@@ -135,15 +135,15 @@ def not_started(
 
     `seen` says where it listens, and whether it does so through the port mapping; `own` is the instance's port.
     """
-    said = ""
+    listening = ""
     if seen:
         shown_at = {f"{_bracketed(host)}:{runtime.port if port == own else port}" for (host, port) in seen}
         below = any(port == runtime.port and not mapped for (_, port), mapped in seen.items())
         cure = ("read the port from the variable FC_SERVER_PORT (this server opens it where fclocal cannot give each "
                 "instance its own)") if below else f"listen on 0.0.0.0:{runtime.port}"
-        said = f" It listens on {', '.join(sorted(shown_at))}: {cure}."
-    reason = f"Function instance health check failed on port {runtime.port} in {limit:g} seconds.{said}{_tail(logs)}"
-    return FcError("FunctionNotStarted", reason=reason)
+        listening = f" It listens on {', '.join(sorted(shown_at))}: {cure}."
+    reason = f"Function instance health check failed on port {runtime.port} in {limit:g} seconds."
+    return FcError("FunctionNotStarted", reason=f"{reason}{listening}{_tail(logs)}")
 
 
 def unhealthy(runtime: CustomRuntime, what: str, logs: Iterable[str] = ()) -> FcError:

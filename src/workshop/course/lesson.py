@@ -32,8 +32,8 @@ def lesson(number: int) -> "Platform | None":
         with working("Starting fclocal ..."):
             fc = platform()
         nested = nest()
-    except (UserError, FcError) as trouble:
-        print(f"Lesson {number} is not ready: {trouble.message}\n{trouble.cure}")
+    except (UserError, FcError) as error:
+        print(f"Lesson {number} is not ready: {error.message}\n{error.cure}")
         return None
     except ModuleNotFoundError as missing:
         print(wrong_kernel(missing))

@@ -51,9 +51,9 @@ def options(notebook: Path, question: str) -> Mapping[str, str]:
         cells = []
     prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     quote = re.search(rf"^> \*\*(?:Predict )?{re.escape(question)}\.?\*\*.*\n((?:>.*\n?)*)", prose, re.MULTILINE)
-    found = re.findall(r"^(\w)\) (.*?)(?=^\w\) |^\*\*|\Z)", re.sub(r"^> ?|\\$", "", quote[1], flags=re.MULTILINE),
+    options = re.findall(r"^(\w)\) (.*?)(?=^\w\) |^\*\*|\Z)", re.sub(r"^> ?|\\$", "", quote[1], flags=re.MULTILINE),
                        re.MULTILINE | re.DOTALL) if quote else []
-    words = {letter: re.sub(r"[`*]", "", " ".join(text.split())) for letter, text in found[:len(CHOICES)]}
+    words = {letter: re.sub(r"[`*]", "", " ".join(text.split())) for letter, text in options[:len(CHOICES)]}
     return {letter: words.get(letter, "") for letter in CHOICES}
 
 

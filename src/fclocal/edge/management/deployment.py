@@ -52,9 +52,9 @@ class DeploymentOperations:
     # Functions
 
     async def _create_function(self, call: Call) -> dict[str, Any]:
-        given = as_object(call)
-        package = await asyncio.to_thread(wire.package, given.pop("code", None))
-        config = wire.parse(FunctionConfig, given)
+        fields = as_object(call)
+        package = await asyncio.to_thread(wire.package, fields.pop("code", None))
+        config = wire.parse(FunctionConfig, fields)
         if package is None:
             raise FcError("InvalidArgument", reason="code: field required")
         return wire.function_view(await self._registry.create_function(config, package))
@@ -70,17 +70,17 @@ class DeploymentOperations:
                     and query.get("description", "") in config.description
                     and query.get("runtime", config.runtime) == config.runtime)
 
-        found = {name: function for name, function in self._registry.functions.items() if wanted(function)}
-        return page(call, "functions", found, wire.function_view)
+        selected = {name: function for name, function in self._registry.functions.items() if wanted(function)}
+        return page(call, "functions", selected, wire.function_view)
 
     async def _get_function(self, call: Call) -> dict[str, Any]:
         function = self._registry.function(call.function)
         return wire.function_view(function, rules.revision(function, call.qualifier))
 
     async def _update_function(self, call: Call) -> dict[str, Any]:
-        given = as_object(call)
-        package = await asyncio.to_thread(wire.package, given.pop("code", None))
-        return wire.function_view(await self._registry.update_function(call.function, given, package))
+        fields = as_object(call)
+        package = await asyncio.to_thread(wire.package, fields.pop("code", None))
+        return wire.function_view(await self._registry.update_function(call.function, fields, package))
 
     async def _delete_function(self, call: Call) -> None:
         await self._registry.delete_function(call.function)
@@ -88,8 +88,8 @@ class DeploymentOperations:
     # Triggers
 
     async def _create_trigger(self, call: Call) -> dict[str, Any]:
-        given = wire.parse(wire.TriggerInput, call.content)
-        return wire.trigger_view(call.function, await self._registry.create_trigger(call.function, given))
+        fields = wire.parse(wire.TriggerInput, call.content)
+        return wire.trigger_view(call.function, await self._registry.create_trigger(call.function, fields))
 
     async def _list_triggers(self, call: Call) -> dict[str, Any]:
         triggers = self._registry.function(call.function).triggers
@@ -99,8 +99,8 @@ class DeploymentOperations:
         return wire.trigger_view(call.function, self._registry.trigger(call.function, call.path["name"]))
 
     async def _update_trigger(self, call: Call) -> dict[str, Any]:
-        given = wire.parse(wire.TriggerUpdate, call.content)
-        trigger = await self._registry.update_trigger(call.function, call.path["name"], given)
+        fields = wire.parse(wire.TriggerUpdate, call.content)
+        trigger = await self._registry.update_trigger(call.function, call.path["name"], fields)
         return wire.trigger_view(call.function, trigger)
 
     async def _delete_trigger(self, call: Call) -> None:
@@ -109,8 +109,8 @@ class DeploymentOperations:
     # Versions and aliases
 
     async def _publish(self, call: Call) -> dict[str, Any]:
-        given = wire.parse(wire.VersionInput, call.content)
-        return wire.version_view(await self._registry.publish(call.function, given.description))
+        fields = wire.parse(wire.VersionInput, call.content)
+        return wire.version_view(await self._registry.publish(call.function, fields.description))
 
     async def _list_versions(self, call: Call) -> dict[str, Any]:
         direction = call.query.get("direction", "BACKWARD")
@@ -127,8 +127,8 @@ class DeploymentOperations:
         await self._registry.delete_version(call.function, call.path["name"])
 
     async def _create_alias(self, call: Call) -> dict[str, Any]:
-        given = wire.parse(wire.AliasInput, call.content)
-        return wire.alias_view(await self._registry.create_alias(call.function, given))
+        fields = wire.parse(wire.AliasInput, call.content)
+        return wire.alias_view(await self._registry.create_alias(call.function, fields))
 
     async def _list_aliases(self, call: Call) -> dict[str, Any]:
         return page(call, "aliases", self._registry.function(call.function).aliases, wire.alias_view)
@@ -137,8 +137,8 @@ class DeploymentOperations:
         return wire.alias_view(self._registry.alias(call.function, call.path["name"]))
 
     async def _update_alias(self, call: Call) -> dict[str, Any]:
-        given = wire.parse(wire.AliasUpdate, call.content)
-        return wire.alias_view(await self._registry.update_alias(call.function, call.path["name"], given))
+        fields = wire.parse(wire.AliasUpdate, call.content)
+        return wire.alias_view(await self._registry.update_alias(call.function, call.path["name"], fields))
 
     async def _delete_alias(self, call: Call) -> None:
         await self._registry.delete_alias(call.function, call.path["name"])
@@ -155,8 +155,8 @@ class DeploymentOperations:
         return _domain(self._registry.domain(call.path["name"]))
 
     async def _update_domain(self, call: Call) -> Response:
-        given = wire.parse(wire.DomainUpdate, call.content)
-        return _domain(await self._registry.update_domain(call.path["name"], given))
+        fields = wire.parse(wire.DomainUpdate, call.content)
+        return _domain(await self._registry.update_domain(call.path["name"], fields))
 
     async def _delete_domain(self, call: Call) -> None:
         await self._registry.delete_domain(call.path["name"])

@@ -50,8 +50,8 @@ class RuntimeOperations:
     # Concurrency and scaling
 
     async def _put_concurrency(self, call: Call) -> dict[str, Any]:
-        given = wire.parse(wire.ConcurrencyInput, call.content)
-        return wire.concurrency_view(await self._registry.reserve(call.function, given.reserved_concurrency))
+        fields = wire.parse(wire.ConcurrencyInput, call.content)
+        return wire.concurrency_view(await self._registry.reserve(call.function, fields.reserved_concurrency))
 
     async def _get_concurrency(self, call: Call) -> dict[str, Any]:
         function = self._registry.function(call.function)
@@ -63,12 +63,12 @@ class RuntimeOperations:
         await self._registry.reserve(call.function, None)
 
     async def _list_concurrency(self, call: Call) -> dict[str, Any]:
-        found = {f.name: f for f in self._functions(call) if f.reserved_concurrency is not None}
-        return page(call, "configs", found, wire.concurrency_view)
+        selected = {f.name: f for f in self._functions(call) if f.reserved_concurrency is not None}
+        return page(call, "configs", selected, wire.concurrency_view)
 
     async def _put_scaling(self, call: Call) -> dict[str, Any]:
-        given = wire.parse(wire.ScalingInput, call.content)
-        await self._registry.keep_instances(call.function, call.qualifier, given.min_instances)
+        fields = wire.parse(wire.ScalingInput, call.content)
+        await self._registry.keep_instances(call.function, call.qualifier, fields.min_instances)
         return await self._get_scaling(call)
 
     async def _get_scaling(self, call: Call) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class RuntimeOperations:
         await self._registry.keep_instances(call.function, call.qualifier, None)
 
     async def _list_scaling(self, call: Call) -> dict[str, Any]:
-        return page(call, "scalingConfigs", self._minimums(call), lambda found: wire.scaling_view(*found))
+        return page(call, "scalingConfigs", self._minimums(call), lambda selected: wire.scaling_view(*selected))
 
     def _functions(self, call: Call) -> list[Function]:
         """All functions, or the one that the query names."""
@@ -104,13 +104,13 @@ class RuntimeOperations:
     async def _list_instances(self, call: Call) -> dict[str, Any]:
         query, function = call.query, self._registry.function(call.function)
         ids, states = array(query, "instanceIds"), array(query, "instanceStatus")
-        found = self._engine.instances(function.name)
+        selected = self._engine.instances(function.name)
         if "qualifier" in query:
             version = rules.revision(function, call.qualifier).version_id
-            found = [i for i in found if i.revision.version_id == version]
+            selected = [i for i in selected if i.revision.version_id == version]
         ends = milliseconds(query, "endTimeMs")
         milliseconds(query, "startTimeMs")  # an instance that is there has not ended before it
-        rows = [(i.instance_id, _instance_view(i)) for i in found if ends is None or i.created * 1000 <= ends]
+        rows = [(i.instance_id, _instance_view(i)) for i in selected if ends is None or i.created * 1000 <= ends]
         rows = [(key, row) for key, row in rows
                 if (not ids or key in ids) and (not states or row["status"] in states)]
         if (start := query.get("startKey")) in (keys := [key for key, _ in rows]):
@@ -132,9 +132,9 @@ class RuntimeOperations:
         return Response(body, headers=kept, media_type="application/octet-stream")
 
     async def _disable(self, call: Call) -> dict[str, Any]:
-        given = wire.parse(wire.DisableInput, call.content)
-        await self._registry.disable(call.function, given.reason)
-        if given.abort_ongoing_request:
+        fields = wire.parse(wire.DisableInput, call.content)
+        await self._registry.disable(call.function, fields.reason)
+        if fields.abort_ongoing_request:
             self._engine.abort(call.function, Ending.DISABLED)
         return {"success": True}
 

@@ -40,12 +40,12 @@ class Answer:
 
 async def call(hook: HookCall, port: int, revision: Revision, *, request_id: str, limit: float, time: Clock) -> None:
     """Call a lifecycle hook, within `limit` seconds. Raises FcError InitializationError."""
-    given = headers.for_instance(
+    request_headers = headers.for_instance(
         revision, request_id=request_id, qualifier=revision.version_id or "LATEST", control_path=hook.path
     )
     try:
         async with clock.timeout(time, limit):
-            answer = await send(hook.method, hook.path, port, given)
+            answer = await send(hook.method, hook.path, port, request_headers)
     except TimeoutError:
         raise FcError("InitializationError", reason=f"{hook.path} did not answer in {limit:g} seconds") from None
     except FcError as error:
@@ -56,23 +56,24 @@ async def call(hook: HookCall, port: int, revision: Revision, *, request_id: str
 
 async def invoke(port: int, admission: Admission, event: bytes) -> Answer:
     """Send an event to an instance. Raises FcError BadResponse when it does not answer in HTTP."""
-    given = headers.for_instance(
+    request_headers = headers.for_instance(
         admission.revision,
         request_id=admission.request.request_id,
         qualifier=admission.qualifier,
         control_path="/invoke",
     )
-    return await send("POST", "/invoke", port, (*given, (b"content-type", b"application/octet-stream")), event)
+    content_type = (b"content-type", b"application/octet-stream")
+    return await send("POST", "/invoke", port, (*request_headers, content_type), event)
 
 
-async def send(method: str, path: str, port: int, given: Headers = (), body: bytes = b"") -> Answer:
+async def send(method: str, path: str, port: int, request_headers: Headers = (), body: bytes = b"") -> Answer:
     """Send one request to the server on `port` of this machine. Raises FcError BadResponse without an HTTP answer."""
     import httpx
 
     # Each call has its own limit outside; nothing is read from the environment (proxies).
     try:
         async with httpx.AsyncClient(timeout=None, trust_env=False, verify=False) as client:
-            response = await client.request(method, f"http://127.0.0.1:{port}{path}", headers=list(given),
+            response = await client.request(method, f"http://127.0.0.1:{port}{path}", headers=list(request_headers),
                                             content=body or None)
             return Answer(response.status_code, tuple(response.headers.multi_items()), response.content)
     except httpx.HTTPError as error:

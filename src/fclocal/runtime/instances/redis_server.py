@@ -46,8 +46,8 @@ logfile "{directory}/redis.log"
 def find_program(env: Mapping[str, str] = os.environ) -> Path:
     """Return the Redis server to start. Raises FcError RedisNotAvailable."""
     for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name, path=env.get("PATH")):
-            return Path(found)
+        if path := shutil.which(name, path=env.get("PATH")):
+            return Path(path)
     for package, place in WHEELS.items():
         spec = importlib.util.find_spec(package)
         for folder in (spec.submodule_search_locations or () if spec else ()):
@@ -92,9 +92,9 @@ class RedisServer:
             if self.running:
                 return self.url
             await self._end()
-            if given := self._env.get("REDIS_URL"):
-                self.program, self.url = "REDIS_URL", given
-                return given
+            if url := self._env.get("REDIS_URL"):
+                self.program, self.url = "REDIS_URL", url
+                return url
             program = find_program(self._env)
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._password = self._password or secrets.token_hex(16)
