@@ -49,7 +49,8 @@ class PlanPanel:
     __repr__ = __str__
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return {**self.widget._repr_mimebundle_(**kwargs), "text/plain": str(self)}
+        return {**self.widget._repr_mimebundle_(**kwargs), "text/html": self.chart.value + self.table.value,
+                "text/plain": str(self)}
 
     def _changed(self, change: object) -> None:
         kinds = {field.name: type(getattr(self.plan, field.name)) for field in fields(Plan)}
