@@ -37,24 +37,29 @@ def predict(question: str, guess: str | None = None) -> None:
         return
     from workshop.views.predict_buttons import PredictButtons
 
-    buttons = PredictButtons(question, options(root() / "notebooks" / f"{lesson.slug}.ipynb", question),
-                             prediction.answer, prediction.why, prediction.why_not,
+    words, choices = wording(root() / "notebooks" / lesson.notebook, question)
+    buttons = PredictButtons(question, words, choices, prediction.answer, prediction.why, prediction.why_not,
                              lambda letter: _store(question, letter), chosen)
-    present_widget(text, buttons.state.value, buttons.widget)
+    present_widget(text, buttons.heading.value + buttons.state.value, buttons.widget)
 
 
-def options(notebook: Path, question: str) -> Mapping[str, str]:
-    """Return the words of each option as the lesson's notebook has them, "" where it has none."""
+def wording(notebook: Path, question: str) -> tuple[str, Mapping[str, str]]:
+    """Return the words of a question and of its options as the lesson's notebook has them, "" where it has none."""
     try:
         cells = json.loads(notebook.read_text("utf-8"))["cells"]
     except (OSError, ValueError):  # JupyterLab writes the file in place: for a moment of each save it is incomplete
         cells = []
     prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    quote = re.search(rf"^> \*\*(?:Predict )?{re.escape(question)}\.?\*\*.*\n((?:>.*\n?)*)", prose, re.MULTILINE)
-    options = re.findall(r"^(\w)\) (.*?)(?=^\w\) |^\*\*|\Z)", re.sub(r"^> ?|\\$", "", quote[1], flags=re.MULTILINE),
-                       re.MULTILINE | re.DOTALL) if quote else []
-    words = {letter: re.sub(r"[`*]", "", " ".join(text.split())) for letter, text in options[:len(CHOICES)]}
-    return {letter: words.get(letter, "") for letter in CHOICES}
+    quote = re.search(rf"^> \*\*(?:Predict )?{re.escape(question)}\.?\*\*((?:.*\n?)(?:>.*\n?)*)", prose, re.MULTILINE)
+    text = re.sub(r"^> ?|\\$", "", quote[1], flags=re.MULTILINE) if quote else ""
+    asked, *parts = re.split(r"^(\w)\) ", text.partition("\n**")[0], flags=re.MULTILINE)  # then letter, words, ...
+    choices = dict(zip(parts[::2], parts[1::2], strict=True))
+    return _plain(asked), {letter: _plain(choices.get(letter, "")) for letter in CHOICES}
+
+
+def _plain(text: str) -> str:
+    """Return Markdown as one line without marks of emphasis and code."""
+    return re.sub(r"[`*]", "", " ".join(text.split()))
 
 
 def _store(question: str, choice: str) -> None:

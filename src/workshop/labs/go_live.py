@@ -15,6 +15,7 @@ import textwrap
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from fclocal.core import startup
 from fclocal.core.errors import FcError
 from fclocal.core.manifest import Resource
 from fclocal.core.records import Record
+from workshop.views.html import badge, block, prose
 from workshop.workspace import root, state
 
 WIDTH = 76
@@ -68,6 +70,13 @@ class Checklist:
         return "\n".join([f"CHECKLIST  {self.name}", *rows, f"{count} to do." if count else "Ready to go live."])
 
     __repr__ = __str__
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        rows = "".join(f"<dt>{badge(point.word)}</dt><dd><b>{escape(point.topic)}</b> {prose(point.text)}</dd>"
+                       for point in self.points)
+        last = str(self).splitlines()[-1]
+        card = f'<div class="card"><b>{escape(self.name)}</b><dl>{rows}</dl>{escape(last)}</div>'
+        return {"text/html": block(card, f"Checklist of {self.name}"), "text/plain": str(self)}
 
 
 @dataclass(frozen=True, slots=True)

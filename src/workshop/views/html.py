@@ -8,9 +8,10 @@ from workshop.labs.urls import browser_url
 from workshop.views.drawing import FONT, PALETTE, css
 
 CODE = "ui-monospace, 'Cascadia Mono', Menlo, Consolas, monospace"
-# Colours of a verdict: the border, and its soft background.
+# Colours of a verdict, and of a point of the checklist: the border, and its soft background.
 VERDICT = {"PASS": ("good", "good-soft"), "NOT YET": ("ping", "ping-soft"), "NOT STARTED": ("edge", "lane"),
-           "CRASHED": ("bad", "bad-soft"), "OUR FAULT": ("redis", "lane")}
+           "CRASHED": ("bad", "bad-soft"), "OUR FAULT": ("redis", "lane"), "OK": ("good", "good-soft"),
+           "FIX": ("bad", "bad-soft"), "DECIDE": ("ping", "ping-soft")}
 
 
 def style() -> str:

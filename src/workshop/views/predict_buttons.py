@@ -17,13 +17,15 @@ STYLE = ("<style>.jupyter-button.wv-option.wv-option{white-space:normal;text-ali
          f".jupyter-button.wv-option.wv-right{{background:{css('good-soft')};border-color:{css('good')}}}"
          f".jupyter-button.wv-option.wv-wrong{{background:{css('bad-soft')};border-color:{css('bad')}}}</style>")
 
+ASK = "Choose before you run the next cell."
+
 
 class PredictButtons:
     """A button for each option. The first click is stored by `choose`, and shows the answer."""
 
-    def __init__(self, question: str, options: Mapping[str, str], answer: str, why: str, why_not: Mapping[str, str],
-                 choose: Callable[[str], None], chosen: str = "") -> None:
-        self.question, self.options, self.answer, self.why, self.why_not = question, options, answer, why, why_not
+    def __init__(self, question: str, asked: str, options: Mapping[str, str], answer: str, why: str,
+                 why_not: Mapping[str, str], choose: Callable[[str], None], chosen: str = "") -> None:
+        self.answer, self.why, self.why_not = answer, why, why_not
         self._choose = choose
         self.buttons = {letter: w.Button(description=f"{letter})  {words}" if words else letter,
                                          layout={"width": "calc(100% - 6px)", "max_width": "860px", "height": "auto"})
@@ -31,8 +33,9 @@ class PredictButtons:
         for letter, button in self.buttons.items():
             button.add_class("wv-option")
             button.on_click(lambda _, letter=letter: self.lock(letter))
-        self.state = w.HTML(STYLE + block(f"<b>{escape(question)}</b> Choose before you run the next cell."))
-        self.widget = w.VBox([*self.buttons.values(), self.state])
+        self.heading = w.HTML(STYLE + block(f"<b>{escape(question)}</b> {escape(asked) or ASK}"))
+        self.state = w.HTML()
+        self.widget = w.VBox([self.heading, *self.buttons.values(), self.state])
         if chosen:
             self._reveal(chosen)
 
@@ -48,12 +51,12 @@ class PredictButtons:
                 right = letter == self.answer
                 button.description = f"{'✓' if right else '✗'} {button.description}"
                 button.add_class("wv-right" if right else "wv-wrong")
-        self.state.value = STYLE + reasons(self.question, chosen, self.answer, self.why, self.why_not)
+        self.state.value = reasons(chosen, self.answer, self.why, self.why_not)
 
 
-def reasons(question: str, chosen: str, answer: str, why: str, why_not: Mapping[str, str]) -> str:
+def reasons(chosen: str, answer: str, why: str, why_not: Mapping[str, str]) -> str:
     """Return the answer with the reason for each choice as HTML."""
     verdict = "Your choice is right." if chosen == answer else f"You chose {chosen}; the answer is {answer}."
     rows = "".join(f"<dt>{'✓' if letter == answer else '✗'} {escape(letter)}</dt><dd>{prose(reason)}</dd>"
                    for letter, reason in sorted({**why_not, answer: why}.items()))
-    return block(f"<b>{escape(question)}</b> {escape(verdict)}<dl>{rows}</dl>")
+    return block(f"{escape(verdict)}<dl>{rows}</dl>")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fclocal.client.platform import Platform
-from workshop.labs.go_live import Checklist, go_live_checklist, with_packages
+from workshop.labs.go_live import Checklist, Point, go_live_checklist, with_packages
 
 S_YAML = """
 edition: 3.0.0
@@ -202,3 +202,11 @@ def test_a_packed_folder_serves_from_its_own_packages(fc: Platform, monkeypatch:
     checklist = go_live_checklist(folder, fc)
     assert word(checklist, "tried")[0] == "OK" and word(checklist, "logs")[0] == "OK"
     assert os.environ["FCLOCAL_STATE"] == str(tmp_path)
+
+
+def test_the_checklist_is_a_card_with_the_same_words() -> None:
+    made = Checklist("live", (Point("auth", "DECIDE", "anonymous <all>"), Point("logs", "OK", "kept")))
+    shown = made._repr_mimebundle_()
+    assert shown["text/plain"] == str(made)
+    for words in (">DECIDE</span>", ">OK</span>", "<b>auth</b> anonymous &lt;all&gt;", "1 to do."):
+        assert words in shown["text/html"]

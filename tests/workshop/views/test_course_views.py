@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from workshop.course.catalog import lessons
-from workshop.course.predictions import options
+from workshop.course.predictions import wording
 from workshop.views.predict_buttons import PredictButtons
 from workshop.views.progress_strip import Box, strip, text
 
@@ -35,8 +35,9 @@ OPTIONS = {"a": "at once", "b": "never", "c": ""}
 
 def test_a_prediction_is_locked_by_the_first_click_and_gives_the_reason_for_each_option() -> None:
     stored: list[str] = []
-    made = PredictButtons("5.a", OPTIONS, "c", "It was cut.", {"a": "Too early.", "b": "Too late."}, stored.append)
-    assert "It was cut." not in plain(made)
+    made = PredictButtons("5.a", "When?", OPTIONS, "c", "It was cut.", {"a": "Too early.", "b": "Too late."},
+                          stored.append)
+    assert "It was cut." not in plain(made) and "When?" in made.heading.value
     assert [button.description for button in made.buttons.values()] == ["a)  at once", "b)  never", "c"]
     made.buttons["b"].click()
     assert stored == ["b"]
@@ -47,19 +48,23 @@ def test_a_prediction_is_locked_by_the_first_click_and_gives_the_reason_for_each
 
 
 def test_a_prediction_that_was_made_before_is_shown_with_its_answer() -> None:
-    made = PredictButtons("5.a", OPTIONS, "c", "It was cut.", {}, lambda letter: None, "c")
+    made = PredictButtons("5.a", "When?", OPTIONS, "c", "It was cut.", {}, lambda letter: None, "c")
     assert "Your choice is right." in plain(made) and "wv-right" in made.buttons["c"]._dom_classes
 
 
-def test_the_words_of_the_options_come_from_the_notebook() -> None:
+def test_the_words_of_question_and_options_come_from_the_notebook() -> None:
     """Every prediction of every lesson has three, so that no button is a bare letter."""
     for lesson in lessons().values():
         for question in lesson.predictions:
-            assert all(options(ROOT / "notebooks" / lesson.notebook, question).values()), question
-    assert options(ROOT / "notebooks" / "01-echo.ipynb", "1.a")["b"] == "Three, one for each client"
-    assert options(ROOT / "notebooks" / "gone.ipynb", "1.a") == {"a": "", "b": "", "c": ""}
+            asked, choices = wording(ROOT / "notebooks" / lesson.notebook, question)
+            assert asked and all(choices.values()), question
+    asked, choices = wording(ROOT / "notebooks" / "01-echo.ipynb", "1.a")
+    assert asked == "Three clients connect at the same moment. How many instances serve them?"
+    assert choices["b"] == "Three, one for each client"
+    assert wording(ROOT / "notebooks" / "09-live.ipynb", "9.q2")[0] == "Where must your server listen?"
+    assert wording(ROOT / "notebooks" / "gone.ipynb", "1.a") == ("", {"a": "", "b": "", "c": ""})
 
 
 def test_a_prediction_works_while_jupyterlab_saves_the_notebook(tmp_path: Path) -> None:
     (tmp_path / "01-echo.ipynb").write_text("")  # the moment between truncation and content
-    assert options(tmp_path / "01-echo.ipynb", "1.a") == {"a": "", "b": "", "c": ""}
+    assert wording(tmp_path / "01-echo.ipynb", "1.a") == ("", {"a": "", "b": "", "c": ""})
