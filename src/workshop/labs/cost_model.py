@@ -183,7 +183,11 @@ def svg(plan: Plan, server: float | None = None) -> str:
     picture = Drawing(width, 300, title, f"Cheapest at concurrency {best.concurrency}: {best.cost:.2f} "
                       f"{plan.currency}. " + " ".join(f"{p.concurrency}: {p.cost:.2f}." for p in points))
     picture.text(left, 20, title, bold=True)
-    picture.path(f"M{left} 40V{bottom}H{width - 30}", edge="grid")
+    for share in range(5):
+        cost = most / 1.1 * share / 4
+        picture.line(left, y(cost), width - 30, y(cost), "grid")
+        picture.text(left - 8, y(cost) + 4, f"{cost:{'.0f' if most >= 40 else '.2f'}}", "dim", anchor="end")
+    picture.text(left - 8, 26, plan.currency, "dim", anchor="end")
     picture.path("M" + "L".join(f"{x(point.concurrency):.1f} {y(point.cost):.1f}" for point in points), edge="data",
                  width=2)
     for point in points:
@@ -191,13 +195,10 @@ def svg(plan: Plan, server: float | None = None) -> str:
         picture.circle(x(point.concurrency), y(point.cost), 3, "data",
                        tip=f"{point.concurrency}: {point.cost:.2f} {plan.currency}")
     picture.circle(x(best.concurrency), y(best.cost), 8, edge="bill", width=2)
-    picture.text(min(x(best.concurrency), width - 90), y(best.cost) - 14,
+    picture.text(max(left + 78, min(x(best.concurrency), width - 90)), y(best.cost) - 14,
                  f"cheapest: {best.cost:.2f} {plan.currency}", anchor="middle", halo=True)
     if server is not None:
         picture.line(left, y(server), width - 30, y(server), "edge", dash="6 4")
         picture.text(left + 6, y(server) - 5, f"always-on server: {server:g} {plan.currency}", "dim", halo=True)
-    top = most / 1.1
-    picture.text(left - 8, y(top) + 4, f"{top:{'.2f' if most < 1000 else '.0f'}}", "dim", anchor="end")
-    picture.text(left - 8, bottom + 4, "0", "dim", anchor="end")
     picture.text(width / 2, 288, "instanceConcurrency", "dim", anchor="middle")
     return picture.svg()

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from workshop.labs.nat import Flow, Nat
 
 LOOK = 0.1  # seconds between two looks at the NAT; the bars themselves drain without a message
-DRAIN = ("<style>@keyframes drain{to{width:0}}.wv.wv .flow{display:grid;gap:10px;"
-         "grid-template-columns:max-content 1fr 18.5em;align-items:center;margin:3px 0}.wv.wv .track{height:12px;border-radius:6px;background:var(--lane);"
-         "border:1px solid var(--grid);overflow:hidden}.wv.wv .fill{height:100%;background:var(--data)}"
+DRAIN = ("<style>@keyframes drain{to{width:0}}"
+         ".wv.wv .flow{display:grid;grid-template-columns:max-content 1fr 18.5em;gap:10px;"
+         "align-items:center;margin:3px 0}"
+         ".wv.wv .track{height:12px;border-radius:6px;background:var(--lane);"
+         "border:1px solid var(--grid);overflow:hidden}"
+         ".wv.wv .fill{height:100%;background:var(--data)}"
          "@media(prefers-reduced-motion:reduce){.wv.wv .fill{animation-timing-function:steps(4)!important}}</style>")
 
 
