@@ -78,7 +78,7 @@ def _tour(state: str) -> None:
 
 @contextmanager
 def _step(number: int, what: str) -> Iterator[None]:
-    """Say what is done before it is done, and how long it took after it."""
+    """Print what the step does before it runs, and how long it took afterwards."""
     print(f"[{number}/{STEPS}] {what} ...", end=" ", flush=True)
     began = time.monotonic()
     try:
@@ -90,7 +90,7 @@ def _step(number: int, what: str) -> Iterator[None]:
 
 
 async def _talk(url: str) -> None:
-    """Two connections: the first from T1 to T3, the second from T2 to T4."""
+    """Open two connections: the first from T1 to T3, the second from T2 to T4."""
     async with connect(url) as first:  # T1
         await _echo(first, "good morning")
         await asyncio.sleep(APART)
@@ -109,7 +109,7 @@ async def _echo(connection: ClientConnection, message: str | bytes) -> None:
 
 
 def _journal(fc: Platform, app: App, *, ended: int) -> list[Record]:
-    """The function's records once `ended` requests are over: the journal learns of a close a moment after us."""
+    """Return the function's records when `ended` requests have ended: the journal records a close just after it."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         records = list(fc.events(function=app.name))

@@ -1,4 +1,4 @@
-"""The project's folder, its fclocal, and what is kept between kernels."""
+"""The project's folder, its fclocal, and the progress of the learner."""
 
 import json
 import os
@@ -22,7 +22,7 @@ KIT = Path(__file__).parents[2]  # what this package is a part of
 
 
 def root() -> Path:
-    """The project: the nearest folder upwards that has notebooks and functions, else the one this package lives in."""
+    """Return the project: the nearest folder upwards with notebooks and functions, else the folder of this package."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "functions").is_dir() and (folder / "notebooks").is_dir():
@@ -31,7 +31,7 @@ def root() -> Path:
 
 
 def wrong_kernel(missing: ModuleNotFoundError) -> str:
-    """What to say in a kernel that lacks the kit's packages."""
+    """Return the message for a kernel without the kit's packages."""
     return (f"This kernel ({sys.executable}) has no package {missing.name}.\n"
             'Choose the workshop\'s kernel: menu Kernel, Change Kernel, "Python 3 (ipykernel)",\n'
             "in a JupyterLab that was started with: python3 start.py")
@@ -45,7 +45,7 @@ def platform() -> "Platform":
 
 
 def state(project: Path) -> Path:
-    """The state folder: FCLOCAL_STATE, else .fclocal of the project."""
+    """Return the state folder: FCLOCAL_STATE, else .fclocal of the project."""
     return Path(os.environ.get("FCLOCAL_STATE") or project / ".fclocal")
 
 
@@ -59,7 +59,7 @@ class Progress:
         self.path = path
 
     def read(self) -> dict[str, Any]:
-        """All of it; an unreadable file counts as empty and is kept beside as progress.json.broken."""
+        """Return everything; an unreadable file counts as empty and is kept as progress.json.broken."""
         empty: dict[str, Any] = {"tasks": {}, "guesses": {}, "lessons": {}}
         try:
             return {**empty, **json.loads(self.path.read_text(encoding="utf-8"))}

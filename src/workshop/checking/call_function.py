@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def outcome(function: Callable[..., object], arguments: list[object]) -> dict[str, object]:
-    """The value that the call gives (awaited if need be), or its error with the traceback."""
+    """Return the value of the call (awaited if it is a coroutine), or its error with the traceback."""
     try:
         value = function(*arguments)
         if inspect.iscoroutine(value):

@@ -58,7 +58,7 @@ class Exercise:
 
     @cached_property
     def sources(self) -> dict[str, str]:
-        """Path in the exercise's folder -> marked text."""
+        """Return path in the exercise's folder -> marked text."""
         root = self.folder / "source"
         return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
                 for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts}
@@ -76,7 +76,7 @@ class Exercise:
         return tuple(path for path, text in self.sources.items() if task in marks.tasks_in(text))
 
     def files_of(self, task: str) -> tuple[str, ...]:
-        """The files that hold a region of `task`; for a fault to be found, all files of its folder."""
+        """Return the files with a region of `task`; if the learner must find a fault, all files of its folder."""
         files = self.files_with(task)
         if all(f"TODO {task}" in self.sources[path] for path in files):
             return files
@@ -85,7 +85,7 @@ class Exercise:
 
     @cached_property
     def hints(self) -> dict[str, tuple[str, ...]]:
-        """Task -> its hints in order."""
+        """Return task -> its hints in order."""
         hints: dict[str, list[str]] = {}
         task = ""
         for line in (self.folder / "hints.md").read_text(encoding="utf-8").splitlines():
@@ -100,7 +100,7 @@ class Exercise:
         return tuple(_wrong(path) for path in sorted((self.folder / "wrong").glob("*.txt")))
 
     def with_answer(self, wrong: Wrong) -> dict[str, str]:
-        """The learner's folder as the wrong answer leaves it."""
+        """Return the learner's folder with the wrong answer in it."""
         where = self.files_of(wrong.task)
         rest = list(wrong.regions)
         answer: dict[str, str] = {}
@@ -129,7 +129,7 @@ def _wrong(path: Path) -> Wrong:
 
 @cache
 def exercises() -> dict[str, Exercise]:
-    """All exercises by slug, in order."""
+    """Return all exercises by slug, in order."""
     return {folder.name: _exercise(folder) for folder in sorted(EXERCISES.glob("[0-9][0-9]-*"))
             if (folder / "exercise.toml").is_file()}
 
@@ -141,7 +141,7 @@ def _exercise(folder: Path) -> Exercise:
 
 
 def find(task: str | float) -> tuple[Exercise, Task]:
-    """The exercise and task named e.g. "3.1". Raises UserError that lists what there is."""
+    """Return the exercise and the task of an id such as "3.1". Raises UserError that lists the tasks."""
     name = str(task)
     for exercise in exercises().values():
         if name in exercise.tasks:

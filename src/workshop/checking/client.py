@@ -1,4 +1,4 @@
-"""A check's own client: every frame it sends and receives is written down; what is wrong is said in plain words."""
+"""The WebSocket client of the checks: it records every frame and reports in plain words what is wrong."""
 
 import asyncio
 import http.client
@@ -18,7 +18,7 @@ PATIENCE = 2.0  # seconds that a check waits for something that must come
 
 
 class Unexpected(Exception):
-    """What the check saw instead of what it wanted, in words the learner can read.
+    """What the check received instead of what it expected, in words for the learner.
 
     `trace`: a traceback that explains it; when it names the learner's file, the verdict is CRASHED.
     """
@@ -53,7 +53,7 @@ class Response:
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """The body as JSON. Raises Unexpected if it is none."""
+        """Return the body as JSON. Raises Unexpected if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -61,7 +61,7 @@ class Response:
 
 
 def preview(data: str | bytes, limit: int = 40) -> str:
-    """A message as one readable, ASCII-only piece of text."""
+    """Return a message as readable ASCII text."""
     if isinstance(data, bytes):
         return f"{len(data)} bytes {data[:8].hex(' ')}{' ...' if len(data) > 8 else ''}"
     shown = json.dumps(data)
@@ -80,7 +80,7 @@ class Recording(ClientConnection):
 
 
 class Client:
-    """A WebSocket client with a name ("ana") whose frames are written down. Made by `Target.connect`."""
+    """A WebSocket client with a name ("ana") that records its frames. `Target.connect` creates it."""
 
     def __init__(self, name: str, connection: Recording, record: Callable[[str, str, str, str], Wire]) -> None:
         self.name = name
@@ -107,7 +107,7 @@ class Client:
         await self.connection.ping()
 
     async def receive(self, seconds: float | None = PATIENCE) -> str | bytes:
-        """The next message; `seconds` None: wait for ever. Raises Unexpected when none comes or the connection ends."""
+        """Return the next message (`seconds` None: wait for ever). Raises Unexpected if none comes or the connection ends."""
         try:
             async with asyncio.timeout(seconds):
                 return await self.connection.recv()
@@ -117,7 +117,7 @@ class Client:
             raise self.ended() from None
 
     async def expect(self, wanted: str | bytes, seconds: float = PATIENCE) -> None:
-        """The next message must be `wanted`. Raises Unexpected with what came instead."""
+        """Require that the next message is `wanted`. Raises Unexpected with what was received instead."""
         got = await self.receive(seconds)
         if type(got) is not type(wanted):
             kinds = {str: "a text message", bytes: "a binary message"}
@@ -149,12 +149,12 @@ class Client:
         await self.connection.close(code, reason)
 
     def vanish(self) -> None:
-        """Go without a word: the TCP connection is reset, no Close frame."""
+        """Disconnect without a Close frame: the TCP connection is reset."""
         self._record(self.name, "fn", "(gone)", "connection reset, no Close frame")
         self.connection.transport.abort()
 
     def ended(self) -> Unexpected:
-        """How the connection ended, to be raised where it should have lived or ended otherwise."""
+        """Return how the connection ended, to raise where another end was expected."""
         code, reason = self.connection.close_code, self.connection.close_reason
         if code in (None, 1006):
             return Unexpected(f"{self.name}'s connection ended without a Close frame (1006)")
@@ -179,7 +179,7 @@ def _frame_text(frame: Frame) -> str:
 
 
 def reason(response: Response) -> str:
-    """Why a request was refused, as the platform's JSON or the body says it."""
+    """Return why a request was rejected, from the platform's JSON or from the body."""
     try:
         body = json.loads(response.body)
         return f"{body['Code']}: {body['Message']}"
@@ -189,7 +189,7 @@ def reason(response: Response) -> str:
 
 def ask(address: urllib.parse.SplitResult, method: str, path: str, headers: dict[str, str],
         body: bytes) -> Response:
-    """One HTTP request to the host of `address`. Raises Unexpected if no answer comes."""
+    """Send one HTTP request to the host of `address`. Raises Unexpected without an answer."""
     kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
     extra = {"context": ssl.create_default_context()} if address.scheme == "https" else {}
     connection = kinds[address.scheme](address.hostname or "", address.port, timeout=20, **extra)

@@ -59,7 +59,7 @@ def write(project: Path, only: Iterable[Exercise] = ()) -> list[str]:
 
 
 def stray(project: Path, chosen: Iterable[Exercise]) -> list[str]:
-    """Files in generated folders that no source makes; what programs leave behind (caches) is not counted."""
+    """Return the files in generated folders that have no source, caches of programs excluded."""
     names = []
     for exercise in chosen:
         wanted = generated(exercise)

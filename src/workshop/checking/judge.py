@@ -37,7 +37,7 @@ class Script:
 
 @cache
 def script(folder: Path) -> Script:
-    """The checks of an exercise; loaded once per kernel."""
+    """Return the checks of an exercise; they are loaded once per kernel."""
     spec = importlib.util.spec_from_file_location(f"workshop_checks_{folder.name[:2]}", folder / "checks.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -75,7 +75,7 @@ async def judge(exercise: Exercise, task: Task, folder: Path, platform: Callable
 
 
 def shown(exercise: Exercise, file: str = "") -> str:
-    """The learner's path as we name it."""
+    """Return the learner's path as verdicts show it."""
     return f"exercises/{exercise.slug}/{file}".rstrip("/")
 
 
@@ -98,7 +98,7 @@ def _without_running(exercise: Exercise, task: Task, folder: Path) -> Verdict | 
 
 
 def _broken(exercise: Exercise, task: Task, folder: Path) -> Verdict | None:
-    """CRASHED if a Python file that may be edited does not compile."""
+    """Return CRASHED if a Python file that may be edited does not compile."""
     folders = {file.rpartition("/")[0] for file in exercise.files_of(task.id)}
     # A project grows: only the files of this milestone and those before it must exist.
     needed = exercise.edit if not exercise.project else _milestone(exercise, task)
@@ -186,7 +186,7 @@ async def _failed(exercise: Exercise, task: Task, target: Target, step: Step | N
 
 
 async def _read_log(exercise: Exercise, target: Target, saw: str) -> tuple[str, Trace | None]:
-    """The function's log and the learner's line in it; a traceback may come a moment after the closed connection."""
+    """Return the function's log and the learner's line in it. A traceback can follow the closed connection."""
     folders = {"" if folder == "." else f"{folder}/" for folder in target.apps} | ({""} if target.output else set())
     own = {path.removeprefix(folder): path for folder in folders or {""} for path in _programs(exercise, target.folder)
            if path.startswith(folder)}
@@ -201,7 +201,7 @@ async def _read_log(exercise: Exercise, target: Target, saw: str) -> tuple[str, 
 
 
 def _programs(exercise: Exercise, folder: Path) -> set[str]:
-    """The files whose lines are the learner's: those of the exercise, and those that were added."""
+    """Return the learner's files: those of the exercise, and added ones."""
     added = {path.relative_to(folder).as_posix() for kind in ("*.py", "*.js", "*.mjs", "*.cjs")
              for path in folder.rglob(kind) if "node_modules" not in path.parts}
     return added | set(exercise.sources)

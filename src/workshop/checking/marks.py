@@ -25,7 +25,7 @@ class Region:
 
 
 def parse(text: str, where: str = "source") -> list[str | Region]:
-    """Lines and regions of a marked text. Raises MarksError."""
+    """Return the lines and regions of a marked text. Raises MarksError."""
     parts: list[str | Region] = []
     task, halves = "", ([], [])  # type: tuple[str, tuple[list[str], list[str]]]
     half, hidden = 0, False
@@ -56,24 +56,24 @@ def parse(text: str, where: str = "source") -> list[str | Region]:
 
 
 def tasks_in(text: str) -> set[str]:
-    """The tasks that have a region in a marked text."""
+    """Return the tasks that have a region in a marked text."""
     return {part.task for part in parse(text) if isinstance(part, Region)}
 
 
 def stub(text: str) -> str:
-    """What the learner starts from."""
+    """Return the text that the learner starts from."""
     return _join(line for part in parse(text)
                  for line in ([part] if isinstance(part, str) else _closed(part, part.stub)))
 
 
 def solution(text: str) -> str:
-    """One good answer, without marks."""
+    """Return the solution, without marks."""
     return _join(line for part in parse(text)
                  for line in ([re.sub(r"\bTODO (\d+\.\d+)", r"\1", part)] if isinstance(part, str) else part.solution))
 
 
 def answered(text: str, task: str, bodies: Sequence[str]) -> str:
-    """The learner's file when the regions of `task` hold `bodies` (one each) and all others the solution."""
+    """Return the learner's file with `bodies` in the regions of `task` (one each), and the solution in all others."""
     rest = list(bodies)
     lines: list[str] = []
     for part in parse(text):
@@ -93,7 +93,7 @@ def _closed(part: Region, body: Iterable[str]) -> list[str]:
 
 
 def solution_lines(text: str) -> set[str]:
-    """What must not be given away: stripped lines of solutions, 20 characters or more, not in the stub.
+    """Return what must not be given away: stripped lines of solutions, 20 characters or more, not in the stub.
 
     The line that fixes a fault is an ordinary one (other folders have it too); it gives nothing away.
     """
@@ -103,7 +103,7 @@ def solution_lines(text: str) -> set[str]:
 
 
 def region(text: str, task: str) -> tuple[int, list[str]] | None:
-    """Return the learner's lines for `task` and the number of the first, or None if a mark is gone."""
+    """Return the learner's lines for `task` and the number of the first line, or None if a mark is missing."""
     lines: list[str] = []
     first = 0
     inside = False

@@ -1,4 +1,4 @@
-"""What checks are written with: steps, known mistakes, and the target they speak to (see `workshop.exercises`)."""
+"""The parts of a check: steps, known mistakes, and the target that they test (see `workshop.exercises`)."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ def step(task: str, *, did: str, wanted: str, local: bool = False) -> Callable[[
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that is known when a step failed; regular expressions and functions of a Mistake look at it."""
+    """All that is known when a step failed. The patterns of a Mistake are compared with it."""
 
     task: str
     saw: str
@@ -81,7 +81,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """What a call of the learner's function gave: a value, or the error it raised as "ValueError: text"."""
+    """The result of a call of the learner's function: a value, or its error as "ValueError: text"."""
 
     value: Any = None
     error: str = ""
@@ -90,7 +90,7 @@ class Returned:
 
 @dataclass
 class Target:
-    """What a check speaks to: the learner's folder on fclocal, or a function deployed elsewhere (`remote`).
+    """What a check tests: the learner's folder on fclocal, or a function deployed elsewhere (`remote`).
 
     `folder` is the learner's folder; `platform` gives fclocal's client and is asked when it is needed. Clients are
     closed and scripts stopped when the check ends.
@@ -144,7 +144,7 @@ class Target:
         return self.apps[folder]
 
     def _tell_age(self, function: str, folder: Path) -> None:
-        """Say so when the code that ran until now was older than the learner's file."""
+        """Add a notice if the code that ran until now was older than the learner's file."""
         loads = list(self.fc.events(function=function, kinds="function.created,function.updated"))
         saved = max(path.stat().st_mtime for path in folder.rglob("*") if path.is_file())
         if len(loads) > 1 and loads[-1].seq > (self._since or 0) and loads[-2].at < saved:
@@ -153,7 +153,7 @@ class Target:
             self.notices += [notice] * (notice not in self.notices)
 
     async def url(self, folder: str = ".") -> str:
-        """The https:// URL of the function of `folder`."""
+        """Return the https:// URL of the function of `folder`."""
         if self.remote:
             return re.sub("^ws", "http", self.remote).rstrip("/")
         return str((await self.deploy(folder)).url)
@@ -192,7 +192,7 @@ class Target:
 
     async def request(self, path: str = "/", *, method: str = "GET", headers: Mapping[str, str] | None = None,
                       body: bytes = b"", url: str = "", folder: str = ".") -> Response:
-        """One HTTP request through the gateway. Raises Unexpected if no answer comes."""
+        """Send one HTTP request through the gateway. Raises Unexpected without an answer."""
         address = urllib.parse.urlsplit(url or await self.url(folder))
         self.record("client", "fn", method, path)
         response = await asyncio.to_thread(ask, address, method, path, dict(headers or {}), body)
@@ -243,7 +243,7 @@ class Target:
         return Finished(process.returncode if done else None, out.decode("utf-8", "replace"), self.output[-1])
 
     async def logs(self) -> str:
-        """What the functions deployed by this check, and its scripts, wrote since the check began."""
+        """Return the output of this check's functions and scripts since the check began."""
         lines = list(self.output)
         for name in {app.name for app in self.apps.values()}:
             lines += [record.data["text"] for record in await asyncio.to_thread(self._log_records, name)]

@@ -72,7 +72,7 @@ def coloured(verdict: Verdict) -> Text:
 
 
 def crash(task: str, error: str, place: str) -> str:
-    """The headline of CRASHED: the error, shortened if it must be, and the place in whole."""
+    """Return the headline of CRASHED: the error, shortened if necessary, and the place."""
     room = WIDTH - len(f"{task} CRASHED   ({place})")
     error = _ascii(error)
     return f"{error if len(error) <= room else f'{error[: room - 3]}...'} ({place})"
@@ -106,7 +106,7 @@ _NODE_ERROR = re.compile(r"^((?:[A-Za-z]*Error|Error \[\w+\])\b.*)$")
 
 
 def find_trace(log: str, files: Iterable[str]) -> Trace | None:
-    """The last traceback (Python or Node) in `log` that passes through one of the learner's `files`."""
+    """Return the last traceback (Python or Node) in `log` that passes through one of the learner's `files`."""
     last: Trace | None = None
     mine: tuple[str, int] | None = None
     inside = False

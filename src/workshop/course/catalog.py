@@ -51,7 +51,7 @@ class Lesson:
 
 @cache
 def lessons() -> dict[int, Lesson]:
-    """All lessons by number."""
+    """Return all lessons by number."""
     return {int(path.name[:2]): _lesson(path) for path in sorted(LESSONS.glob("*.toml"))}
 
 

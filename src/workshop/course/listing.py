@@ -11,7 +11,7 @@ from workshop.workspace import root
 
 
 def lines_of(text: str, region: str, suffix: str = ".py") -> tuple[int, int]:
-    """First and last line (from 1) of a region of a file.
+    """Return the first and the last line (from 1) of a region of a file.
 
     A region is the first that fits of: "12-20"; a part between comments "region NAME" and "endregion"; in
     Python a function, class, method ("Class.method") or top-level name; in YAML a key; in JavaScript and CSS the block

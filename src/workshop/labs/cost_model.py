@@ -45,7 +45,7 @@ class Plan:
 
     @property
     def sized(self) -> "Plan":
-        """The plan with an instance that can hold its concurrency."""
+        """Return the plan with an instance that can hold its concurrency."""
         memory = max(self.memory, 64 * math.ceil((BASE_MB + self.concurrency * self.mb_each) / 64))
         return replace(self, memory=memory, cpu=max(self.cpu, round(math.ceil(memory / 1024 / 4 / 0.05) * 0.05, 2)))
 
@@ -115,7 +115,7 @@ def journal(plan: Plan, visits: Sequence[tuple[float, float]]) -> Iterator[Recor
 
 
 def estimate(plan: Plan) -> Estimate:
-    """What the plan costs in a month."""
+    """Return what the plan costs in a month."""
     plan = plan.sized
     window = min(3600.0, 3600.0 * MOST / max(plan.per_hour, 1.0))
     now = START + window
@@ -131,17 +131,17 @@ def estimate(plan: Plan) -> Estimate:
 
 
 def curve(plan: Plan, concurrencies: Iterable[int] = CONCURRENCIES) -> list[Estimate]:
-    """The same traffic for each concurrency."""
+    """Return the estimates of the same traffic for each concurrency."""
     return [estimate(replace(plan, concurrency=number)) for number in concurrencies]
 
 
 def optimum(points: Sequence[Estimate]) -> Estimate:
-    """The cheapest; of equals the one with the least concurrency."""
+    """Return the cheapest estimate; of equal ones, that with the lowest concurrency."""
     return min(points, key=lambda point: (round(point.cost, 6), point.concurrency))
 
 
 def cost_table(plan: Plan, server: float | None = None) -> str:
-    """The plan as a table of at most 76 ASCII columns. `server`: price of an always-on server per month."""
+    """Return the plan as a table of at most 76 ASCII columns. `server`: price of an always-on server per month."""
     points = curve(plan)
     best = optimum(points)
     most = max(point.cost for point in points) or 1.0
@@ -160,7 +160,7 @@ def cost_table(plan: Plan, server: float | None = None) -> str:
 
 
 def against(best: Estimate, server: float, plan: Plan) -> str:
-    """One sentence: the plan beside a server that always runs."""
+    """Return one sentence that compares the plan with a server that always runs."""
     if best.cost < server:
         return f"A server at {server:g} {plan.currency} a month costs {server - best.cost:.2f} {plan.currency} more."
     return f"A server at {server:g} {plan.currency} a month costs {best.cost - server:.2f} {plan.currency} less."

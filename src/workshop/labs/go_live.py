@@ -60,7 +60,7 @@ class Checklist:
     points: tuple[Point, ...]
 
     def open(self) -> list[str]:
-        """The topics that are not OK."""
+        """Return the topics that are not OK."""
         return [point.topic for point in self.points if point.word != "OK"]
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ class Candidate:
 
     @property
     def python(self) -> str:
-        """The full version of the instance's python3.
+        """Return the full version of the instance's python3.
 
         custom.debian12 has 3.11.2, custom.debian11 has 3.12.4 in a folder for PATH (page "Custom runtimes", 2025-09).
         """
@@ -107,7 +107,7 @@ class Candidate:
         return "3.12.4" if "/var/fc/lang/python3.12" in path else "3.11.2"
 
     def names(self, field: str) -> bool:
-        """Whether s.yaml has a field that only the real service uses."""
+        """Return whether s.yaml has a field that only the real service uses."""
         return any(text.startswith((f"{field} ", f"customDomain.{field} ")) for text in self.left_out)
 
 
@@ -311,7 +311,7 @@ RULES: tuple[Callable[[Candidate], Point], ...] = (
 
 
 def _region(folder: Path) -> str:
-    """The region as s.yaml has it, with `${vars.x}` filled in: fclocal has but one and drops it."""
+    """Return the region of s.yaml, with `${vars.x}` filled in: fclocal has only one region and drops it."""
     file = next(folder / name for name in deploy.NAMES if (folder / name).is_file())
     tree = YAML(typ="safe", pure=True).load(file.read_text("utf-8"))
     region = str(next(iter(tree["resources"].values()))["props"]["region"])
@@ -326,7 +326,7 @@ def _requirements(folder: Path) -> list[Requirement]:
 
 def _closure(wanted: Iterable[Requirement], look: Callable[[str], importlib.metadata.Distribution | None],
              where: dict[str, str]) -> list[str]:
-    """Names of the distributions that `wanted` brings on the machine `where` ({}: this one); `look` finds one."""
+    """Return the names of the distributions that `wanted` needs on the machine `where` ({}: this one), found by `look`."""
     queue, seen = [(one, "") for one in wanted], dict[str, None]()
     while queue:
         requirement, extra = queue.pop(0)
@@ -346,7 +346,7 @@ def _needs(distribution: importlib.metadata.Distribution, extras: Collection[str
 
 
 def _suits(distribution: importlib.metadata.Distribution, python: str) -> bool:
-    """Whether the wheel suits this minor version of Python on Linux x86_64.
+    """Return whether the wheel suits this minor version of Python on Linux x86_64.
 
     A package without tags was built on this machine, so it does not.
     """

@@ -105,7 +105,7 @@ class Nat:
 
     @property
     def running(self) -> bool:
-        """Whether the relay has been started and not stopped."""
+        """Return whether the relay has been started and not stopped."""
         return self._thread.is_alive()
 
     def seconds_left(self, flow: Flow) -> float:
@@ -164,7 +164,7 @@ class Nat:
             self._lose(flow)
 
     def opened(self, client: "_Side") -> None:
-        """A client has connected: reach the target before reading on."""
+        """Connect to the target for a new client, before reading on."""
         flow = client.flow
         flow.last = self._loop.time()
         with self._changed:
@@ -212,7 +212,7 @@ class Nat:
             self._changed.notify_all()
 
     def late(self) -> float:
-        """Seconds that a packet sent now is on its way."""
+        """Return the seconds that a packet sent now is on its way."""
         return self.delay + (RETRANSMIT if self.loss and self._draw.random() < self.loss else 0.0)
 
 
@@ -270,7 +270,7 @@ class _Side(asyncio.Protocol):
         return self.flow.forgotten
 
     def _pass_on(self, what: str, *values: bytes) -> None:
-        """Have the other side do it, in order and as late as the packet arrives there."""
+        """Call the other side's method in order, when the packet arrives there."""
         self.flow.last = now = self._loop.time()
         if self.peer is None:
             return

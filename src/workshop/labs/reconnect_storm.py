@@ -40,16 +40,16 @@ class Wave:
 
     @property
     def throttled(self) -> int:
-        """How many attempts were answered with 429."""
+        """Return how many attempts were answered with 429."""
         return sum(status == 429 for _, status in self.tries)
 
     @property
     def over(self) -> float:
-        """When the last client was back, in seconds after the cut."""
+        """Return when the last client was connected again, in seconds after the cut."""
         return max((at for at, status in self.tries if status == 101), default=0.0)
 
     def columns(self) -> list[Counter[int]]:
-        """Attempts per column of time, by status."""
+        """Return the attempts per column of time, by status."""
         columns = [Counter[int]() for _ in range(int(max(at for at, _ in self.tries) / STEP) + 1)]
         for at, status in self.tries:
             columns[int(at / STEP)][status] += 1
@@ -64,7 +64,7 @@ class Storm:
 
     @property
     def most(self) -> int:
-        """The largest number of attempts in one column of both waves."""
+        """Return the largest number of attempts in one column of both waves."""
         return max(column.total() for wave in self.waves for column in wave.columns())
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""separate_platform(): another fclocal beside the lesson's own, for what only a new platform can show."""
+"""separate_platform(): another fclocal beside the lesson's own, for behaviour that only a new platform shows."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ _TRUST_VARIABLES = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 
 @contextmanager
 def separate_platform(**options: Any) -> Iterator[Any]:
-    """A platform with `options` of its own (see fclocal.start) and an empty state, gone after the block.
+    """Start a platform with `options` of its own (see fclocal.start) and an empty state; remove it after the block.
 
     Within the block this process trusts its certificates; afterwards those that it trusted before. Raises FcError.
     """

@@ -68,13 +68,13 @@ class Replay:
 
 
 def schedule(visits: int, seconds: float, seed: int = 3) -> list[tuple[float, float]]:
-    """(arrival, stay) of `visits` connections within three stays."""
+    """Return (arrival, stay) of `visits` connections within three stays."""
     generator = random.Random(seed)
     return [(at, seconds) for at in sorted(generator.uniform(0, 3 * seconds) for _ in range(visits))]
 
 
 def modelled(visits: Sequence[tuple[float, float]], concurrency: int) -> tuple[float, int]:
-    """Billed seconds of the visits by the planner's model, and the instances that they need."""
+    """Return the billed seconds of the visits by the planner's model, and the instances that they need."""
     end = START + max(at + stay for at, stay in visits)
     [usage] = meter(journal(Plan(concurrency=concurrency, seconds=visits[0][1]), visits), now=end)
     return sum(span.ms for span in usage.spans) / 1000, usage.instances

@@ -7,7 +7,7 @@ _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
 def to_wss(url: str) -> str:
-    """The WebSocket URL of `url`: http becomes ws, https becomes wss; ws and wss stay.
+    """Return the WebSocket URL of `url`: http becomes ws, https becomes wss; ws and wss stay.
 
     Host, port, path, query and percent-encoding stay as they are. A fragment (#...) is dropped, because a
     WebSocket URL may not have one (RFC 6455, section 3).

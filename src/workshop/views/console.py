@@ -25,7 +25,7 @@ LABEL = {"description_width": "170px"}
 
 
 def console(fc: Platform, app: App | None = None) -> "Console":
-    """The platform's console: tabs Trigger, Test, Timeline, Logs, Bill. `print(console(fc))` gives it as text.
+    """Return the platform's console: tabs Trigger, Test, Timeline, Logs, Bill. `print(console(fc))` prints it as text.
 
     `app`, as returned by fc.deploy, is the function to begin with; default: the first one that is deployed.
     """

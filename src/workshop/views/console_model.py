@@ -74,7 +74,7 @@ class TriggerForm:
         return self._ask("Deleted.", lambda: self.fc.sdk.delete_trigger(self.function, self.name))
 
     def functions(self) -> list[str]:
-        """The functions that are deployed."""
+        """Return the deployed functions."""
         return [row["functionName"] for row in self.fc.status()["functions"]]
 
     def triggers(self) -> list[dict[str, Any]]:
@@ -86,14 +86,14 @@ class TriggerForm:
                  **json.loads(t.trigger_config)} for t in body.triggers or [] if t.http_trigger]
 
     def rows(self) -> list[dict[str, Any]]:
-        """The triggers, none if there is no such function."""
+        """Return the triggers; none if the function does not exist."""
         try:
             return self.triggers()
         except (TeaException, FcError):
             return []
 
     def text(self) -> str:
-        """The triggers, one per line."""
+        """Return the triggers, one per line."""
         try:
             rows = self.triggers()
         except (TeaException, FcError) as error:
@@ -121,7 +121,7 @@ class TriggerForm:
 
 
 def sentence(error: TeaException | FcError) -> str:
-    """An error of the platform in one line."""
+    """Return an error of the platform in one line."""
     return error.message if isinstance(error, FcError) else f"{error.code}: {error.message}"
 
 
@@ -190,7 +190,7 @@ class Probe:
             self._background = None
 
     def text(self) -> str:
-        """All frames, one per line."""
+        """Return all frames, one per line."""
         return "\n".join(self.lines) or "(nothing yet)"
 
     def _do(self, act: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
@@ -271,7 +271,7 @@ class Observer:
             return  # the platform has ended, and the console with it
 
     def busy(self, function: str) -> bool:
-        """Whether a request of the function is running: then the picture grows by itself."""
+        """Return whether a request of the function is running: then the picture grows by itself."""
         kinds = [r.kind for r in self.records if r.function == function]
         return kinds.count("request.begin") > kinds.count("request.end")
 

@@ -48,7 +48,7 @@ class Diagram:
         self._parts.append(f'<text class="{style}" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(words)}</text>')
 
     def heading(self, x: float, y: float, head: str, note: str) -> None:
-        """A heading with a dim note behind it."""
+        """Draw a heading with a dim note behind it."""
         self._parts.append(f'<text class="ink head" x="{x:g}" y="{y:g}">{escape(head)}'
                            f'<tspan class="dim" dx="10" font-weight="400">{escape(note)}</tspan></text>')
 
@@ -60,7 +60,7 @@ class Diagram:
     def labelled(
         self, x: float, y: float, width: float, height: float, head: str, *lines: str, style: str = "box"
     ) -> None:
-        """A box with a heading and dim lines, centred."""
+        """Draw a box with a heading and dim lines, centred."""
         self.box(x, y, width, height, style)
         top = y + height / 2 - 8.5 * len(lines) + 5
         self.text(x + width / 2, top, head, "ink head")

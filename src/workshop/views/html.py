@@ -69,7 +69,7 @@ def page_link(url: str, words: str = "") -> str:
 
 
 def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook."""
+    """Return whether this process is the kernel of a notebook."""
     try:
         from IPython import get_ipython
     except ImportError:

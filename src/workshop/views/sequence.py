@@ -93,7 +93,7 @@ class Recording:
 
 
 def _open(records: list[Record]) -> bool:
-    """Whether a request that began in the recording has not ended."""
+    """Return whether a request that began in the recording has not ended."""
     kinds = [record.kind for record in records]
     return kinds.count("request.begin") > kinds.count("request.end")
 

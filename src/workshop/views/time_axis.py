@@ -62,7 +62,7 @@ class TimeAxis:
 
     @property
     def folds(self) -> list[Segment]:
-        """The idle gaps that are folded."""
+        """Return the idle gaps that are folded."""
         return [segment for segment in self.segments if segment.folded]
 
 

@@ -57,12 +57,12 @@ class Lane:
 
     @property
     def name(self) -> str:
-        """The instance id, shortened to its distinct part."""
+        """Return the instance id, shortened to its distinct part."""
         return self.instance[:19]
 
     @property
     def billed(self) -> float:
-        """Billed seconds."""
+        """Return the billed seconds."""
         return sum(span.ms for span in self.spans) / 1000
 
 
@@ -100,7 +100,7 @@ class Scene:
         return intervals
 
     def summary(self) -> str:
-        """The picture in sentences, for those who do not see it."""
+        """Return the picture in sentences, for readers who do not see it."""
         if not self.lanes and not self.at_gateway:
             return "Nothing has happened yet."
         parts = [f"{_count(len(self.lanes), 'instance')} in {self.end - self.begin:.1f} seconds."]
@@ -118,7 +118,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def scene(records: Iterable[Record], function: str | None = None, now: float | None = None) -> Scene:
-    """The lanes of one function (None: of all), up to `now` (default: the newest record)."""
+    """Return the lanes of one function (None: of all), up to `now` (default: the newest record)."""
     everything = sorted(records, key=lambda record: (record.at, record.seq))
     mine = [record for record in everything if function is None or record.function in (function, "")]
     lanes: dict[str, Lane] = {}
@@ -191,7 +191,7 @@ def _take(record: Record, lanes: dict[str, Lane], bars: dict[str, Bar], at_gatew
 
 
 def _ending(protocol: str, record: Record) -> str:
-    """How a request ended: close code or status, and the reason where it is not an ordinary end."""
+    """Return how a request ended: close code or status, and the reason unless the end is normal."""
     status, code, why = (record.data[fact] for fact in ("status", "closeCode", "why"))
     shown = (code or "closed") if protocol == "websocket" and status == 101 else status
     return f"{shown}" if why in ("done", "client", "function") else f"{shown} {why}"
