@@ -107,7 +107,7 @@ class Client:
         await self.connection.ping()
 
     async def receive(self, seconds: float | None = PATIENCE) -> str | bytes:
-        """Return the next message (`seconds` None: wait for ever). Raises Unexpected if none comes or the connection ends."""
+        """Return the next message (`seconds` None: wait for ever). Raises Unexpected without one, or after the end."""
         try:
             async with asyncio.timeout(seconds):
                 return await self.connection.recv()

@@ -326,7 +326,7 @@ def _requirements(folder: Path) -> list[Requirement]:
 
 def _closure(wanted: Iterable[Requirement], look: Callable[[str], importlib.metadata.Distribution | None],
              where: dict[str, str]) -> list[str]:
-    """Return the names of the distributions that `wanted` needs on the machine `where` ({}: this one), found by `look`."""
+    """Return the names of the distributions that `wanted` needs on the machine `where` ({}: this one)."""
     queue, seen = [(one, "") for one in wanted], dict[str, None]()
     while queue:
         requirement, extra = queue.pop(0)
