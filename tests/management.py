@@ -71,8 +71,8 @@ class FakeEngine:
     def __init__(self) -> None:
         self.running: list[Instance] = []
         self.aborted: list[tuple[str, str]] = []
-        self.invoked: list[tuple[str, str, bytes, Mapping[str, str]]] = []
-        self.answer: tuple[int, Mapping[str, str], bytes] | Exception = (200, {}, b"")
+        self.invoked: list[tuple[str, str, bytes]] = []
+        self.answer: tuple[Mapping[str, str], bytes] | Exception = ({}, b"")
         self.called = threading.Event()
         self.sessions = Sessions()
         self.clock: Clock = SystemClock()
@@ -90,9 +90,8 @@ class FakeEngine:
         self.aborted.append((function, why))
         return 0
 
-    async def invoke(self, function: str, qualifier: str, body: bytes,
-                     headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
-        self.invoked.append((function, qualifier, body, headers))
+    async def invoke(self, function: str, qualifier: str, body: bytes) -> tuple[Mapping[str, str], bytes]:
+        self.invoked.append((function, qualifier, body))
         self.called.set()
         if isinstance(self.answer, Exception):
             raise self.answer

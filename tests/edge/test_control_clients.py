@@ -51,7 +51,7 @@ async def test_the_asynchronous_client(api: Management) -> None:
 
     # An empty POST, to which its HTTP library adds a content-type that was not signed.
     assert (await sdk.enable_function_invocation_async("echo")).body.success is True
-    api.engine.answer = (200, {}, b"out")
+    api.engine.answer = ({}, b"out")
     answer = await sdk.invoke_function_async("echo", fc.InvokeFunctionRequest(body=b"in"))
     assert answer.body.read() == b"out" and api.engine.invoked[-1][2] == b"in"
     assert (await sdk.invoke_function_async("echo", fc.InvokeFunctionRequest())).status_code == 200
@@ -67,7 +67,7 @@ async def test_the_asynchronous_client(api: Management) -> None:
 @pytest.mark.parity("api.official-sdks", "api.sessions", "instance.idle-timeout-unit")
 def test_the_client_of_node(api: Management) -> None:
     assert (NODE / "node_modules").is_dir(), f"run: npm ci (in {NODE}); start.py test does it"
-    api.engine.answer = (200, {}, b"out")
+    api.engine.answer = ({}, b"out")
     settings = {"endpoint": api.endpoint, "accessKeyId": api.store.access_key_id,
              "accessKeySecret": api.store.access_key_secret, "zip": base64.b64encode(package()).decode()}
     done = subprocess.run(["node", str(NODE / "drive.js")], input=json.dumps(settings), capture_output=True, text=True,

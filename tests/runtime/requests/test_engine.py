@@ -349,7 +349,7 @@ def test_an_invocation_ends_for_its_caller_as_the_journal_says(
 
     async def story() -> None:
         bench = Bench(timeout=5)
-        call = asyncio.create_task(invocation.invoke(bench.engine, "echo", "LATEST", b"event", {}))
+        call = asyncio.create_task(invocation.invoke(bench.engine, "echo", "LATEST", b"event"))
         await bench.settle()
         if reason is Ending.TIMEOUT:
             await bench.advance(5)
@@ -373,7 +373,7 @@ def test_an_invocation_whose_caller_leaves_is_recorded_as_499(monkeypatch: pytes
 
     async def story() -> None:
         bench = Bench()
-        call = asyncio.create_task(invocation.invoke(bench.engine, "echo", "LATEST", b"", {}))
+        call = asyncio.create_task(invocation.invoke(bench.engine, "echo", "LATEST", b""))
         await bench.settle()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -17,8 +17,8 @@ from fclocal.runtime.state.registry import Registry
 MAX_EVENT = 32 * 2**20  # bytes of an invocation
 
 
-Invoke = Callable[[str, str, bytes, Mapping[str, str]], Awaitable[tuple[int, Mapping[str, str], bytes]]]
-"""(function, qualifier, event, x-fc-* headers of the caller) to (status, headers, body) of the function's answer."""
+Invoke = Callable[[str, str, bytes], Awaitable[tuple[Mapping[str, str], bytes]]]
+"""(function, qualifier, event) to (headers, body) of the function's answer."""
 
 
 class RuntimeOperations:
@@ -123,8 +123,7 @@ class RuntimeOperations:
         if len(call.content) > MAX_EVENT:
             raise FcError("EntityTooLarge", limit=MAX_EVENT)
         self._registry.revision(call.function, call.qualifier)
-        named = {name: value for name, value in call.headers.items() if name.startswith("x-fc-")}
-        _, received, body = await self._invoke(call.function, call.qualifier, call.content, named)
+        received, body = await self._invoke(call.function, call.qualifier, call.content)
         # Status and headers of the function are lost, but for the one with which it reports failure.
         kept = {name: value for name, value in received.items() if name == "x-fc-request-id"}
         if received.get("x-fc-status") == "404":

@@ -37,10 +37,8 @@ class PendingInvocation:
         return ending.error(self.ending, timeout)
 
 
-async def invoke(
-    engine: Engine, name: str, qualifier: str, body: bytes, headers: Mapping[str, str]
-) -> tuple[int, Mapping[str, str], bytes]:
-    """Call function `name` with an event; return the status, headers and body of its answer.
+async def invoke(engine: Engine, name: str, qualifier: str, body: bytes) -> tuple[Mapping[str, str], bytes]:
+    """Call function `name` with an event; return the headers and body of its answer.
 
     Raises FcError: what `Engine.admit` and `Engine.lease` raise, BadResponse, or the error of the call's ending.
     """
@@ -60,4 +58,4 @@ async def invoke(
             lease.end(invocation.ending or Ending.CLIENT, status=failure.status, bytes_in=len(body))
             raise failure from None
         lease.end(Ending.DONE, status=answer.status, bytes_in=len(body), bytes_out=len(answer.body))
-    return answer.status, {**dict(answer.headers), "x-fc-request-id": request.request_id}, answer.body
+    return {**dict(answer.headers), "x-fc-request-id": request.request_id}, answer.body
