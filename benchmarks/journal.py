@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fclocal.core.billing import bill
-from fclocal.core.clock import FakeClock
+from fclocal.core.clock import SystemClock
 from fclocal.core.metering import Meter
 from fclocal.core.records import Record
 from fclocal.core.usage import Usage
@@ -26,6 +26,15 @@ PER_MINUTE = 95_400  # records
 WRITE_EVERY = 160  # records: the writer takes those of 100 ms at a time
 BOUND = 64  # MB
 START = 1_795_356_000.0
+
+
+class RecordedTime(SystemClock):
+    """The time of the record that is written next."""
+
+    at = START
+
+    def now(self) -> float:
+        return self.at
 
 
 def load(minutes: float, seed: int = 7) -> Iterator[Record]:
@@ -67,11 +76,11 @@ def main() -> int:
     minutes = parser.parse_args().minutes
     largest = count = 0
     with tempfile.TemporaryDirectory() as folder:
-        clock = FakeClock(START)
+        clock = RecordedTime()
         journal = Journal(Path(folder) / "journal.sqlite", clock)
         begin = time.process_time()
         for record in load(minutes):
-            clock.advance(record.at - clock.now())
+            clock.at = record.at
             journal.append(record.kind, function=record.function, instance=record.instance, request=record.request,
                            **record.data)
             count += 1

@@ -13,7 +13,7 @@
             assert ws.recv() == "hello"
 
 Each test gets a platform of its own: its own state, its own ports, no trace afterwards. `wait_for` waits for a
-record of the journal instead of sleeping; `FakeClock` moves time by hand for code that takes a clock.
+record of the journal instead of sleeping.
 
 `connect` is a blocking WebSocket client. It runs the asyncio client of websockets in a thread of its own:
 `websockets.sync` lets one thread read while another writes, which CPython's TLS does not support. On Python 3.11,
@@ -31,10 +31,9 @@ import pytest
 from websockets.asyncio import client
 
 from fclocal.client.platform import Platform, start
-from fclocal.core.clock import FakeClock
 from fclocal.core.records import Record
 
-__all__ = ["Connection", "FakeClock", "connect", "fc", "platform_factory", "wait_for"]
+__all__ = ["Connection", "connect", "fc", "platform_factory", "wait_for"]
 
 T = TypeVar("T")
 

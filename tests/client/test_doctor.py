@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_clock import FakeClock
 from rich.console import Console
 
 from fclocal.client import doctor, terminal
 from fclocal.client.platform import Platform
-from fclocal.core.clock import FakeClock
 from fclocal.runtime.state.journal import Journal
 
 

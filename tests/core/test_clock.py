@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
+from fake_clock import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fclocal.core.clock import Clock, FakeClock, SystemClock, timeout
+from fclocal.core.clock import Clock, SystemClock, timeout
 
 
 @given(st.lists(st.integers(0, 20), max_size=10), st.lists(st.integers(0, 8), max_size=8))

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 import uvloop
+from fake_clock import FakeClock
 
 from fclocal.core import identifiers
 from fclocal.core.admission import Admission
-from fclocal.core.clock import FakeClock
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.model import Code, Function, FunctionConfig, Revision

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from alibabacloud_fc20230330 import models as fc
+from fake_clock import FakeClock
 from management import Management, function_input, refused
 from service_kit import call, platform, until
 
 from fclocal import Platform
-from fclocal.core.clock import FakeClock
 
 HEADER = {"session_affinity": "HEADER_FIELD",
           "session_affinity_config": '{"affinityHeaderFieldName": "x-session", "sessionTTLInSeconds": 600}'}

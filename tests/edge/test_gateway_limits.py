@@ -1,6 +1,7 @@
 """The ends of the machine: no descriptors left, no ports left (F20, F21)."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -19,7 +20,8 @@ SCRIPT = Path(__file__).with_name("few_descriptors.py")
 @pytest.mark.parity("gateway.descriptors-503")
 def test_out_of_descriptors(tmp_path: Path) -> None:
     run = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(SCRIPT), str(tmp_path)], capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": str(SCRIPT.parent.parent)},
     )
     assert run.returncode == 0, run.stderr
     result = json.loads(run.stdout)

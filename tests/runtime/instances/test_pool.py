@@ -4,8 +4,8 @@ import asyncio
 from itertools import count
 
 import pytest
+from fake_clock import FakeClock
 
-from fclocal.core.clock import FakeClock
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.lifecycle import State

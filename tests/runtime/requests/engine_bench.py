@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fake_clock import FakeClock
+
 from fclocal.core import records
-from fclocal.core.clock import FakeClock
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.headers import Headers

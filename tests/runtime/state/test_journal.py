@@ -10,9 +10,9 @@ import sys
 import threading
 
 import pytest
+from fake_clock import FakeClock
 
 from fclocal.core import billing
-from fclocal.core.clock import FakeClock
 from fclocal.core.errors import FcError
 from fclocal.core.metering import meter
 from fclocal.core.records import Record

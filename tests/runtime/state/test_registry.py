@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from awaited import awaited
+from fake_clock import FakeClock
 from management import FakePorts, package
 
 from fclocal.core import wire
-from fclocal.core.clock import FakeClock
 from fclocal.core.errors import FcError
 from fclocal.core.model import FunctionConfig, HttpTriggerConfig, RouteConfig
 from fclocal.core.request import Entry
