@@ -333,7 +333,7 @@ def test_a_trigger_may_name_an_alias_that_exists(fc, folder):
     assert greeting(deployed.urls["prod"]) == "hello"
 
 
-def test_what_the_other_side_refuses_is_told_in_one_line(fc, folder):
+def test_a_rejection_by_the_service_is_reported_in_one_line(fc, folder):
     deploy(fc.sdk, folder, overrides={})
     (folder / "s.yaml").write_text(S_YAML.replace("triggerName: http", "triggerName: other"))
     with pytest.raises(FcError) as error:

@@ -47,7 +47,7 @@ def test_what_only_a_part_of_the_kit_needs_is_optional_and_has_a_cure(monkeypatc
         assert checks[name].fix
 
 
-def test_the_report_is_narrow_plain_and_names_nobody(tmp_path: Path) -> None:
+def test_the_report_is_narrow_plain_and_names_no_person(tmp_path: Path) -> None:
     env = {"PATH": str(tmp_path), "HTTP_PROXY": "http://me:secret@proxy.example:3128", "HOME": str(Path.home())}
     report = printed(doctor.checks(env, tmp_path / "state"))
     assert report.isascii()
@@ -118,7 +118,7 @@ def test_long_sentences_hang_and_use_the_width_up_to_120_columns() -> None:
         assert {line[:indent].strip() for line in lines[1:]} == {"", "to fix it"}
 
 
-def test_colour_stands_beside_the_words_and_no_color_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_repeats_the_words_and_no_color_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     checks = [doctor.python((3, 10, 4))]
     monkeypatch.delenv("NO_COLOR", raising=False)
     plain, coloured = printed(checks), printed(checks, force_terminal=True)

@@ -74,7 +74,7 @@ def test_start_attaches_to_the_platform_that_runs(fc, platform_factory):
         platform_factory(freeze=False)
 
 
-def test_a_start_while_the_last_platform_says_goodbye_waits_for_its_end(platform_factory, tmp_path, monkeypatch):
+def test_a_start_waits_until_the_stopping_platform_has_ended(platform_factory, tmp_path, monkeypatch):
     gate, folder = tmp_path / "gate", tmp_path / "slow"
     os.mkfifo(gate)
     folder.mkdir()
@@ -141,7 +141,7 @@ def test_two_platforms_side_by_side(platform_factory):
     assert len(one.instances()) == len(two.instances()) == 1
 
 
-def test_a_platform_that_nobody_holds_ends_by_itself(tmp_path):
+def test_a_platform_without_clients_ends_by_itself(tmp_path):
     program = (
         "import fclocal, os, sys\n"
         "fc = fclocal.start(sys.argv[1])\n"

@@ -189,7 +189,7 @@ def test_minimum_instances_hibernate_between_requests():
     assert charges["GB-seconds, hibernating"] == (20 - 2) * 0.5      # 17 s rounded up to 20
 
 
-def test_a_minimum_instance_that_nobody_calls_is_billed_too():
+def test_a_minimum_instance_without_requests_is_billed_too():
     story = Story()
     story.start(0, why="minimum", seconds=0.0)
     text = bill(story.records, now=START + 100).text()
@@ -506,7 +506,7 @@ def test_what_the_bill_of_two_functions_adds_up():
 
 
 @pytest.mark.parity("bill.tiers")
-def test_the_tiers_of_a_month_are_used_up_by_hours_before_and_start_anew_in_the_next():
+def test_earlier_hours_use_the_tiers_of_a_month_and_the_next_month_starts_again():
     prices = tariff("CNY", 1_795_000_000)
     first, second = prices.tiers[0], prices.tiers[1]
     month = Usage("echo", hours={number: Hour(cpu=first.up_to * 100_000) for number in (498_700, 498_701)})

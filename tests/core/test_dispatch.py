@@ -39,7 +39,7 @@ def test_a_cold_start_is_shared_by_as_many_as_fit():
     assert where(starting, waiting=2) == Start()
 
 
-def test_an_instance_that_is_stopping_takes_nobody():
+def test_an_instance_that_is_stopping_gets_no_request():
     assert where([Seat("a", State.STOPPING, 0, 0.0)]) == Start()
 
 
@@ -60,7 +60,7 @@ SEATS = st.lists(st.builds(Seat, st.uuids().map(str), st.sampled_from(State), st
 
 
 @given(SEATS, st.integers(1, 3), st.integers(0, 5))
-def test_nobody_is_put_on_an_instance_that_is_full_or_not_running(seats, concurrency, waiting):
+def test_a_full_or_stopped_instance_gets_no_request(seats, concurrency, waiting):
     decision = where(seats, concurrency=concurrency, waiting=waiting)
     if isinstance(decision, str):
         seat = next(s for s in seats if s.instance_id == decision)

@@ -35,7 +35,7 @@ def test_every_reason_has_its_row() -> None:
     assert (TABLE[Ending.DONE].close_code, ending.log_text(Ending.DONE, 3.0)) == (None, "")
 
 
-def test_clients_without_an_answer_get_the_error_unless_they_are_gone_or_cut() -> None:
+def test_clients_without_an_answer_get_the_error_unless_they_have_left_or_are_cut() -> None:
     assert {reason for reason in Ending if not TABLE[reason].answers} == {Ending.CLIENT, Ending.FAULT}
 
 

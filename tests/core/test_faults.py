@@ -17,7 +17,7 @@ def test_a_refusal_has_the_documented_code_of_its_status(status: int, code: str)
     assert (error.status, error.code) == (status, code)
 
 
-def test_a_rule_hits_n_times_and_is_gone() -> None:
+def test_a_rule_applies_n_times_and_is_removed() -> None:
     rules: faults.Rules = (rule("r1", "reject", {"status": 503, "times": 3}, 0),)
     before = rules
     for _ in range(3):
@@ -27,7 +27,7 @@ def test_a_rule_hits_n_times_and_is_gone() -> None:
     assert faults.ended(before, rules) == before and faults.ended(before, before) == ()
 
 
-def test_a_rule_hits_for_n_seconds_and_is_gone() -> None:
+def test_a_rule_applies_for_n_seconds_and_is_removed() -> None:
     rules = (rule("r1", "delay", {"delay": 0.5, "seconds": 10}, 100.0),)
     assert hit(rules, "request", "echo", 109.9) == (rules, rules)
     assert hit(rules, "start", "echo", 110.0) == ((), ())

@@ -38,6 +38,6 @@ def test_each_limit_is_inclusive() -> None:
         assert (caught.value.code, caught.value.status) == ("InvalidArgument", 400)
 
 
-def test_a_head_without_an_end_is_told_by_what_is_too_long() -> None:
+def test_a_head_without_an_end_is_rejected_by_what_is_too_long() -> None:
     assert "path and query" in limits.unfinished_head(b"GET /" + b"x" * 20_000).message
     assert "headers" in limits.unfinished_head(b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000).message

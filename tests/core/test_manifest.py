@@ -181,7 +181,7 @@ def test_several_resources():
     ("a: *b\n", 1, "undefined alias"),
     ("a: !!python/object:os.system x\n", 1, ""),
 ])
-def test_what_is_wrong_is_told_with_its_line(text, line, reason):
+def test_each_mistake_is_reported_with_its_line(text, line, reason):
     error = refused(text)
     assert error.code == "ManifestInvalid"
     assert error.message.startswith(f"s.yaml line {line}: ")

@@ -119,7 +119,7 @@ def test_kill_takes_the_instance_and_the_next_request_gets_another(fc: Platform,
 
 
 @pytest.mark.parity("fault.silence")
-def test_silence_tells_nobody(fc: Platform, url: str) -> None:
+def test_silence_informs_neither_side(fc: Platform, url: str) -> None:
     before = last(fc)
     with connect(url, ping_interval=None, close_timeout=0.2) as socket:
         socket.send("heard")

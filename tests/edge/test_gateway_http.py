@@ -369,7 +369,7 @@ def test_informational_answers_are_not_the_answer(platform: Platform) -> None:
 
 @pytest.mark.parity("gateway.client-gone-499")
 @pytest.mark.parametrize("reset", [False, True])
-def test_a_client_that_leaves_is_told_to_the_engine(platform: Platform, reset: bool) -> None:
+def test_the_engine_is_informed_when_a_client_leaves(platform: Platform, reset: bool) -> None:
     asked, gone = threading.Event(), threading.Event()
 
     def handle(sock: socket.socket) -> None:

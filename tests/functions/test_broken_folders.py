@@ -36,7 +36,7 @@ def outcome(url: str) -> str:
 
 @pytest.mark.parity("instance.wrong-port", "instance.ca-exited", "instance.ca-file")
 @pytest.mark.parametrize("name", BROKEN)
-def test_it_fails_as_it_says_and_one_change_mends_it(fc: Platform, name: str, tmp_path: Path) -> None:
+def test_it_fails_as_its_name_says_and_one_change_fixes_it(fc: Platform, name: str, tmp_path: Path) -> None:
     code, words, file, old, new = BROKEN[name]
     first = outcome(fc.deploy(FOLDER / name).url)
     assert first == "1011" if not code else f'"Code": "{code}"' in first and words in first

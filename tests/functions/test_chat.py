@@ -176,7 +176,7 @@ def test_an_identity_cannot_be_claimed(folder: str, tmp_path: Path) -> None:
 
 
 @BOTH
-def test_a_room_that_failed_is_built_anew(folder: str, tmp_path: Path) -> None:
+def test_a_room_that_failed_is_built_again(folder: str, tmp_path: Path) -> None:
     """A payload that this program cannot read closes the room's members; the next member is served again."""
     async def main() -> None:
         async with redis_server(tmp_path) as redis:
@@ -277,7 +277,7 @@ def test_a_member_that_vanished_is_noticed_by_pings(folder: str, tmp_path: Path)
 
 
 @BOTH
-def test_an_instance_that_is_told_to_stop_says_goodbye(folder: str, tmp_path: Path) -> None:
+def test_an_instance_that_must_stop_sends_close_frames(folder: str, tmp_path: Path) -> None:
     """SIGTERM: its members are closed with 1001 and are gone at once; a client that reconnects goes on."""
     async def main() -> None:
         async with (redis_server(tmp_path) as redis, instances(folder, redis.url) as (one, two),
@@ -312,7 +312,7 @@ def test_without_redis_url_one_line_says_so() -> None:
 
 
 @BOTH
-def test_a_slow_member_holds_up_nobody(folder: str, tmp_path: Path) -> None:
+def test_a_slow_member_does_not_delay_others(folder: str, tmp_path: Path) -> None:
     """One member reads nothing: it is closed when it is 1 MiB behind; the others receive everything."""
     async def main() -> None:
         async with (redis_server(tmp_path) as redis, instances(folder, redis.url, 1) as [one],
@@ -397,7 +397,7 @@ def test_durable_history_and_resume(path: str, tmp_path: Path) -> None:
     run(main())
 
 
-def test_a_trimmed_history_is_told(tmp_path: Path) -> None:
+def test_a_trimmed_history_is_reported(tmp_path: Path) -> None:
     async def main() -> None:
         async with (redis_server(tmp_path) as redis, instances("07-chat-durable", redis.url, 1) as [one],
                     clients([one.url]) as [ana], Redis.from_url(redis.url) as client):
@@ -438,7 +438,7 @@ def test_who_is_not_back_yet_after_an_outage_is_counted_as_missed(tmp_path: Path
 
 
 @BOTH
-def test_a_frozen_instance_wakes_up_honest(folder: str, tmp_path: Path) -> None:
+def test_a_frozen_instance_is_up_to_date_when_it_wakes(folder: str, tmp_path: Path) -> None:
     """An instance is frozen while the room continues; its next member receives nothing old and misses nothing."""
     async def main() -> None:
         async with (redis_server(tmp_path) as redis, instances(folder, redis.url) as (one, two),

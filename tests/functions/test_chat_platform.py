@@ -84,7 +84,7 @@ def test_fifty_members_are_cut_every_four_seconds(fc: Platform) -> None:
 
 @BOTH
 @pytest.mark.parity("instance.freeze", "fault.pause-redis")
-def test_a_frozen_instance_hears_nothing_and_wakes_up_honest(folder: str, fc: Platform) -> None:
+def test_a_frozen_instance_receives_nothing_and_is_up_to_date_when_it_wakes(folder: str, fc: Platform) -> None:
     """An instance without members freezes while the room continues. Its next member receives the right messages."""
     app = fc.deploy(FUNCTIONS / folder, instanceConcurrency=1)
 

@@ -34,7 +34,7 @@ def get(url: str, **headers: str) -> int:
 
 
 @BOTH
-def test_pre_stop_says_goodbye_and_only_the_service_can_call_it(folder: str, tmp_path: Path) -> None:
+def test_pre_stop_sends_close_frames_and_only_the_service_can_call_it(folder: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with redis_server(tmp_path) as redis, instances(folder, redis.url, 1) as [one]:
             ana = await join(one.url)

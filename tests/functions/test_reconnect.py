@@ -158,7 +158,7 @@ async def test_it_gives_up_after_its_limit_and_says_how_long_it_waits():
 
 
 @awaited
-async def test_nobody_there_counts_as_a_failure():
+async def test_an_unreachable_server_counts_as_a_failure():
     async with scripted() as url:
         pass
     with pytest.raises(client.GaveUp, match="2 failures in a row"):

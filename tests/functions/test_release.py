@@ -65,7 +65,7 @@ def test_a_release_its_canary_the_way_back_and_the_end(fc: Platform) -> None:
     assert fc.status()["functions"] == []
 
 
-def test_a_domain_that_also_leads_elsewhere_is_left_and_told(fc: Platform) -> None:
+def test_a_domain_with_another_route_is_kept_and_reported(fc: Platform) -> None:
     from alibabacloud_fc20230330 import models as m
 
     fc.deploy(FOLDER, loose=True)

@@ -139,7 +139,7 @@ def test_a_wrong_port_is_one_clear_line(folder: str, port: str) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_an_instance_that_ends_says_goodbye(folder: str, process: Process) -> None:
+def test_an_instance_that_ends_sends_close_frames(folder: str, process: Process) -> None:
     with process.open() as ws:
         process.send_signal(signal.SIGTERM)
         assert close_code(ws) == GOODBYE.get(folder, 1001)

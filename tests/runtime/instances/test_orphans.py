@@ -68,7 +68,7 @@ def test_a_shell_in_a_terminal_is_not_an_orphan(start: Start) -> None:
     assert guardian.marked(start(terminal=True)) == ""
 
 
-def test_a_process_that_is_gone_has_no_mark(start: Start) -> None:
+def test_a_process_that_has_ended_has_no_mark(start: Start) -> None:
     pid = start()
     os.kill(pid, 9)
     os.waitpid(pid, 0)

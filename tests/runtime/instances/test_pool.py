@@ -297,7 +297,7 @@ def test_reclaim_releases_idle_instances_and_fills_up_to_the_minimum(tmp_path):
 
 
 @pytest.mark.parity("instance.canceled-request")
-def test_a_replaced_instance_serves_nobody_and_a_request_that_waits_gets_the_new_one(tmp_path):
+def test_a_replaced_instance_gets_no_request_and_a_waiting_request_gets_the_new_one(tmp_path):
     async def story():
         bench = Bench(tmp_path, concurrency=1, reserved=1)
         request, _ = await bench.place()
@@ -328,7 +328,7 @@ def test_stopping_calls_the_pre_stop_hook_on_a_thawed_instance(tmp_path):
     run(story())
 
 
-def test_a_start_under_way_is_cancelled_by_close_and_who_waits_is_told(tmp_path):
+def test_close_cancels_a_start_and_fails_the_waiting_requests(tmp_path):
     async def story():
         bench = Bench(tmp_path)
         bench.gate.clear()
@@ -397,7 +397,7 @@ def test_an_unhealthy_instance_keeps_its_requests_and_is_replaced(tmp_path):
 
 
 @pytest.mark.parity("instance.health-check-error")
-def test_when_no_instance_can_replace_an_unhealthy_one_the_request_is_told_why(tmp_path):
+def test_without_a_replacement_for_an_unhealthy_instance_the_request_gets_the_reason(tmp_path):
     async def story():
         bench = Bench(tmp_path, check=CHECK, reserved=1)
         one, _ = await bench.place()

@@ -237,7 +237,7 @@ time.sleep(60)
      "It listens on 0.0.0.0:{port}: read the port from the variable FC_SERVER_PORT (this server opens it where fclocal"
      " cannot give each instance its own)."),
 ])
-def test_listening_in_the_wrong_place_is_told_at_once(server, option, text, tmp_path):
+def test_listening_in_the_wrong_place_is_reported_at_once(server, option, text, tmp_path):
     async def scenario():
         with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
             port, free = one.getsockname()[1], two.getsockname()[1]
@@ -395,7 +395,7 @@ def test_the_last_lines_before_an_exit_are_not_lost(run, tmp_path):
 
 
 @pytest.mark.parity("instance.log-flood")
-def test_a_flood_of_output_starves_nobody(run, tmp_path):
+def test_a_flood_of_output_does_not_starve_others(run, tmp_path):
     async def scenario():
         async with open_bench(tmp_path) as bench:
             started = time.monotonic()

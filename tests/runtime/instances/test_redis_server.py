@@ -48,7 +48,7 @@ async def test_it_keeps_its_data_and_its_port_through_a_kill(tmp_path):
 
 
 @awaited
-async def test_while_frozen_it_answers_nobody(tmp_path):
+async def test_it_does_not_answer_while_frozen(tmp_path):
     server = RedisServer(tmp_path, ENV)
     async with Redis.from_url(await server.start()) as client:
         await client.ping()
@@ -86,7 +86,7 @@ async def test_without_one_on_path_the_wheels_server_is_started(tmp_path):
     await server.stop()
 
 
-def test_the_lack_of_any_is_told(tmp_path, monkeypatch):
+def test_a_missing_server_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr("fclocal.runtime.instances.redis_server.WHEELS", {})
     with pytest.raises(FcError) as missing:
         find_program({"PATH": str(tmp_path)})
@@ -94,7 +94,7 @@ def test_the_lack_of_any_is_told(tmp_path, monkeypatch):
 
 
 @awaited
-async def test_a_server_that_cannot_start_is_told_with_its_log(tmp_path):
+async def test_a_server_that_cannot_start_is_reported_with_its_log(tmp_path):
     (tmp_path / "redis-server").write_text("#!/bin/sh\nexit 3\n")
     (tmp_path / "redis-server").chmod(0o755)
     with pytest.raises(FcError) as failed:

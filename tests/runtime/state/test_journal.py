@@ -53,7 +53,7 @@ def test_a_reader_can_ask_for_part(journal):
     assert [r.seq for r in journal.read(limit=1)] == [1]
 
 
-def test_listeners_hear_each_record_until_they_leave(journal):
+def test_listeners_receive_each_record_until_they_leave(journal):
     received = []
     leave = journal.subscribe(received.append)
     record = journal.append("instance.thawed", function="a", instance="c")

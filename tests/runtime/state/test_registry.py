@@ -41,7 +41,7 @@ class Bench:
     async def echo(self, name: str = "echo") -> None:
         await self.registry.create_function(FunctionConfig(function_name=name, runtime="custom"), package())
 
-    async def door(self, name: str, qualifier: str = "LATEST", function: str = "echo") -> int:
+    async def create_trigger(self, name: str, qualifier: str = "LATEST", function: str = "echo") -> int:
         trigger = await self.registry.create_trigger(function, wire.TriggerInput(
             trigger_name=name, trigger_type="http", qualifier=qualifier,
             trigger_config=HttpTriggerConfig(auth_type="anonymous", methods=("GET",))))
@@ -70,7 +70,7 @@ def code(refused: pytest.ExceptionInfo[FcError]) -> str:
 
 
 @awaited
-async def test_a_generation_counts_updates_and_watchers_hear_each(make: Make) -> None:
+async def test_a_generation_counts_updates_and_watchers_are_called_for_each(make: Make) -> None:
     bench = make()
     await bench.echo()
     created = bench.registry.function("echo")
@@ -101,7 +101,7 @@ async def test_a_refused_change_changes_nothing(make: Make) -> None:
 
 
 @awaited
-async def test_a_door_that_cannot_be_kept_is_closed_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_port_that_cannot_be_stored_is_closed_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = make()
     await bench.echo()
 
@@ -110,7 +110,7 @@ async def test_a_door_that_cannot_be_kept_is_closed_again(make: Make, monkeypatc
 
     monkeypatch.setattr(bench.store, "save", full)
     with pytest.raises(OSError, match="no space"):
-        await bench.door("t")
+        await bench.create_trigger("t")
     assert not bench.ports.open_ports and not bench.registry.function("echo").triggers
 
 
@@ -119,7 +119,7 @@ async def test_a_door_that_cannot_be_kept_is_closed_again(make: Make, monkeypatc
 async def test_a_version_is_a_snapshot_and_its_number_is_never_used_again(make: Make) -> None:
     bench = make()
     await bench.echo()
-    await bench.door("t")
+    await bench.create_trigger("t")
     first = await bench.registry.publish("echo", "the first")
     await bench.registry.update_function("echo", {"timeout": 77}, package({"new": "1"}))
     second = await bench.registry.publish("echo", "")
@@ -148,11 +148,11 @@ async def test_two_changes_at_once_both_count(make: Make) -> None:
 
 @pytest.mark.parity("api.ports-stable")
 @awaited
-async def test_doors_keep_their_ports_over_a_restart(make: Make) -> None:
+async def test_triggers_and_domains_keep_their_ports_over_a_restart(make: Make) -> None:
     bench = make()
     await bench.echo()
     await bench.echo("other")
-    ports = [await bench.door("t"), await bench.door("t", function="other")]
+    ports = [await bench.create_trigger("t"), await bench.create_trigger("t", function="other")]
     domain = await bench.registry.create_domain(wire.DomainInput(domain_name="a.example.com"))
     assert len({*ports, domain.port}) == 3
 
@@ -163,12 +163,12 @@ async def test_doors_keep_their_ports_over_a_restart(make: Make) -> None:
 
 
 @awaited
-async def test_only_the_door_whose_port_is_taken_moves(make: Make) -> None:
+async def test_only_the_trigger_whose_port_is_taken_gets_another(make: Make) -> None:
     bench = make()
     await bench.echo()
-    first = await bench.door("first")
+    first = await bench.create_trigger("first")
     await bench.registry.publish("echo", "")
-    second = await bench.door("second", "1")
+    second = await bench.create_trigger("second", "1")
     domain = await bench.registry.create_domain(wire.DomainInput(domain_name="a.example.com"))
 
     again = make(FakePorts({first, domain.port}))
@@ -187,10 +187,10 @@ async def test_only_the_door_whose_port_is_taken_moves(make: Make) -> None:
 
 
 @awaited
-async def test_a_deleted_door_is_closed(make: Make) -> None:
+async def test_the_port_of_a_deleted_trigger_is_closed(make: Make) -> None:
     bench = make()
     await bench.echo()
-    await bench.door("t")
+    await bench.create_trigger("t")
     await bench.registry.create_domain(wire.DomainInput(domain_name="a.example.com"))
     await bench.registry.delete_trigger("echo", "t")
     assert list(bench.ports.open_ports) == [Entry("domain", "", "a.example.com")]

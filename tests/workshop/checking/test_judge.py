@@ -87,13 +87,13 @@ def test_a_wrong_function_deployed_elsewhere(fc: Platform, tmp_path: Path) -> No
     assert "Look at" not in verdict.text()
 
 
-def test_nobody_there_is_not_our_fault(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_not_our_fault(tmp_path: Path) -> None:
     verdict = judged("1.1", tmp_path, None, "wss://localhost:9")
     assert verdict.word == "NOT YET"
     assert "could not connect" in verdict.text()
 
 
-def test_older_code_is_told_and_reloaded(fc: Platform, tmp_path: Path) -> None:
+def test_older_code_is_reported_and_reloaded(fc: Platform, tmp_path: Path) -> None:
     folder = put(tmp_path / "01-echo", ECHO.solution)
     assert not judged("1.1", folder, fc).before
     assert not judged("1.1", folder, fc).before  # nothing saved in between

@@ -42,7 +42,7 @@ async def test_it_carries_every_byte_while_something_moves():
 
 
 @awaited
-async def test_a_silent_connection_is_forgotten_and_nobody_notices():
+async def test_a_silent_connection_is_forgotten_and_neither_side_notices():
     async with echo() as url:
         with Nat(url, forget_after=0.2) as nat:
             ws = await connect(nat.url, ping_interval=None, close_timeout=0.1)
@@ -57,7 +57,7 @@ async def test_a_silent_connection_is_forgotten_and_nobody_notices():
 
 
 @awaited
-async def test_with_reset_the_next_word_breaks_the_connection():
+async def test_with_reset_the_next_message_breaks_the_connection():
     async with echo() as url:
         with Nat(url, forget_after=0.2, then="reset") as nat:
             async with connect(nat.url, ping_interval=None) as ws:
@@ -113,7 +113,7 @@ async def test_delay_and_loss_slow_down_and_keep_order():
 
 
 @awaited
-async def test_a_target_that_is_gone_closes_the_client():
+async def test_an_unreachable_target_closes_the_client():
     async with echo() as url:
         pass
     with Nat(url) as nat, pytest.raises((OSError, InvalidMessage)):
