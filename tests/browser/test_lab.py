@@ -17,6 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from browser.axe import serious
+from browser.layout import overlaps
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from fclocal import FcError, attach
@@ -222,6 +223,7 @@ def test_views_follow_the_theme_of_jupyterlab_and_not_of_the_system(lab: str, ki
             assert card == paper, (theme, system)
             assert serious(page, ".jp-OutputArea-output") == [], (theme, system)
             shot(page, f"lab-views-{theme.lower()}-system-{system}")
+    assert overlaps(page) == []
     page.get_by_role("slider", name="connections per hour").press("ArrowRight")
     expect(page.get_by_text("PLAN  610 connections per hour")).to_be_visible()
     limit = page.get_by_role("spinbutton", name="limit (s), as a number")

@@ -113,6 +113,8 @@ def files() -> Iterator[tuple[str, str]]:
     yield "polling-and-websocket.svg", polling_and_websocket()
     yield "trigger-stages.svg", trigger_stages()
     yield "two-lives.svg", two_lives()
+    yield "resume.svg", resume()
+    yield "publish-subscribe.svg", publish_subscribe()
     yield "alias-and-versions.svg", alias_and_versions()
     yield "timeline.svg", example_timeline.svg()
 
@@ -294,6 +296,49 @@ def two_lives() -> str:
     return diagram.svg()
 
 
+def resume() -> str:
+    """Draw a client whose first connection is cut, and that names its last message when it connects again."""
+    diagram = Diagram(1060, 272, (
+        "A client connects to instance A with after=0 and receives the messages 1 to 9. The connection is cut with "
+        "1006. The client connects again, reaches instance B, and sends after=9. It receives the messages 10 to 12."
+    ))
+    diagram.labelled(20, 24, 120, 224, "client", "stores the", "number of its", "last message")
+    for top, name, after, numbers in ((24, "A", 0, range(1, 10)), (150, "B", 9, range(10, 13))):
+        diagram.labelled(890, top, 150, 98, f"instance {name}", style="busy")
+        diagram.arrow((140, top + 28, 888, top + 28), "line")
+        diagram.text(156, top + 20, f"connect, ?after={after}", "ink", "start")
+        diagram.arrow((888, top + 74, 142, top + 74), "data")
+        for number in numbers:
+            x = 850 - 50 * (number - numbers[0])
+            diagram.box(x - 17, top + 61, 34, 26, "busy", radius=6)
+            diagram.text(x, top + 79, str(number), "dataink head")
+    diagram.cross(166, 136)
+    diagram.text(184, 141, "the connection ends: 1006", "cutink", "start")
+    return diagram.svg()
+
+
+def publish_subscribe() -> str:
+    """Draw one message on its way through Redis to the members on two instances."""
+    diagram = Diagram(1060, 190, (
+        "Ana sends a message to instance A. Instance A publishes it once, on the channel room:tea in Redis. Redis "
+        "sends it to each subscriber, instance A and instance B. Instance A sends it to Ana, instance B to Bo."
+    ))
+    diagram.labelled(20, 66, 90, 52, "Ana")
+    diagram.labelled(190, 62, 150, 60, "instance A", style="busy")
+    diagram.labelled(470, 52, 160, 80, "Redis", "channel room:tea")
+    diagram.arrow((110, 92, 188, 92), "data")
+    diagram.arrow((340, 92, 468, 92), "redis")
+    diagram.text(404, 84, "publish, once", "dim")
+    for y, instance, member in ((52, "instance A", "Ana"), (132, "instance B", "Bo")):
+        diagram.labelled(760, y - 30, 150, 60, instance, style="busy")
+        diagram.labelled(970, y - 26, 70, 52, member)
+        diagram.arrow((630, 92, 758, y), "redis")
+        diagram.arrow((910, y, 968, y), "data")
+    diagram.text(676, 56, "to each", "dim")
+    diagram.text(676, 140, "subscriber", "dim")
+    return diagram.svg()
+
+
 def alias_and_versions() -> str:
     """Draw an alias that points to one version and sends a part of the connections to another."""
     diagram = Diagram(1060, 300, (
@@ -315,7 +360,6 @@ def alias_and_versions() -> str:
     words = "Only new connections follow the alias. A connection that is open stays with its version until it ends."
     diagram.text(20, 280, words, "ink", "start")
     return diagram.svg()
-
 
 
 def write(folder: Path) -> list[str]:
