@@ -22,7 +22,7 @@ from fclocal.core.admission import Admission
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.model import Code, Function, FunctionConfig, Revision
-from fclocal.core.request import Entry, IncomingRequest, RequestHead, RequestProtocol
+from fclocal.core.request import Entry, Headers, IncomingRequest, RequestHead, RequestProtocol
 from fclocal.edge.gateway import Gateway
 from fclocal.runtime.instances.instance import Holder, IdleConnection, Lease
 from fclocal.runtime.state.certificates import Certificates
@@ -115,7 +115,7 @@ class FakeEngine:
     def reused_in_vain(self, lease: Lease) -> None:
         self.in_vain += 1
 
-    def tap(self, lease: Lease, extensions: bytes) -> Any:
+    def tap(self, lease: Lease, headers: Headers) -> Any:
         return self.recorder
 
     def ended(

@@ -265,11 +265,9 @@ class Exchange:
     def _switch(self, response: http1.ResponseMessage, lease: Lease, upstream: StreamConnection) -> None:
         """Send the 101 and hand both connections and the lease over to a WebSocket session."""
         client, engine = self._client, self._engine
-        extensions = b", ".join(value for name, value in response.headers if name == b"sec-websocket-extensions")
         client.write(self._head_for_client(response, ()))
-        session = WebSocketSession(
-            lease, client.transport, upstream.transport, engine.clock, engine.tap(lease, extensions)
-        )
+        tap = engine.tap(lease, response.headers)
+        session = WebSocketSession(lease, client.transport, upstream.transport, engine.clock, tap)
         session.start(client.take(), upstream.take(), ended=upstream.ended, lost=upstream.lost)
 
     # Endings

@@ -19,7 +19,7 @@ from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.model import Revision, snapshot
 from fclocal.core.options import Options
-from fclocal.core.request import Entry, IncomingRequest, RequestHead, RequestProtocol
+from fclocal.core.request import Entry, Headers, IncomingRequest, RequestHead, RequestProtocol
 from fclocal.runtime.instances.instance import Holder, Instance, Lease
 from fclocal.runtime.instances.pool import Census, Pool
 from fclocal.runtime.instances.process import Process
@@ -191,9 +191,9 @@ class Engine:
         """Write into the function's log that it had closed an idle connection which a request then met."""
         platform_log(self.journal, lease.instance, lease.request_id, startup.CLOSED_IDLE)
 
-    def tap(self, lease: Lease, extensions: bytes) -> FrameTap | None:
-        """Return a recorder of a WebSocket's frames, or None. `extensions`: Sec-WebSocket-Extensions of its 101."""
-        return self.taps.open(lease.instance.name, lease.instance.instance_id, lease.request_id, extensions)
+    def tap(self, lease: Lease, headers: Headers) -> FrameTap | None:
+        """Return a recorder of a WebSocket's frames, or None if no tap is on. `headers`: those of its 101."""
+        return self.taps.open(lease.instance.name, lease.instance.instance_id, lease.request_id, headers)
 
     # Faults
 

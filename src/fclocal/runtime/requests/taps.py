@@ -6,7 +6,7 @@ A connection is recorded if it opens while a tap is on for its function. All oth
 from collections.abc import Callable
 
 from fclocal.core import frames
-from fclocal.core.request import IncomingRequest
+from fclocal.core.request import Headers, IncomingRequest
 from fclocal.runtime.state.journal import Journal
 
 
@@ -49,7 +49,7 @@ class Taps:
             self._journal.append("tap.head", function=function, request=request.request_id, protocol=request.protocol,
                                  target=request.head.preview())
 
-    def open(self, function: str, instance: str, request: str, extensions: bytes) -> FrameTap | None:
+    def open(self, function: str, instance: str, request: str, headers: Headers) -> FrameTap | None:
         """Return a tap for a connection of `function`, or None if no tap is on."""
         if not self._count.get(function):
             return None
@@ -69,4 +69,5 @@ class Taps:
                 compressed=frame.compressed,
             )
 
+        extensions = b", ".join([value for name, value in headers if name == b"sec-websocket-extensions"])
         return FrameTap(extensions, lambda: bool(self._count.get(function)), record)
