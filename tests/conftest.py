@@ -14,7 +14,9 @@ hypothesis.settings.register_profile("kit", deadline=None)
 hypothesis.settings.load_profile("kit")
 
 # Rules without processes, and the state of the repository: what a change breaks most often, in under a minute.
-FAST = ("core", "test_floors.py", "test_parity.py", "test_repo.py", "test_start.py", "notebooks/test_static.py")
+# The job on macOS runs these, so what is particular to macOS is among them.
+FAST = ("core", "test_floors.py", "test_parity.py", "test_repo.py", "test_start.py", "notebooks/test_static.py",
+        "edge/test_descriptor_limit.py", "runtime/instances/test_orphans.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -43,7 +43,7 @@ def parse_report(body: Any) -> tuple[str, Report]:
 
 # region summary
 def summary(reports: Iterable[Report]) -> dict[str, Any]:
-    """Count, for each task, who has passed and who is stuck, with the most frequent message of those."""
+    """Count for each task the learners with PASS and the learners who are stuck, with their most frequent message."""
     passed, stuck, lines, learners = Counter[str](), Counter[str](), dict[str, Counter[str]](), 0
     for report in reports:
         learners += 1
@@ -112,7 +112,7 @@ class Board:
                         await asyncio.sleep(PAUSE)
                         await channel.get_message(timeout=5)
                         while await channel.get_message(timeout=0):
-                            pass  # one refresh serves all that was announced meanwhile
+                            pass  # the next refresh covers all these announcements
             except (RedisError, OSError) as error:
                 if not failed:
                     failed = True

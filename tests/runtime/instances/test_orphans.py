@@ -1,4 +1,4 @@
-"""How processes of an instance are found outside Linux, where nobody adopts them. Run here with the same psutil.
+"""How processes of an instance are found outside Linux, where no process adopts them. Run here with the same psutil.
 
 macOS hides the environment of its protected programs (/bin/sh for example). A process started with an empty environment
 looks the same here. Not run on macOS.
