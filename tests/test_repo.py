@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,12 @@ def test_no_file_names_the_machine_it_was_made_on() -> None:
     for path in committed():
         for number, line in enumerate((words(path) or "").splitlines(), 1):
             assert not traces.search(line), f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+
+
+def test_each_test_file_has_a_name_of_its_own() -> None:
+    """pytest imports test files by their base name and stops at the second file of one name."""
+    names = sorted(path.name for path in committed() if path.is_relative_to(ROOT / "tests") and path.match("test_*.py"))
+    assert [name for name, next_name in pairwise(names) if name == next_name] == []
 
 
 def test_names_work_on_every_system() -> None:

@@ -1,7 +1,7 @@
 """The live timeline in a page of its own: what it draws, and how many frames a second with 20 busy lanes.
 
-`pytest tests/browser/test_live_timeline.py -rP` prints the frames that were dropped; a busy machine drops some, so the
-number is not asserted.
+`pytest tests/browser/test_live_timeline_page.py -rP` prints the frames that were dropped. A busy machine drops some, so
+the number is not asserted.
 """
 
 import json
