@@ -117,6 +117,13 @@ class Learner:
         expect(shown).to_be_visible(timeout=120_000)
         expect(shown).to_have_class(re.compile("jp-Notebook"))
 
+    def show_all_cells(self) -> None:
+        """Make JupyterLab keep cells in the page that are outside the window, from the next notebook on."""
+        folder = "$HOME/.jupyter/lab/user-settings/@jupyterlab/notebook-extension"
+        setting = json.dumps({"windowingMode": "none"})
+        done = self.inside("sh", "-c", f"mkdir -p {folder} && echo '{setting}' > {folder}/tracker.jupyterlab-settings")
+        assert done.returncode == 0, done.stderr
+
     def run_lesson(self, notebook: str) -> dict[str, Any]:
         """Run all cells of a notebook in JupyterLab and save it; return the saved notebook."""
         self.page.goto(f"{self.server}/lab/tree/notebooks/{notebook}?reset")  # without the tabs of the last visit
@@ -274,15 +281,20 @@ def day(folder: Path, count: int) -> dict[str, Any]:
                              "seconds": round(time.monotonic() - began)}
         if count > 1:
             ana, bo, *_ = class_
+            bo.show_all_cells()
             (page,) = links(bo.run_lesson("03-wss.ipynb"))
-            bo.page.goto(f"{HUB}{page}")
-            expect(bo.page.locator("#state")).to_have_text("open")
+            with bo.page.expect_popup() as opened:
+                bo.page.get_by_role("link", name=page).click()
+            expect(opened.value.locator("#state")).to_have_text("open")
+            if SHOTS.is_dir():
+                bo.page.screenshot(path=SHOTS / "class-day-link.png")
+                opened.value.screenshot(path=SHOTS / "class-day-page.png")
             nobody_reaches_another(ana, bo, int(page.split("/proxy/")[1].split("/")[0]))
         meet_in_one_room(class_, pages)
         rest = {learner.name: learner.cpu() for learner in class_}
         time.sleep(20)  # the class listens to the instructor
         for learner in class_:
-            learner.note("all seven notebooks idle")
+            learner.note("at rest")
             learner.used["CPU at rest, %"] = round((learner.cpu() - rest[learner.name]) / 20 * 100, 1)
         browser.close()
     return {learner.name: learner.used for learner in class_}
