@@ -134,11 +134,9 @@ class Learner:
 
     def saved(self, notebook: str) -> dict[str, Any] | None:
         """Save the notebook and return it as it is on the server, None while its last cell has not run."""
-        self.page.keyboard.press("Control+s")
-        answer = self.page.request.get(f"{self.server}/api/contents/notebooks/{notebook}")
-        if not answer.ok:  # JupyterLab is writing the file
-            return None
-        content = answer.json()["content"]
+        with self.page.expect_response(lambda response: response.request.method == "PUT" and notebook in response.url):
+            self.page.keyboard.press("Control+s")
+        content = self.page.request.get(f"{self.server}/api/contents/notebooks/{notebook}").json()["content"]
         errors = ["\n".join(out["traceback"]) for out in outputs(content) if out["output_type"] == "error"]
         assert not errors, f"{self.name}, {notebook}: {errors[0]}"
         last = [cell for cell in content["cells"] if cell["cell_type"] == "code"][-1]
