@@ -2,10 +2,10 @@
 
     exercise.toml     title, tasks, minutes, what may be edited
     source/           every file of the exercise folder; the solution, with marks
-    checks.py         what a right answer does: steps that speak to it, and the mistakes we know
+    checks.py         what a correct answer does: steps that test it, and known mistakes
     hints.md          "## 1.1" and then two to six "- " lines, each one line, the last one nearly the answer
-    wrong/            wrong answers, each with the first line that the learner must see
-    WHY.md            goes into solutions/: why this way, other right ways, common wrong turns (optional)
+    wrong/            wrong answers, each with the first line of the verdict that it must get
+    WHY.md            goes into solutions/: why this way, other correct ways, common mistakes (optional)
 
 `workshop build` writes `exercises/NN-slug/` (stub) and `solutions/NN-slug/` from it, README.md included; both are
 committed. `pytest tests/workshop/checking/test_gates.py -k 01-echo` proves that the stub says NOT STARTED for each
@@ -16,7 +16,7 @@ exercise.toml
     version = 1
     story = "Three lines: who needs this, and why."
     edit = ["main.py"]                      # Edit only
-    needs = "lesson 1"                      # what the learner must have seen
+    needs = "lesson 1"                      # what the learner must have done before
     not_needed = "rooms, authentication"    # out of scope
     project = true                          # only for the final project: the stub is an empty folder, and the story,
                                             # which goes into the README, is the specification
@@ -33,9 +33,9 @@ source/ (any text file; marks after #, // or <!-- ; both readings must be valid 
         #: else
         ...  # <- your code here
         #: end
-    A task may have several regions, in several files. The stub shows "# end of 1.1" where `#: end` stands. What lies
-    outside the marks is the same in both. For a fault that the learner must find write `#: begin fix 8.1`: no TODO
-    before it, no trace of it in the stub; such a task has a folder of its own. A project marks the lines that its wrong
+    A task may have several regions, in several files. The stub shows "# end of 1.1" at `#: end`. Lines outside
+    the marks are the same in both. For a fault that the learner must find write `#: begin fix 8.1`: no TODO
+    before it, and no mark in the stub; such a task has a folder of its own. A project marks the lines that its wrong
     answers replace in the same way.
     NOT STARTED means: all regions of the task, and all lines outside of regions, are as in the stub (imports do not
     count). For a project: none of its files exists.
@@ -57,7 +57,7 @@ checks.py
     `wanted` are what the learner reads. `local=True` marks a step that only fclocal can prove (it is left out of
     check(..., url=...)). Raise `Unexpected("bo received nothing")` for what you saw yourself (or
     `Unexpected(text, got.trace)` when a call of the learner's function raised what it must not); every
-    other exception is OUR FAULT, so let nothing else out. See `Target` and `Client` in workshop/checking for all
+    other exception is OUR FAULT, so do not raise anything else. See `Target` and `Client` in workshop/checking for all
     they can do: deploy(folder, **props), connect(...), request(...), run(script), call(file, function, ...), logs();
     client.send, expect, receive, fence (nothing came in between), closed() -> code, close, vanish. `target.fc` is the
     platform: target.fc.fault(...), target.fc.instances(...).

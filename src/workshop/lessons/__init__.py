@@ -1,9 +1,9 @@
-"""How a lesson is described: `src/workshop/lessons/NN-slug.toml`, owned by whoever writes the notebook.
+"""How a lesson is described: `src/workshop/lessons/NN-slug.toml`, written by the author of the notebook.
 
     title = "Write an echo server"
     teach = 15                     # minutes of reading
     do = 25                        # minutes of doing
-    needs = "lesson 0"             # said by lesson(n)
+    needs = "lesson 0"             # printed by lesson(n)
     redis = true                   # lesson(n) checks that there is a Redis server
     can = ["write an echo server", "..."]      # 3-4 verbs: objectives at the top, key points of recap()
     proof = [["1.1"], ["1.2", "1.3"]]          # for each objective the tasks that prove it; [] or none: all tasks
