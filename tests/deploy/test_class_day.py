@@ -10,7 +10,7 @@ import pytest
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root, for network namespaces")
 def test_six_learners_pass_lesson_1_meet_in_one_room_and_reach_nothing_of_each_other() -> None:
     day = subprocess.run([sys.executable, Path(__file__).with_name("class_day.py"), "--learners", "6"],

@@ -27,7 +27,7 @@ def copy_course(kit: Path, copy: Path, stamp: str) -> list[str]:
     for path in course_files(kit):
         new, name = digest(kit / path), path.as_posix()
         if known.get(name) == new:
-            continue  # the kit's file is the one that was copied, whatever the learner did with the copy
+            continue  # no update of this file: leave the copy alone, also if the learner changed or deleted it
         own = copy / path
         if own.exists() and digest(own) not in (known.get(name), new):
             if path.parts[0] == "exercises":
