@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
@@ -43,7 +43,14 @@ def kit(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lab(kit: Path) -> Iterator[str]:
-    """JupyterLab on the copy, on a port of its own; its URL. Nothing it started survives."""
+    """JupyterLab on the copy: the URL of the folder of notebooks."""
+    with jupyter(kit, "jupyterlab") as url:
+        yield f"{url}/lab/tree/notebooks"
+
+
+@contextmanager
+def jupyter(kit: Path, module: str) -> Iterator[str]:
+    """Start `python -m module` on the copy, on a port of its own; give its URL. Nothing it started survives."""
     home = kit.parent
     settings = home / "settings"
     for name, values in SETTINGS.items():
@@ -55,7 +62,7 @@ def lab(kit: Path) -> Iterator[str]:
     env |= {"JUPYTERLAB_SETTINGS_DIR": str(settings), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
             "IPYTHONDIR": str(home / "ipython"), "PYTHONDONTWRITEBYTECODE": "1",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.port=0", "--IdentityProvider.token=",
+    command = [sys.executable, "-m", module, "--no-browser", "--ServerApp.port=0", "--IdentityProvider.token=",
                "--allow-root", f"--ServerApp.root_dir={kit}", "--log-level=ERROR"]
     with (home / "lab.log").open("w") as log:
         server = subprocess.Popen(command, cwd=kit, env=env, stdout=log, stderr=log, start_new_session=True)
@@ -75,7 +82,7 @@ def url_of(runtime: Path, server: subprocess.Popen[bytes], patience: float = 60)
         for file in runtime.glob("jpserver-*.json"):
             settings = json.loads(file.read_text() or "{}")
             if settings.get("port"):
-                return f"http://127.0.0.1:{settings['port']}/lab/tree/notebooks"
+                return f"http://127.0.0.1:{settings['port']}"
         time.sleep(0.1)
     raise AssertionError((runtime.parent / "lab.log").read_text())
 
@@ -96,7 +103,8 @@ def run_all(page: Page, url: str, notebook: str) -> None:
     """Open a notebook and run all its cells."""
     page.goto(f"{url}/{notebook}")
     expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible(timeout=60_000)
-    expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
+    idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+    expect(idle).to_be_visible(timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name=re.compile("^Run All Cells")).first.click()
 
@@ -199,13 +207,32 @@ VIEWS = [
 ]
 
 
-@pytest.mark.timeout(240)
-def test_views_follow_the_theme_of_jupyterlab_and_not_of_the_system(lab: str, kit: Path, page: Page) -> None:
+def write_views(kit: Path) -> str:
+    """Write a notebook with every view; return its name."""
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in VIEWS])
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
     nbformat.write(book, kit / "notebooks" / "views.ipynb")
+    return "views.ipynb"
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(240)
+def test_views_work_in_the_classic_notebook(kit: Path, page: Page) -> None:
+    with jupyter(kit, "notebook") as url:
+        run_all(page, f"{url}/notebooks/notebooks", write_views(kit))
+        expect(page.get_by_text("10000 of 10000 frames")).to_be_visible(timeout=60_000)
+        page.get_by_role("button", name="b) Three, one for each client").click()
+        expect(page.get_by_text("You chose b; the answer is a.")).to_be_visible()
+        page.get_by_role("slider", name="connections per hour").press("ArrowRight")
+        expect(page.get_by_text("PLAN  610 connections per hour")).to_be_visible()
+        assert page.locator('.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"]').count() == 0
+        assert overlaps(page) == [] and serious(page, ".jp-OutputArea-output") == []
+
+
+@pytest.mark.timeout(240)
+def test_views_follow_the_theme_of_jupyterlab_and_not_of_the_system(lab: str, kit: Path, page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 2600})
-    run_all(page, lab, "views.ipynb")
+    run_all(page, lab, write_views(kit))
     expect(page.get_by_role("group", name="On the real platform")).to_be_visible(timeout=60_000)
     assert page.locator('.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"]').count() == 0
     papers = {"Light": "rgb(255, 255, 255)", "Dark": "rgb(17, 20, 23)"}

@@ -75,7 +75,8 @@ class Checklist:
         rows = "".join(f"<dt>{badge(point.word)}</dt><dd><b>{escape(point.topic)}</b> {prose(point.text)}</dd>"
                        for point in self.points)
         last = str(self).splitlines()[-1]
-        card = f'<div class="card"><b>{escape(self.name)}</b><dl>{rows}</dl>{escape(last)}</div>'
+        card = f'<div class="card"><b>Checklist: {escape(self.name)}</b><dl style="gap:4px 12px">{rows}</dl>' \
+               f"{escape(last)}</div>"
         return {"text/html": block(card, f"Checklist of {self.name}"), "text/plain": str(self)}
 
 

@@ -26,7 +26,7 @@ def style() -> str:
             ".wv.wv .card{border:1px solid var(--grid);border-left:5px solid var(--edge);border-radius:6px;"
             "padding:8px 12px;background:var(--paper)}"
             ".wv.wv .badge{display:inline-block;border-radius:4px;padding:0 8px;font-weight:650;border:1px solid;"
-            "white-space:nowrap}"
+            "white-space:nowrap;color:var(--ink)}"
             ".wv.wv .copy{margin-left:auto;font:inherit;font-size:12px;cursor:pointer;color:var(--ink);"
             "background:var(--lane);border:1px solid var(--edge);border-radius:4px;padding:1px 8px}"
             ".wv.wv dl{display:grid;grid-template-columns:max-content 1fr;gap:1px 12px;margin:6px 0}"
