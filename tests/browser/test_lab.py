@@ -101,9 +101,11 @@ def page() -> Iterator[Page]:
 
 def run_all(page: Page, url: str, notebook: str) -> None:
     """Open a notebook and run all its cells."""
-    page.goto(f"{url}/{notebook}")
+    with page.expect_event("websocket", lambda socket: "/channels" in socket.url, timeout=60_000):
+        page.goto(f"{url}/{notebook}")  # before the kernel is connected, it counts as idle in the classic notebook
     expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible(timeout=60_000)
-    idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+    idle = page.get_by_role("button", name="Python 3 (ipykernel) | Idle") if "/lab/" in url else page.locator(
+        '.jp-Notebook-ExecutionIndicator[data-status="idle"]')
     expect(idle).to_be_visible(timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name=re.compile("^Run All Cells")).first.click()
