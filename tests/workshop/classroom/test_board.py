@@ -19,12 +19,17 @@ from workshop.classroom import board, member
 from workshop.errors import UserError
 
 ROOT = Path(__file__).parents[3]
+# A shell starts programs in the background with SIGINT ignored, and the tests may be such a program.
+COMMAND = """import signal, sys
+from workshop.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())"""
 
 
 @contextmanager
 def opened(state: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`workshop class open` as a process, and the link that it prints."""
-    words = [sys.executable, "-u", "-m", "workshop.cli", "class", "open", "--port", str(port)]
+    words = [sys.executable, "-u", "-c", COMMAND, "class", "open", "--port", str(port)]
     process = subprocess.Popen(words, cwd=ROOT, env={**os.environ, "FCLOCAL_STATE": str(state)}, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
