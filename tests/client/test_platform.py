@@ -84,13 +84,13 @@ def test_a_start_waits_until_the_stopping_platform_has_ended(platform_factory, t
     slow = first.deploy(folder, instanceLifecycleConfig={"preStop": {"handler": "index.preStop", "timeout": 60}})
     assert httpx.get(slow.url, verify=ssl.create_default_context()).text == "GET"
     os.kill(first.at.pid, signal.SIGTERM)
-    wait_for(first, "platform.stopped")
+    writer = gate.open("w")  # returns when the hook of the stopping platform reads
     pause, waited = time.sleep, threading.Event()
 
     def sleep(seconds):
         if not waited.is_set():  # the start has found that the directory is held
             waited.set()
-            gate.write_text("go")
+            writer.close()
         pause(seconds)
 
     monkeypatch.setattr("fclocal.client.daemon.time.sleep", sleep)
