@@ -42,7 +42,7 @@ function render({ model, el }) {
     }
   }
 
-  // A canvas does not know light-dark(): let the page resolve each colour once per theme.
+  // A canvas cannot resolve light-dark(): let the page resolve each colour once per theme.
   const probe = document.createElement("span");
   root.append(probe);
   const colours = new Map();

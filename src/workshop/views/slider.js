@@ -1,4 +1,4 @@
-// A named slider with a number beside it: native inputs, which keyboards and screen readers know.
+// A named slider with a number beside it: native inputs work with keyboards and screen readers.
 function render({ model, el }) {
   const style = document.createElement("style");
   style.textContent = model.get("style");
