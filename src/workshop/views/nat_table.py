@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LOOK = 0.1  # seconds between two looks at the NAT; the bars themselves drain without a message
 DRAIN = ("<style>@keyframes drain{to{width:0}}"
-         ".wv.wv .flow{display:grid;grid-template-columns:max-content 1fr 18.5em;gap:10px;"
+         ".wv.wv .flow{display:grid;grid-template-columns:max-content 1fr 21em;gap:10px;"
          "align-items:center;margin:3px 0}"
          ".wv.wv .track{height:12px;border-radius:6px;background:var(--lane);"
          "border:1px solid var(--grid);overflow:hidden}"
