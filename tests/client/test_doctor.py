@@ -1,5 +1,6 @@
 """The doctor: it finds what is missing or damaged, names the fix, and its report can be pasted anywhere."""
 
+import contextlib
 import getpass
 import io
 import os
@@ -149,7 +150,7 @@ def test_unreadable_rows_of_a_sound_database_are_found(tmp_path: Path) -> None:
     journal.append("function.created", function="echo", generation=1)
     journal.close()
     assert doctor.files(tmp_path).ok
-    with sqlite3.connect(tmp_path / "journal.sqlite") as db:
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite")) as db, db:
         db.execute("UPDATE facts SET records = '[['")
     assert "journal.sqlite is damaged" in doctor.files(tmp_path).found
 

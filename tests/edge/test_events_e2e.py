@@ -1,5 +1,6 @@
 """The journal over the /local API: followers, readers that start in the middle, increments, a damaged file."""
 
+import contextlib
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +59,7 @@ def test_changes_are_read_in_increments(fc):
 
 def test_a_damaged_journal_is_an_error_and_not_an_empty_answer(fc):
     fc.deploy(ECHO)
-    with sqlite3.connect(fc.at.state / "journal.sqlite", timeout=10) as db:
+    with contextlib.closing(sqlite3.connect(fc.at.state / "journal.sqlite", timeout=10)) as db, db:
         db.execute("INSERT OR REPLACE INTO facts VALUES (1, 0, 1, 2, '[[')")
     for read in (lambda: list(fc.events()), lambda: fc.changes(), lambda: fc.bill("echo")):
         with pytest.raises(fclocal.FcError, match=r"journal\.sqlite is damaged"):

@@ -1,6 +1,7 @@
 """The journal: nothing is lost, every reader gets every record once, its size is bounded, a full disk stops nothing."""
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -221,7 +222,7 @@ def test_a_bounded_journal_keeps_every_amount_of_the_bill_and_says_what_it_dropp
     assert amounts(again.usages(now=now), now) == expected
     assert again.append("instance.frozen", function="echo", instance="c-1").seq == everything[-1].seq + 1
     again.close()
-    with sqlite3.connect(tmp_path / "j") as db:
+    with contextlib.closing(sqlite3.connect(tmp_path / "j")) as db, db:
         assert db.execute("SELECT SUM(size) FROM output").fetchone()[0] <= limits["output"]
         assert db.execute("SELECT SUM(size) FROM facts").fetchone()[0] <= limits["facts"]
 
@@ -303,12 +304,12 @@ def test_the_writer_survives_a_database_that_breaks_while_it_runs(tmp_path, caps
 
 
 def test_a_journal_of_another_format_is_replaced_when_older_and_refused_when_newer(tmp_path, capsys):
-    with sqlite3.connect(tmp_path / "older") as db:
+    with contextlib.closing(sqlite3.connect(tmp_path / "older")) as db, db:
         db.execute("CREATE TABLE records (seq INTEGER PRIMARY KEY)")
     journal = Journal(tmp_path / "older", FakeClock())
     assert list(journal.read()) == [] and "of an older fclocal" in capsys.readouterr().err
     journal.close()
-    with sqlite3.connect(tmp_path / "newer") as db:
+    with contextlib.closing(sqlite3.connect(tmp_path / "newer")) as db, db:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(FcError, match="format 99"):
         Journal(tmp_path / "newer", FakeClock())
@@ -330,7 +331,7 @@ def test_a_damaged_journal_is_named_with_its_fix(tmp_path, damage):
             data[len(data) // 2:] = os.urandom(len(data) - len(data) // 2)
             path.write_bytes(data)
         case "text":
-            with sqlite3.connect(path) as db:
+            with contextlib.closing(sqlite3.connect(path)) as db, db:
                 db.execute("UPDATE output SET records = '[[' WHERE last = 100")
     with pytest.raises(FcError) as caught:
         list(Journal(path, FakeClock()).read())

@@ -195,7 +195,7 @@ def test_a_state_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
     assert refused.value.code == "StateDamaged" and f"{tmp_path}/state.sqlite is damaged" in refused.value.message
 
     (newer := tmp_path / "newer").mkdir()
-    with sqlite3.connect(newer / "state.sqlite") as db:
+    with contextlib.closing(sqlite3.connect(newer / "state.sqlite")) as db, db:
         db.execute("PRAGMA user_version = 99")
     db.close()
     with pytest.raises(FcError, match="format 99"):
