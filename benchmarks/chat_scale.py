@@ -33,6 +33,7 @@ from chat_support import Cluster
 
 RATE = 200  # messages per second, all rooms together
 SECONDS = 5.0
+CROWD, CHANGES = 10_000, 200  # members of the part about presence, and how often one of them joins or leaves
 # The extrapolated chat.
 MEMBERS, ROOMS, SPEAKING = 100_000, 5_000, 0.2  # SPEAKING: messages per second and room
 CONCURRENCY, AT_ONCE, ACCOUNT = 200, 300, 300  # quotas: members on an instance, instances started at once, instances
@@ -110,6 +111,60 @@ async def measure(what: str, kind: Kind, cluster: bool) -> Figures:
                    (cpu_after - cpu) / sent * 1e6, (commands_after - commands) / sent, variant.missed)
 
 
+@dataclass
+class Presence:
+    """What the presence of many members costs, while nothing changes and for each join or leave."""
+
+    what: str
+    idle: float  # milliseconds of CPU per second, all instances
+    idle_commands: float  # of Redis, per second
+    change: float  # milliseconds of CPU of all instances
+    change_redis: float  # microseconds of Redis
+    change_commands: float  # of Redis
+
+    def __str__(self) -> str:
+        return (f"{self.what:<40}{self.idle:>12.1f}{self.idle_commands:>12.1f}{self.change:>12.2f}"
+                f"{self.change_redis:>12.0f}{self.change_commands:>12.2f}")
+
+
+async def measure_presence(what: str, kind: Kind) -> Presence:
+    """Fill the rooms and say nothing; then let members leave and join again, a few per second."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with one_server(Path(folder)) as (url, urls):
+            variant = Variant(kind)
+            try:
+                await variant.start(url)
+                await asyncio.sleep(5)  # the last announcements are written
+                (_, commands), instances = await counters(urls), variant.nanoseconds()
+                await asyncio.sleep(SECONDS)
+                idle = (variant.nanoseconds() - instances) / SECONDS / 1e6
+                (cpu, idle_commands), instances = await counters(urls), variant.nanoseconds()
+                for member in variant.members[:CHANGES // 2]:
+                    member.leave()
+                    await asyncio.sleep(0.05)
+                    member.join()
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(2)
+                seconds = CHANGES * 0.05 + 2
+                busy = (variant.nanoseconds() - instances) / 1e6 - idle * seconds
+                cpu_after, commands_after = await counters(urls)
+            finally:
+                variant.stop()
+    per_second = (idle_commands - commands) / SECONDS
+    return Presence(what, idle, per_second, busy / CHANGES, (cpu_after - cpu) / CHANGES * 1e6,
+                    (commands_after - idle_commands - per_second * seconds) / CHANGES)
+
+
+async def presence(members: int) -> None:
+    """Print the cost of presence: one room with all members, and one room for each member."""
+    print(f"\nPresence: {members:,} members on 4 instances\n"
+          f"{'':<40}{'idle, ms':>12}{'commands':>12}{'ms per':>12}{'Redis, us':>12}{'commands':>12}\n"
+          f"{'':<40}{'per s':>12}{'per s':>12}{'change':>12}{'per change':>12}{'per change':>12}")
+    for what, rooms in (("one room", 1), (f"{members:,} rooms", members)):
+        print(await measure_presence(what, ours("presence", "07-chat-durable", RATE, members, rooms, 4, ping=3600)),
+              flush=True)
+
+
 def resident(variant: Variant) -> int:
     return sum(psutil.Process(process.pid).memory_info().rss for process in variant.processes)
 
@@ -180,6 +235,7 @@ async def run(quick: bool) -> int:
     per_member = min(1.0, rooms * 4 / members)  # rooms of an instance for each of its members, third row
     room = max(0.0, (spread.member - figures[2].member) / (1 - per_member))
     print(f"\nA room costs an instance about {room:.1f} KiB: from the third and the last row.")
+    await presence(CROWD // 10 if quick else CROWD)
     extrapolate(figures, room)
     return int(any(row.undelivered for row in (*figures, spread)))
 
