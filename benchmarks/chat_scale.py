@@ -1,7 +1,7 @@
 """How far the chat scales: what a member, a room and a message cost, and what 100,000 members would need.
 
-    python benchmarks/chat_scale.py             # two minutes: the figures of functions/07-chat-durable/SCALING.md
-    python benchmarks/chat_scale.py --quick     # one minute: fewer members, shows the direction only
+    python benchmarks/chat_scale.py             # five minutes: the figures of functions/07-chat-durable/SCALING.md
+    python benchmarks/chat_scale.py --quick     # three minutes: fewer members, shows the direction only
 
 Method: the instances, their Redis and the load client share this machine. Each set-up has rooms of ten members spread
 over all instances. Memory is the resident size of the instances with all members minus the size without members. CPU is
