@@ -333,7 +333,7 @@ def test_a_damaged_journal_is_named_with_its_fix(tmp_path, damage):
         case "text":
             with contextlib.closing(sqlite3.connect(path)) as db, db:
                 db.execute("UPDATE output SET records = '[[' WHERE last = 100")
-    with pytest.raises(FcError) as caught:
-        list(Journal(path, FakeClock()).read())
+    with pytest.raises(FcError) as caught, contextlib.closing(Journal(path, FakeClock())) as damaged:
+        list(damaged.read())
     assert caught.value.code == "StateDamaged"
     assert f"{path} is damaged" in caught.value.message and "Delete the file" in caught.value.message

@@ -73,8 +73,11 @@ class Journal:
         self._metering = threading.Lock()
         self._refused = False
         self._closed = False
-        with storage_errors(path, _LOST):
+        with storage_errors(path, _LOST), contextlib.ExitStack() as failed:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            failed.callback(self._db.close)
             self._open()
+            failed.pop_all()
         self._wake = threading.Event()
         self._writer = threading.Thread(target=self._write_until_closed, name="fclocal-journal", daemon=True)
         self._writer.start()
@@ -159,7 +162,7 @@ class Journal:
         self._db.close()
 
     def _open(self) -> None:
-        self._db = db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        db = self._db
         db.execute("PRAGMA journal_mode=WAL")
         # A killed process loses nothing that was committed; only a power cut could. That is enough here.
         db.execute("PRAGMA synchronous=OFF")

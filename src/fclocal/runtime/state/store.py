@@ -47,25 +47,28 @@ class Store:
         with storage_errors(self._code, _LOST):
             self._code.mkdir(parents=True, exist_ok=True)
         self._unused: dict[str, float] = {}
-        with storage_errors(path, _LOST), contextlib.ExitStack() as failed:
-            self._db = sqlite3.connect(path, isolation_level=None)
-            failed.callback(self._db.close)
-            rows = self._rows()
-            self._functions = {name: Function.model_validate_json(body) for name, body in rows["functions"]}
-            domains = {name: json.loads(body) for name, body in rows["domains"]}
-            changed = [name for name, body in domains.items() if _remove_rewrite_rules(name, body)]
-            self._domains = {name: CustomDomain.model_validate_json(json.dumps(body))
-                             for name, body in domains.items()}
-            self._settings: dict[str, int] = {name: json.loads(body) for name, body in rows["settings"]}
-            for name in changed:
-                self.save_domain(self._domains[name])
+        with contextlib.ExitStack() as failed:
+            with storage_errors(path, _LOST):
+                self._db = sqlite3.connect(path, isolation_level=None)
+                failed.callback(self._db.close)
+                self._load()
+            self.access_key_id, self.access_key_secret = _credentials(path.parent / "credentials.json")
             failed.pop_all()
         self.functions: Mapping[str, Function] = MappingProxyType(self._functions)
         self.domains: Mapping[str, CustomDomain] = MappingProxyType(self._domains)
-        self.access_key_id, self.access_key_secret = _credentials(path.parent / "credentials.json")
         for file in self._code.iterdir():  # drafts of a killed process, packages of functions deleted last time
             if file.suffix != ".zip" or file.stem not in self._checksums():
                 file.unlink()
+
+    def _load(self) -> None:
+        rows = self._rows()
+        self._functions = {name: Function.model_validate_json(body) for name, body in rows["functions"]}
+        domains = {name: json.loads(body) for name, body in rows["domains"]}
+        changed = [name for name, body in domains.items() if _remove_rewrite_rules(name, body)]
+        self._domains = {name: CustomDomain.model_validate_json(json.dumps(body)) for name, body in domains.items()}
+        self._settings: dict[str, int] = {name: json.loads(body) for name, body in rows["settings"]}
+        for name in changed:
+            self.save_domain(self._domains[name])
 
     def _rows(self) -> dict[str, list[tuple[str, str]]]:
         self._db.execute("PRAGMA journal_mode=WAL")
