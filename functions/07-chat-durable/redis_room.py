@@ -122,7 +122,7 @@ class RedisRoom(Room):
         await super().recover(entries)
 
     async def admit(self, member: Member, join: protocol.Join) -> None:
-        """Give the member what it missed, or the newest messages, and let it in where they end."""
+        """Send the member what it missed, or the newest messages, then add it to the room."""
         after, redis = join.after.encode(), self.node.redis
         pipe = redis.pipeline(transaction=False)
         pipe.xrange(self.log, count=1)

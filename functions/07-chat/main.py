@@ -25,7 +25,7 @@ from redis_nodes import Nodes, end_after_error
 from redis_room import RedisRoom
 from room import Room
 
-# The service sends requests to customRuntimeConfig.port of s.yaml and tells the program which port that is.
+# The service sends requests to customRuntimeConfig.port of s.yaml and sets these variables to it.
 PORT = os.environ.get("FC_CUSTOM_LISTEN_PORT") or os.environ.get("FC_SERVER_PORT") or "9000"
 PING = float(os.environ.get("PING_SECONDS", "20"))  # a member that answers no ping for this long is gone
 INSTANCE = os.environ.get("FC_INSTANCE_ID") or uuid.uuid4().hex

@@ -1,7 +1,7 @@
 """Presence: the members of each room, on all instances.
 
 Each room has a hash in Redis with one field per member. An instance writes and publishes only what changes, so presence
-costs nothing while nobody joins or leaves. Once per second each instance also renews one entry of its own. When that
+costs nothing while the members stay the same. Once per second each instance also renews one entry of its own. When that
 entry expires, because the instance was killed or frozen, the others remove its members. Redis's clock decides.
 """
 
@@ -18,8 +18,8 @@ from redis_nodes import REDIS_FAILURES, Node, Nodes
 if TYPE_CHECKING:
     from room import Room
 
-EVERY = 1.0  # seconds between two signs of life of an instance
-EXPIRE = 6.0  # seconds without one, after which its members are removed; a busy instance may be late
+EVERY = 1.0  # seconds between two renewals of the entry of an instance
+EXPIRE = 6.0  # seconds without a renewal, after which its members are removed; a busy instance may be late
 GATHER = 0.1  # seconds between two announcements, and one second more for every 10,000 members of this instance
 KEEP = 25 * 3600  # seconds; a connection on Function Compute lives for 24 hours at most
 LISTED = 200  # members that are listed by name; a larger crowd is reported as a number

@@ -28,7 +28,7 @@ from member import Member
 if TYPE_CHECKING:
     from room import Room
 
-SILENCE = 2.0  # seconds without a word from Redis until it is asked, and again until the connection is given up
+SILENCE = 2.0  # seconds without data until a PING is sent, and then until the connection is closed
 OUTBOX = 10_000  # messages that may wait for one node
 PAGE = 500  # rooms in one trip to Redis
 CONNECTIONS = 8  # to one node, besides the subscription

@@ -61,7 +61,7 @@ class Room(ABC):
         """Send "welcome" and call `add` at a moment from which on `member` misses nothing."""
 
     def say(self, member: Member, say: protocol.Say) -> None:
-        """Queue what a member said; the answer is "sent" or "failed"."""
+        """Queue a message of a member. The answer is "sent" or "failed"."""
         self.node.say(self, member, say)
 
     # Members.
@@ -92,7 +92,7 @@ class Room(ABC):
                     rate=protocol.RATE, burst=protocol.BURST)
 
     def add(self, member: Member) -> None:
-        """From now on `member` receives what is said."""
+        """Add a member, which receives all messages from now on."""
         self.flush()
         field = self._field(member)
         self._announce({field: _entry(member)})
@@ -101,7 +101,7 @@ class Room(ABC):
         member.send("members", **self.crowd.listing(field))
 
     def drop(self, member: Member) -> None:
-        """The opposite of `add`."""
+        """Remove a member, and announce it."""
         if self.members.pop(field := self._field(member), None):
             self._announce({field: None})
 
@@ -171,7 +171,7 @@ class Room(ABC):
         self._status(False, self.DOWN)
 
     def deliver(self, frame: bytes) -> None:
-        """Give a frame to every member: at once in a quiet room, gathered in a busy one."""
+        """Send a frame to every member: at once in a quiet room, gathered in a busy one."""
         if not self._frames:
             asyncio.get_running_loop().call_at(self._written + GATHER, self.flush)
         self._frames.append(frame)
@@ -191,10 +191,10 @@ class Room(ABC):
             self.deliver(protocol.frame(protocol.dump("status", live=live, text=text)))
 
     def fail(self, error: Exception) -> None:
-        """Give the room up after an error in this program. The next join builds a new one."""
+        """Close the room after an error in this program. The next join creates a new room."""
         log_error("room.failed", error, room=self.name)
         self.failed = True
-        self.live.set()  # for those who wait
+        self.live.set()  # joins that wait can fail now
         for member in self.members.values():
             member.close(1011, "the room failed")
 
