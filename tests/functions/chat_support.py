@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
+from fclocal.runtime.instances import ports
 from fclocal.runtime.instances.redis_server import RedisServer, find_program
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
@@ -79,11 +80,9 @@ class Instance:
 
 
 def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port outside the range of clients' ports, so that a server can be started on it a second time."""
+    with ports.reserve() as reservation:
+        return int(reservation.getsockname()[1])
 
 
 @asynccontextmanager
