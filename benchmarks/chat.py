@@ -217,9 +217,7 @@ class Variant:
                                                              ports[number // self.kind.rooms % len(ports)])
                     break
                 except ConnectionRefusedError:
-                    if any(process.poll() is not None for process in self.processes):
-                        self.errors.seek(0)
-                        sys.exit(f"{self.kind.name} has ended:\n{self.errors.read().decode()[-2000:]}")
+                    self.check()
                     await asyncio.sleep(0.1)
             self.members.append(member)
             if number % 20 == 0:
@@ -231,6 +229,12 @@ class Variant:
             while self.ready < self.kind.members:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await asyncio.sleep(1)
+
+    def check(self) -> None:
+        """End the benchmark with the error of a server that has ended."""
+        if any(process.poll() is not None for process in self.processes):
+            self.errors.seek(0)
+            sys.exit(f"{self.kind.name} has ended:\n{self.errors.read().decode()[-2000:]}")
 
     async def slice(self, seconds: float, *, measured: bool) -> None:
         """Send at the variant's rate, then wait until every message has arrived."""
@@ -246,6 +250,7 @@ class Variant:
         wanted, deadline = sent * len(self.members) // self.kind.rooms, time.perf_counter() + PATIENCE
         while self.delivered < wanted and time.perf_counter() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+        self.check()
         if measured:
             self.missed += wanted - self.delivered
             self.cpu.append((self.nanoseconds() - before) / max(1, self.delivered) / 1000)
