@@ -401,8 +401,10 @@ def test(args):
     for words in (["ruff", "check"], ["mypy"]):
         if not passes(*words):
             failed.append(words[0])
+    # Half of the time tests wait for something, so one worker more than there are cores.
+    workers = str((os.cpu_count() or 1) + 1)
     # A few tests measure time, and fail on a machine that is busy with the others: they get a second try alone.
-    if not passes("pytest", "-n", "auto", "--dist", "worksteal", *args):
+    if not passes("pytest", "-n", workers, "--dist", "worksteal", *args):
         say("Some tests failed beside the others. They run again, one at a time.")
         if not passes("pytest", "--last-failed", "--last-failed-no-failures=none", *args):
             failed.append("pytest")
