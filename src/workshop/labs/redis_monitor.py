@@ -85,5 +85,6 @@ def _commands(at: float, instance: str, name: str, words: list[Any]) -> list[Red
     if name == "PUBLISH":
         return [RedisCommand(at, instance, name, words[0], " ".join(words[1:]))]
     if name == "XADD":
-        return [RedisCommand(at, instance, name, words[0], words[-1])]
+        entry = words[words.index("*") + 2:] if "*" in words else words[-1:]  # after the id and the first field's name
+        return [RedisCommand(at, instance, name, words[0], " ".join(entry))]
     return [RedisCommand(at, instance, name, key) for key in words]

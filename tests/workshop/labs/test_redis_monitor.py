@@ -22,3 +22,11 @@ def test_the_end_waits_for_commands_that_were_sent_before_it(fc: Platform, monke
             client.publish("tea", str(number))
     monitor.close()
     assert [command.text for command in monitor.commands] == [str(number) for number in range(20)]
+
+
+def test_an_entry_keeps_its_blanks(fc: Platform) -> None:
+    monitor = RedisMonitor(fc, "chat")
+    with redis.Redis.from_url(fc.redis()) as client:
+        client.xadd("tea", {"text": "One or two?"}, maxlen=10, approximate=True)
+    monitor.close()
+    assert [(command.name, command.key, command.text) for command in monitor.commands] == [("XADD", "tea", "One or two?")]
