@@ -1,5 +1,6 @@
 """The platform as a process: start, attach, stop, survive; and the Python face over it."""
 
+import fcntl
 import json
 import os
 import signal
@@ -97,6 +98,28 @@ def test_a_start_waits_until_the_stopping_platform_has_ended(platform_factory, t
     second = platform_factory()
     assert waited.is_set() and second.at.pid != first.at.pid
     assert [f["functionName"] for f in second.status()["functions"]] == ["slow"]
+
+
+def test_a_start_does_not_attach_to_a_platform_that_dies_at_this_moment(platform_factory):
+    first = platform_factory()
+    about = (first.at.state / "platform.json").read_text()
+    first.stop()
+    # A process in its last moment: it holds the lock, its port still accepts connections, and nobody answers.
+    (first.at.state / "platform.json").write_text(about)
+    host, port = first.at.endpoint.split(":")
+    with (first.at.state / "lock").open("a") as lock, socket.create_server((host, int(port))) as dying:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        def die():
+            dying.accept()[0].close()
+            dying.close()
+            lock.close()
+
+        end = threading.Thread(target=die)
+        end.start()
+        second = platform_factory()
+        end.join()
+    assert second.status()["pid"] != first.at.pid
 
 
 def test_attach_needs_a_platform(tmp_path):

@@ -5,12 +5,10 @@ a client is attached to it (a notebook's kernel, a script), and a few seconds lo
 When the last client ends, in whatever way, no process is left.
 """
 
-import contextlib
 import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -75,12 +73,14 @@ def _log(state: Path) -> Path:
 
 
 def _answering(state: Path) -> Running | None:
-    """Return the platform that runs and accepts connections. One that was killed holds its lock for a moment more."""
-    if (attachment := running(state)) is not None:
-        host, port = attachment.endpoint.split(":")
-        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=5):
-            return attachment
-    return None
+    """Return the platform that runs and answers. One that was killed keeps its lock and its port for a moment more."""
+    found = running(state)
+    try:
+        if found is not None:
+            found.call("GET", "/status")
+    except FcError:
+        return None
+    return found
 
 
 def _last_line(log: Path) -> str:

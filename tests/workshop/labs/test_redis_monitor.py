@@ -29,4 +29,5 @@ def test_an_entry_keeps_its_blanks(fc: Platform) -> None:
     with redis.Redis.from_url(fc.redis()) as client:
         client.xadd("tea", {"text": "One or two?"}, maxlen=10, approximate=True)
     monitor.close()
-    assert [(command.name, command.key, command.text) for command in monitor.commands] == [("XADD", "tea", "One or two?")]
+    (command,) = monitor.commands
+    assert (command.name, command.key, command.text) == ("XADD", "tea", "One or two?")
