@@ -40,8 +40,8 @@ IDLE = 9000  # connections
 # CPU of our gateway divided by CPU of nginx, at most: (TLS, largest size in bytes, limit).
 LIMITS = ((False, 1024, 1.2), (False, 1 << 20, 0.5), (True, 1024, 1.4), (True, 1 << 20, 0.7))
 # Opens, ours divided by nginx: CPU at most, opens per second at least. The rate varies much more than the CPU.
-OPENS_LIMITS = {"ws": (4.2, 0.45), "wss": (2.4, 0.5)}
-IDLE_LIMIT = 6.0  # KiB per idle connection, at most
+OPENS_LIMITS = {"ws": (4.0, 0.45), "wss": (2.0, 0.8)}
+IDLE_LIMIT = 5.5  # KiB per idle connection, at most
 BIG = "proxy_buffer_size 256k; proxy_buffers 4 256k; proxy_busy_buffers_size 512k;"
 RELAYS = (  # connections, bytes of a message, TLS
     (1, 32, False), (32, 32, False), (32, 1024, False), (500, 32, False), (500, 16384, False),
