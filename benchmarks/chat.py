@@ -8,10 +8,11 @@ Method: two server processes run on one core. The load client and one Redis (the
 other core. 200 members are in one room, half of them on each server. Messages of 64 bytes are sent at a steady rate,
 each by another member. The rows with 500 rooms have 5,000 members, ten in each room, on four server processes.
 
-All variants run in turns: after a warm-up, each round measures every variant for a slice of time, in rotated order.
-Each variant gets a rate near its limit, because a chat is measured when it is busy. For our chat the same rates are
-printed too. CPU is nanoseconds from /proc/PID/task/*/schedstat of the servers, kernel work included, divided by the
-messages delivered. Figures are medians with quartiles over the rounds; ratios are taken inside a round.
+The variants run in turns, first those with one room, then those with 500: after a warm-up, each round measures every
+variant for a slice of time, in rotated order. Each variant gets a rate near its limit, because a chat is measured when
+it is busy. For our chat the same rates are printed too. CPU is nanoseconds from /proc/PID/task/*/schedstat of the
+servers, kernel work included, divided by the messages delivered. Figures are medians with quartiles over the rounds;
+ratios are taken inside a round.
 
 Our chat has all its features on: presence, limits, answers to the sender. The peers run the examples of their manuals,
 without these features. In a busy room our chat writes to a member every 20 ms, with all messages in one write; the
@@ -292,12 +293,21 @@ def spread(values: list[float], unit: str = "") -> str:
 
 
 async def measure(args: argparse.Namespace) -> list[Variant]:
-    """Measure all variants, in turns."""
+    """Measure all variants: first those with one room, then those with many."""
     wanted = [kind for kind in kinds(args.python, args.quick) if not args.only or kind.name in args.only]
     for kind in wanted:
         if not kind.installed():
             print(f"{kind.name}: left out, because its packages are missing; see python benchmarks/chat.py --help")
     variants = [Variant(kind) for kind in wanted if kind.installed()]
+    # The pings of 15,000 members would add 2 ms to the latency of the variants with one room.
+    for group in ([v for v in variants if v.kind.rooms == 1], [v for v in variants if v.kind.rooms > 1]):
+        if group:
+            await measure_group(group, args)
+    return variants
+
+
+async def measure_group(variants: list[Variant], args: argparse.Namespace) -> None:
+    """Start these variants, measure them in turns, and stop them."""
     with state() as folder:
         server = RedisServer(folder)
         url = await server.start()
@@ -313,7 +323,6 @@ async def measure(args: argparse.Namespace) -> list[Variant]:
             for variant in variants:
                 variant.stop()
             await server.stop()
-    return variants
 
 
 def report(variants: list[Variant]) -> int:
@@ -339,7 +348,7 @@ def report(variants: list[Variant]) -> int:
             broken += (bad := middle < limit if least else middle > limit)
             print(f"{text}: {spread(values)}, promised {'>=' if least else '<='} {limit:g}{'  MISSED' if bad else ''}")
 
-    for name, limit in (("Node ws", 2.0), ("python-socketio", 7.6), ("Django Channels", 23.0)):
+    for name, limit in (("Node ws", 1.75), ("python-socketio", 7.6), ("Django Channels", 23.0)):
         promise(f"{name} / ours, both busy", ratios(name, "ours"), limit, least=True)
     for name, other in (("python-socketio", "ours at 100/s"), ("Django Channels", "ours at 20/s")):
         if values := ratios(name, other):
