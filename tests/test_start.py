@@ -87,10 +87,11 @@ def test_start_says_what_to_install_when_venv_is_missing(kit: dict[str, Any], mo
 
 
 def test_start_drops_what_bends_python_and_pip(kit: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX"):
+    names = {"PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PIP_TARGET", "PIP_PREFIX"}
+    for name in names:
         monkeypatch.setenv(name, "/nowhere")
     env = kit["clean_environment"]()
-    assert not {"PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX"} & set(env)
+    assert not names & set(env)
     assert env["PATH"].startswith(str(kit["VENV"]))
 
 
