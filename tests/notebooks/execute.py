@@ -36,6 +36,7 @@ def main(notebook: Path, first: Path, second: Path, words: list[str]) -> None:
     book = nbformat.read(notebook, as_version=4)
     kit = notebook.parents[1]
     client = NotebookClient(book, timeout=60, allow_errors=True, kernel_name="python3",
+                            coalesce_streams=True,  # one line can come in two messages; JupyterLab joins them, too
                             resources={"metadata": {"path": str(notebook.parent)}})
     with client.setup_kernel():
         began = time.monotonic()

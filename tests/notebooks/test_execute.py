@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +123,23 @@ def test_a_notebook_runs_untouched_and_its_checks_pass_with_the_solutions(path: 
     if book["metadata"]["seconds"] >= LIMIT:  # a machine with much else to do gets a second try
         book, _ = run(kit, path.name)
     assert book["metadata"]["seconds"] < LIMIT
+
+
+def test_a_line_that_the_kernel_sends_in_two_messages_stays_one_line(tmp_path: Path) -> None:
+    """`print` writes each argument by itself, and the kernel's flush timer may fire between two of them."""
+    cell = nbformat.v4.new_code_cell("""import sys
+
+class Flushing:
+    def __str__(self):
+        sys.stdout.flush()
+        return "good morning"
+
+print("received:", Flushing())""")
+    notebooks = tmp_path / "kit" / "notebooks"
+    notebooks.mkdir(parents=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), notebooks / "pieces.ipynb")
+    book, _ = run(tmp_path / "kit", "pieces.ipynb")
+    assert printed(book) == "received: good morning\n"
 
 
 @pytest.mark.nightly

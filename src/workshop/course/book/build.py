@@ -100,6 +100,7 @@ async def _execute(source: Path, lesson: Lesson) -> None:
     state = source.parent / "state" / path.stem
     book = nbformat.read(path, as_version=4)
     client = NotebookClient(book, timeout=CELL_LIMIT, kernel_name="python3",
+                            coalesce_streams=True,  # one line can come in two messages; JupyterLab joins them, too
                             extra_arguments=["--IPKernelApp.log_level=40"],  # no warning of the kernel's local port
                             resources={"metadata": {"path": str(path.parent)}})
     try:
