@@ -97,11 +97,14 @@ class RedisRoom(Room):
             self.fail(error)
 
     async def _read(self, end: bytes) -> None:
-        """Deliver what the stream has, from the last message that was delivered to `end`."""
+        """Deliver what the stream has after the last message that was delivered: `end`, and what is newer.
+
+        A read that stopped at `end` would stay one message behind, and each later message would cost another read.
+        """
         async with self._reading:
             page: list[Any] = [None] * PAGE
             while len(page) == PAGE and _number(self.last) < _number(end):
-                page = await self.node.redis.xrange(self.log, b"(" + self.last, end, count=PAGE)
+                page = await self.node.redis.xrange(self.log, b"(" + self.last, count=PAGE)
                 for id, fields in page:
                     if _number(id) > _number(self.last):  # the next messages may have arrived during the read
                         self._deliver(fields[b"p"], id, fields[b"m"])

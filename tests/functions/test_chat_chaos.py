@@ -74,8 +74,13 @@ def test_redis_is_killed_and_back_after_five_seconds(folder: str, tmp_path: Path
             assert len(delays[False]) == len(delays[True]) == len(people)  # each received one event of each kind
             delay = max(delays[True]) - back
             print(f"\n{folder}: the last member received the event {delay:.2f} s after Redis was back")
-            assert delay < 5  # 2.05 s with a load of 17 on two cores
+            # An instance pauses for at most 0.5 s before it connects again, and reads what it missed. The rest is load:
+            # this process receives 10,000 repeated messages for its 20 clients at that moment.
+            assert delay < 5
             assert all(person.connections == 1 for person in people)  # no connection suffered
+            async with Redis.from_url(url) as client:
+                reads = (await client.info("commandstats")).get("cmdstat_xrange", {"calls": 0})["calls"]
+            assert reads < 100  # an instance that missed messages reads them together, not one at a time
     asyncio.run(main())
 
 
