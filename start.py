@@ -407,11 +407,8 @@ def test(args):
             failed.append(words[0])
     # Half of the time tests wait for something, so one worker more than there are cores.
     workers = str((os.cpu_count() or 1) + 1)
-    # A few tests measure time, and fail on a machine that is busy with the others: they get a second try alone.
     if not passes("pytest", "-n", workers, "--dist", "worksteal", *args):
-        say("Some tests failed beside the others. They run again, one at a time.")
-        if not passes("pytest", "--last-failed", "--last-failed-no-failures=none", *args):
-            failed.append("pytest")
+        failed.append("pytest")
     say(f"FAILED: {', '.join(failed)}" if failed else "All passed.")
     return 1 if failed else 0
 
