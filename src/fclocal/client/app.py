@@ -1,8 +1,7 @@
 """A deployed function, as `fc.deploy` returns it and `fclocal deploy --json` prints it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from fclocal.core.errors import FcError
 
@@ -38,12 +37,3 @@ class App:
             "triggers": [{"triggerName": name, "url": url} for name, url in self.urls.items()],
             "customDomains": [{"domainName": name, "url": url} for name, url in self.domains.items()],
         }
-
-    @classmethod
-    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
-        """Return the App that `fclocal deploy --json` printed."""
-        return cls(
-            wire["functionName"],
-            {trigger["triggerName"]: trigger["url"] for trigger in wire["triggers"]},
-            {domain["domainName"]: domain["url"] for domain in wire["customDomains"]},
-        )

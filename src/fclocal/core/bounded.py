@@ -31,22 +31,22 @@ def parse_integer(text: str | bytes, *, maximum: int = LARGEST) -> int:
     return int(digits)
 
 
-def parse_json(text: str | bytes, *, depth: int = JSON_DEPTH) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text. Raises ValueError.
 
-    Refused beyond what `json.loads` refuses: nesting deeper than `depth`, integers of more than 64 bits, numbers that
-    are not finite.
+    Refused beyond what `json.loads` refuses: nesting deeper than `JSON_DEPTH`, integers of more than 64 bits, numbers
+    that are not finite.
     """
     try:
         value = json.loads(text, parse_int=_json_integer, parse_float=_json_float, parse_constant=_json_constant)
     except RecursionError:
-        raise ValueError(f"nested deeper than {depth} levels") from None
+        raise ValueError(f"nested deeper than {JSON_DEPTH} levels") from None
     level = _containers([value])
-    for _ in range(depth):
+    for _ in range(JSON_DEPTH):
         level = [inner for outer in level for inner in _containers(outer)]
         if not level:
             return value
-    raise ValueError(f"nested deeper than {depth} levels")
+    raise ValueError(f"nested deeper than {JSON_DEPTH} levels")
 
 
 def _containers(values: Any) -> list[Any]:

@@ -37,7 +37,6 @@ _ROWS: tuple[tuple[str, Owner, int, str, str], ...] = (
      "Send less, or put large files into object storage."),
     ("EntityTooLarge", "learner", 400, "payload size exceeds maximum allowed size ({limit} bytes)",
      "Send less, or put large files into object storage."),
-    ("LimitExceededError", "learner", 400, "{reason}", "Delete what you no longer need."),
     ("AdditionalVersionContainsMajorVersion", "learner", 400,
      "additionalVersionWeight must not name the alias's own version '{version}'",
      "Give the weight to another version; the alias's own version takes what is left."),

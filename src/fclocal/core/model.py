@@ -220,11 +220,8 @@ class InvocationRestriction(Shape):
     since: float
 
 
-class Function(Shape, extra="ignore"):
-    """A function with its versions, aliases and triggers; the unit of storage.
-
-    Fields that an older fclocal stored and this one does not have are ignored.
-    """
+class Function(Shape):
+    """A function with its versions, aliases and triggers; the unit of storage."""
 
     function_id: str
     latest: Revision

@@ -545,7 +545,7 @@ from fclocal.runtime.instances.launcher import Launcher
 
 async def main(state):
     code = state / "code.zip"
-    launcher = Launcher(state, SystemClock())
+    launcher = Launcher(state, SystemClock(), start_limit=120.0)
     for n in range(2):
         process = await launcher.start(
             instance_id=f"c-{uuid.uuid4().hex}", code_zip=code, qualifier="LATEST",

@@ -23,8 +23,6 @@ from fclocal.core.model import (
     HttpTriggerConfig,
     InvocationRestriction,
     Revision,
-    Route,
-    RouteConfig,
     Trigger,
 )
 from fclocal.runtime.state.store import Store
@@ -200,25 +198,3 @@ def test_a_state_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(FcError, match="format 99"):
         Store(newer / "state.sqlite")
-
-
-def test_rewrite_rules_that_an_older_fclocal_stored_are_removed_and_logged_once(
-        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store = Store(tmp_path / "state.sqlite")
-    plain = domain().model_copy(update={"route_config": RouteConfig(routes=(
-        Route(path="/a", function_name="echo"), Route(path="/*", function_name="echo")))})
-    store.save_domain(plain)
-    store.close()
-    stored = plain.wire()
-    stored["routeConfig"]["routes"][1]["rewriteConfig"] = {"equalRules": [{"match": "/x", "replacement": "/y"}]}
-    with contextlib.closing(sqlite3.connect(tmp_path / "state.sqlite")) as db, db:
-        db.execute("UPDATE domains SET body = ?", (json.dumps(stored),))
-
-    for lines in (1, 0):
-        caplog.clear()
-        store = Store(tmp_path / "state.sqlite")
-        assert dict(store.domains) == {"*.example.com": plain}
-        assert [record.getMessage() for record in caplog.records] == [
-            "custom domain *.example.com: the rewrite rules of route /* are removed, because fclocal does not emulate"
-            " them"] * lines
-        store.close()

@@ -28,7 +28,6 @@ from fclocal.runtime.instances.process import Process
 from fclocal.runtime.instances.readiness import Readiness
 from fclocal.runtime.state import package
 
-START_LIMIT = 120.0  # seconds; documented
 PRELOAD = Path(__file__).parent / "preload"
 _REMOVAL_PAUSES = (0.1, 1.0, 10.0, 100.0)  # seconds
 _LOCK_LIMIT = 15.0  # seconds that the guardian of a killed platform may need to clean up
@@ -42,7 +41,7 @@ class Launcher:
     guardians are killed then.
     """
 
-    def __init__(self, state: Path, clock: Clock, *, start_limit: float = START_LIMIT, adopts: bool = False) -> None:
+    def __init__(self, state: Path, clock: Clock, *, start_limit: float, adopts: bool = False) -> None:
         self.clock = clock
         self._root = state.resolve() / "instances"
         self._adopts = adopts

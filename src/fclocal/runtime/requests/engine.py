@@ -220,12 +220,10 @@ class Engine:
             else:
                 lease.call_later(rule.after, lease.silence)
 
-    def abort(self, function: str, why: Ending) -> int:
-        """End every request of a function; return how many there were."""
-        leases = [lease for instance in self.instances(function) for lease in instance.leases]
-        for lease in leases:
-            lease.abort(why)
-        return len(leases)
+    def abort(self, function: str, why: Ending) -> None:
+        """End every request of a function."""
+        for instance in self.instances(function):
+            instance.abort(why)
 
     # Instances
 

@@ -8,20 +8,16 @@ after its commit; a killed process loses nothing that it acknowledged. Call it f
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import secrets
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from fclocal.core.model import Code, CustomDomain, Function
 from fclocal.runtime.state import package
 from fclocal.runtime.state.storage import storage_errors
-
-log = logging.getLogger("fclocal.store")
 
 _FORMAT = 1  # PRAGMA user_version of the tables below
 _SCHEMA = """
@@ -63,12 +59,8 @@ class Store:
     def _load(self) -> None:
         rows = self._rows()
         self._functions = {name: Function.model_validate_json(body) for name, body in rows["functions"]}
-        domains = {name: json.loads(body) for name, body in rows["domains"]}
-        changed = [name for name, body in domains.items() if _remove_rewrite_rules(name, body)]
-        self._domains = {name: CustomDomain.model_validate_json(json.dumps(body)) for name, body in domains.items()}
+        self._domains = {name: CustomDomain.model_validate_json(body) for name, body in rows["domains"]}
         self._settings: dict[str, int] = {name: json.loads(body) for name, body in rows["settings"]}
-        for name in changed:
-            self.save_domain(self._domains[name])
 
     def _rows(self) -> dict[str, list[tuple[str, str]]]:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -155,16 +147,6 @@ class Store:
     def _execute(self, sql: str, values: tuple[str, ...]) -> None:
         with storage_errors(self._path, _LOST):
             self._db.execute(sql, values)
-
-
-def _remove_rewrite_rules(domain: str, body: dict[str, Any]) -> bool:
-    """Remove the rewrite rules that an older fclocal stored with a domain's routes. Return whether there were any."""
-    routes = body.get("routeConfig", {}).get("routes", ())
-    rewritten = [route for route in routes if route.pop("rewriteConfig", None) is not None]
-    for route in rewritten:
-        log.warning("custom domain %s: the rewrite rules of route %s are removed, because fclocal does not emulate"
-                    " them", domain, route.get("path"))
-    return bool(rewritten)
 
 
 def _credentials(path: Path) -> tuple[str, str]:
