@@ -4,16 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fclocal.core.dispatch import Reject, Seat, Start, Wait, backoff, extend, startable, surplus, take
+from fclocal.core.dispatch import Census, Reject, Seat, Start, Wait, backoff, extend, startable, surplus, take
 from fclocal.core.lifecycle import State
 from fclocal.core.options import Options
 
 
 def where(seats, *, concurrency=2, waiting=0, reserved=None, quota=100, startable=1):
     """The instance that is used, else the decision about another one."""
-    return take(seats, concurrency) or extend(
-        seats, concurrency=concurrency, waiting=waiting, running=len(seats), reserved=reserved,
-        in_region=len(seats), quota=quota, startable=startable)
+    census = Census(len(seats), len(seats), reserved, quota, startable)
+    return take(seats, concurrency) or extend(seats, census, concurrency=concurrency, waiting=waiting)
 
 
 @pytest.mark.parity("dispatch.fill-first")

@@ -23,6 +23,22 @@ class Seat(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Census:
+    """The instances that exist, and their limits.
+
+    of_function: instances of the function, all revisions. reserved: the function's reservedConcurrency (most
+    instances). of_region, quota: instances of all functions, and their limit. startable: instances that the scale-out
+    speed allows to start now.
+    """
+
+    of_function: int
+    of_region: int
+    reserved: int | None
+    quota: int
+    startable: float
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Start an instance and wait for it."""
 
@@ -53,32 +69,21 @@ def take(seats: Collection[Seat], concurrency: int) -> str | None:
     return None if best is None else best.instance_id
 
 
-def extend(
-    seats: Collection[Seat],
-    *,
-    concurrency: int,
-    waiting: int,
-    running: int,
-    reserved: int | None,
-    in_region: int,
-    quota: int,
-    startable: int,
-) -> Start | Wait | Reject:
+def extend(seats: Collection[Seat], census: Census, *, concurrency: int, waiting: int) -> Start | Wait | Reject:
     """Decide about one more request of a revision whose running instances are all full.
 
     seats: the revision's instances. concurrency: requests per instance. waiting: requests that already wait for
-    starting instances. running: instances of the function, all revisions. reserved: the function's
-    reservedConcurrency (most instances). in_region, quota: instances of all functions, and their limit.
-    startable: instances that the scale-out speed allows to start now.
+    starting instances.
     """
     starting = sum(seat.state is State.STARTING for seat in seats)
     if starting * concurrency > waiting:
         return Wait()
-    if reserved is not None and running >= reserved:
-        return Reject(f"the function runs on {running} of at most {reserved} instances (reservedConcurrency)")
-    if in_region >= quota:
-        return Reject(f"{in_region} of at most {quota} instances of the region are in use")
-    if startable < 1:
+    if census.reserved is not None and census.of_function >= census.reserved:
+        return Reject(f"the function runs on {census.of_function} of at most {census.reserved} instances"
+                      " (reservedConcurrency)")
+    if census.of_region >= census.quota:
+        return Reject(f"{census.of_region} of at most {census.quota} instances of the region are in use")
+    if census.startable < 1:
         return Reject("instances cannot be started faster (scale-out speed of the region)")
     return Start()
 

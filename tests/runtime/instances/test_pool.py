@@ -6,12 +6,13 @@ from itertools import count
 import pytest
 from fake_clock import FakeClock
 
+from fclocal.core.dispatch import Census
 from fclocal.core.ending import Ending
 from fclocal.core.errors import FcError
 from fclocal.core.lifecycle import State
 from fclocal.core.model import Code, FunctionConfig, Revision
 from fclocal.core.options import Options
-from fclocal.runtime.instances.pool import Census, Pool
+from fclocal.runtime.instances.pool import Pool
 from fclocal.runtime.state.journal import Journal
 
 

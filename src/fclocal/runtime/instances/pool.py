@@ -7,7 +7,6 @@ there is capacity: waiting costs nothing, and a client that leaves removes its r
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 from fclocal.core import dispatch, health, lifecycle, retention, startup
@@ -22,17 +21,6 @@ from fclocal.core.retention import Rest
 from fclocal.runtime.instances.instance import Instance, Lease
 from fclocal.runtime.instances.process import Process
 from fclocal.runtime.state.journal import Journal
-
-
-@dataclass(frozen=True, slots=True)
-class Census:
-    """The number of instances of the function and of the region, and their limits."""
-
-    of_function: int
-    of_region: int
-    reserved: int | None
-    quota: int
-    startable: int
 
 
 class Pool:
@@ -50,7 +38,7 @@ class Pool:
         journal: Journal,
         clock: Clock,
         launch: Callable[[Instance], Awaitable[Process]],
-        census: Callable[[], Census],
+        census: Callable[[], dispatch.Census],
         new_id: Callable[[], str],
         options: Options,
         sessions_until: Callable[[str], float],
@@ -95,18 +83,7 @@ class Pool:
         if (instance_id := dispatch.take(seats, concurrency)) is not None:
             self._grant(self.instances[instance_id], lease)
             return False
-        census = self._census()
-        decision = dispatch.extend(
-            seats,
-            concurrency=concurrency,
-            waiting=len(self._waiting),
-            running=census.of_function,
-            reserved=census.reserved,
-            in_region=census.of_region,
-            quota=census.quota,
-            startable=census.startable,
-        )
-        match decision:
+        match dispatch.extend(seats, self._census(), concurrency=concurrency, waiting=len(self._waiting)):
             case dispatch.Reject(reason):
                 for instance in self.instances.values():
                     if instance.state is State.UNHEALTHY:

@@ -21,7 +21,7 @@ from fclocal.core.model import Revision, snapshot
 from fclocal.core.options import Options
 from fclocal.core.request import Entry, Headers, IncomingRequest, RequestHead, RequestProtocol
 from fclocal.runtime.instances.instance import Holder, Instance, Lease
-from fclocal.runtime.instances.pool import Census, Pool
+from fclocal.runtime.instances.pool import Pool
 from fclocal.runtime.instances.process import Process
 from fclocal.runtime.instances.starter import Starter, platform_log
 from fclocal.runtime.requests.injection import Injection
@@ -290,14 +290,14 @@ class Engine:
                 self._sweeper = self.clock.call_later(self.options.memory_sweep, self._sweep)
         return pool
 
-    def _census(self, name: str) -> Census:
+    def _census(self, name: str) -> dispatch.Census:
         function = self.catalogue.functions.get(name)
-        return Census(
+        return dispatch.Census(
             of_function=sum(len(pool.instances) for key, pool in self._pools.items() if key[0] == name),
             of_region=sum(len(pool.instances) for pool in self._pools.values()),
             reserved=None if function is None else function.reserved_concurrency,
             quota=self.options.instance_quota,
-            startable=int(self._startable(self.clock.now())),
+            startable=self._startable(self.clock.now()),
         )
 
     def _startable(self, now: float) -> float:
