@@ -87,7 +87,7 @@ class Launcher:
             raise
         try:
             try:
-                await Readiness(process.started(), self._start_limit, self.clock).wait()
+                await Readiness(process, self._start_limit, self.clock).wait()
             finally:
                 process.close_start()
             if revision.config.instance_lifecycle_config.initializer is None:

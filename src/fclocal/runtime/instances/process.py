@@ -1,4 +1,4 @@
-"""A function instance as a tree of processes: signals, memory, CPU time, and its end.
+"""A function instance as a tree of processes: signals, memory, CPU time, health, and its end.
 
 The main process is a child of the guardian (guardian.py), which reports its end.
 """
@@ -14,11 +14,13 @@ from pathlib import Path
 
 import psutil
 
+from fclocal.core import health, startup
 from fclocal.core.clock import Clock, timeout
+from fclocal.core.errors import FcError
+from fclocal.core.health import Verdict
 from fclocal.core.model import CustomRuntime, HealthCheck
-from fclocal.runtime.instances import guardian, ports
+from fclocal.runtime.instances import guardian, hooks, ports
 from fclocal.runtime.instances.output import Output
-from fclocal.runtime.instances.readiness import Started, healthy, probe
 
 
 class Process:
@@ -68,10 +70,6 @@ class Process:
         if self.reservation is not None:
             self.reservation.close()
             self.reservation = None
-
-    def started(self) -> Started:
-        """Return what readiness and health checks need."""
-        return Started(self.port, self.pipe, self.runtime, self.output, self.exited, self.tree)
 
     def freeze(self) -> None:
         """Stop the whole tree where it stands, as the service does between requests."""
@@ -144,11 +142,31 @@ class Process:
 
         Raises FcError FunctionNotStarted.
         """
-        await healthy(self.started(), self._clock)
+        check = self.runtime.health_check_config
+        if check is None or not check.http_get_url:
+            return
+        await self._clock.sleep(check.initial_delay_seconds)
+        streak = 0
+        while health.verdict(check, streak) is not Verdict.HEALTHY:
+            if streak:
+                await self._clock.sleep(check.period_seconds)
+            problem = await self.probe(check)
+            if self.exited.done():
+                raise startup.exited(self.runtime, self.exited.result(), self.output.tail)
+            streak = health.count(streak, problem)
+            if health.verdict(check, streak) is Verdict.UNHEALTHY:
+                raise startup.unhealthy(self.runtime, problem, self.output.tail)
 
     async def probe(self, check: HealthCheck) -> str:
-        """Make one health check; return "" or what was wrong."""
-        return await probe(self.port, check, self._clock)
+        """Send one GET of the health check; return "" after an answer of 200 to 399 in time, else what was wrong."""
+        try:
+            async with timeout(self._clock, check.timeout_seconds):
+                answer = await hooks.send("GET", check.http_get_url, self.port)
+        except TimeoutError:
+            return f"took more than {check.timeout_seconds} s"
+        except FcError as error:
+            return f"failed: {error.facts['reason']}"
+        return health.problem(answer.status)
 
     def ended(self, code: int) -> None:
         """Handle the guardian's report that the main process ended with `code`."""

@@ -9,19 +9,14 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
 
 import psutil
 
-from fclocal.core import health, startup
+from fclocal.core import startup
 from fclocal.core.clock import Clock, timeout
-from fclocal.core.errors import FcError
-from fclocal.core.health import Verdict
-from fclocal.core.model import CustomRuntime, HealthCheck
 from fclocal.core.startup import Address
-from fclocal.runtime.instances import hooks
-from fclocal.runtime.instances.output import Output
+from fclocal.runtime.instances.process import Process
 
 WRONG_LIMIT = 1.0  # seconds a server may listen in the wrong place only before the start counts as failed
 _REPORT = re.compile(r"(bind|listen) (\S+) (\d{1,5})")
@@ -29,22 +24,10 @@ _FIRST_LOOK = 0.1  # seconds; the preload of Python and Node has reported by the
 _LAST_LOOK = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A process that has been started. `pipe`: the descriptor on which its preload reports."""
-
-    port: int
-    pipe: int
-    runtime: CustomRuntime
-    output: Output
-    exited: asyncio.Future[int]
-    tree: Callable[[], Collection[int]]
-
-
 class Readiness:
     """Waits until a process serves; `limit` in seconds."""
 
-    def __init__(self, process: Started, limit: float, clock: Clock) -> None:
+    def __init__(self, process: Process, limit: float, clock: Clock) -> None:
         self._process = process
         self._limit = limit
         self._clock = clock
@@ -114,33 +97,3 @@ def listening(pids: Collection[int]) -> set[Address]:
             addresses |= {(c.laddr.ip, c.laddr.port) for c in psutil.Process(pid).net_connections("tcp")
                           if c.status == psutil.CONN_LISTEN}
     return addresses
-
-
-async def healthy(process: Started, clock: Clock) -> None:
-    """Wait until the health check succeeds, if there is one. Raises FcError FunctionNotStarted."""
-    check = process.runtime.health_check_config
-    if check is None or not check.http_get_url:
-        return
-    await clock.sleep(check.initial_delay_seconds)
-    streak = 0
-    while health.verdict(check, streak) is not Verdict.HEALTHY:
-        if streak:
-            await clock.sleep(check.period_seconds)
-        problem = await probe(process.port, check, clock)
-        if process.exited.done():
-            raise startup.exited(process.runtime, process.exited.result(), process.output.tail)
-        streak = health.count(streak, problem)
-        if health.verdict(check, streak) is Verdict.UNHEALTHY:
-            raise startup.unhealthy(process.runtime, problem, process.output.tail)
-
-
-async def probe(port: int, check: HealthCheck, clock: Clock) -> str:
-    """Send one GET of the health check; return "" after an answer of 200 to 399 in time, else what was wrong."""
-    try:
-        async with timeout(clock, check.timeout_seconds):
-            answer = await hooks.send("GET", check.http_get_url, port)
-    except TimeoutError:
-        return f"took more than {check.timeout_seconds} s"
-    except FcError as error:
-        return f"failed: {error.facts['reason']}"
-    return health.problem(answer.status)
