@@ -618,10 +618,12 @@ def test_a_health_check_decides_when_an_instance_is_ready(tmp_path):
             check = {"http_get_url": "/ready", "period_seconds": 1, "failure_threshold": 2}
             config = {"custom_runtime_config": {"health_check_config": check}}
             process = await bench.start({"main.py": HEALTHY.format(answers=[503, 204])}, **config)
+            await process.check_health()
             await process.stop(0)
-            error = await bench.refused({"main.py": HEALTHY.format(answers=[503, 500])}, **config)
-            assert error.code == "FunctionNotStarted"
-            assert "health check failed on port 9000: GET /ready answered 500." in error.message
+            process = await bench.start({"main.py": HEALTHY.format(answers=[503, 500])}, **config)
+            with pytest.raises(FcError, match="on port 9000: GET /ready answered 500") as refused:
+                await process.check_health()
+            assert refused.value.code == "FunctionNotStarted"
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 

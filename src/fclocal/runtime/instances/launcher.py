@@ -65,7 +65,7 @@ class Launcher:
         on_dropped: Callable[[int], None],
         on_exit: Callable[[int], None],
     ) -> Process:
-        """Start an instance and return when it serves.
+        """Start an instance and return when its port is open.
 
         `on_line(stream, text)` gets its output, `on_dropped(count)` how much of a flood was not kept,
         `on_exit(code)` its end, after the last line. Raises FcError CAExited, CAFileNotFound,
@@ -86,26 +86,20 @@ class Launcher:
                 await process.stop(0)
             raise
         try:
-            try:
-                await Readiness(process, self._start_limit, self.clock).wait()
-            finally:
-                process.close_start()
-            if revision.config.instance_lifecycle_config.initializer is None:
-                await process.check_health()
+            await Readiness(process, self._start_limit, self.clock).wait()
         except BaseException:
             await asyncio.shield(process.stop(0))
             raise
+        finally:
+            process.close_start()
         process.became_ready()
         return process
 
-    async def open(self) -> None:
+    async def open(self) -> Link:
         """Start the guardian, and end what a platform that was killed left behind. `start` does it if need be.
 
         Raises FcError PlatformStartFailed when another platform holds the state.
         """
-        await self._linked()
-
-    async def _linked(self) -> Link:
         async with self._opening:
             if self._sweep is not None:
                 await self._sweep
@@ -154,7 +148,7 @@ class Launcher:
                 process.open_pipe()
                 output.open()
                 process.reserve_port()
-                link = await self._linked()
+                link = await self.open()  # another guardian, if the first has ended
             self._processes[instance_id] = process
             try:
                 order = _order(revision, instance_id, qualifier, home, process.port)

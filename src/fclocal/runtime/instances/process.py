@@ -138,7 +138,7 @@ class Process:
         self._ready = True
 
     async def check_health(self) -> None:
-        """Wait until the health check succeeds, if there is one. It follows the initializer.
+        """Wait until the health check succeeds, if there is one.
 
         Raises FcError FunctionNotStarted.
         """

@@ -33,7 +33,7 @@ class Starter:
         self._code_path = code_path
 
     async def start(self, instance: Instance, on_exit: Callable[[int], None]) -> Process:
-        """Start the instance's process and call its Initializer; it serves when this returns.
+        """Start the instance's process, call its Initializer and check its health; it serves when this returns.
 
         Raises FcError and leaves no process behind if that fails.
         """
@@ -54,13 +54,13 @@ class Starter:
             on_dropped=on_dropped,
             on_exit=on_exit,
         )
-        if (hook := revision.config.instance_lifecycle_config.initializer) is not None:
-            try:
+        try:
+            if (hook := revision.config.instance_lifecycle_config.initializer) is not None:
                 await self._call(hooks.INITIALIZE, instance, process, hook.timeout)
-                await process.check_health()
-            except BaseException:
-                await process.stop(0)
-                raise
+            await process.check_health()
+        except BaseException:
+            await process.stop(0)
+            raise
         return process
 
     async def before_stop(self, instance: Instance) -> None:
