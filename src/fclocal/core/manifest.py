@@ -197,10 +197,7 @@ class _Reader:
         trigger["triggerConfig"] = {**config, "authConfig": json.dumps(auth)} if isinstance(auth, dict) else config
         checked = self._checked(wire.TriggerInput, trigger, path)
         self._auth(checked.trigger_config.auth_type, auth, (*path, "triggerConfig"))
-        sent = checked.trigger_config.wire()
-        if "authConfig" in sent:  # a JSON string within a JSON string
-            sent["authConfig"] = json.dumps(sent["authConfig"])
-        return {**checked.wire(), "triggerConfig": json.dumps(sent)}
+        return checked.wire()
 
     def _domains(self, value: Any, path: Path, function: str) -> tuple[dict[str, Any], ...]:
         if value is None:
@@ -222,10 +219,7 @@ class _Reader:
         self._auth(auth_config.get("authType", "anonymous"), info, (*path, "authConfig"))
         if isinstance(info, dict):
             domain["authConfig"] = {**auth_config, "authInfo": json.dumps(info)}
-        sent = self._checked(wire.DomainInput, domain, path).wire()
-        if "authInfo" in sent["authConfig"]:
-            sent["authConfig"]["authInfo"] = json.dumps(sent["authConfig"]["authInfo"])
-        return (sent,)
+        return (self._checked(wire.DomainInput, domain, path).wire(),)
 
     def _certificate(self, value: Any, path: Path) -> dict[str, Any] | None:
         """Return the certificate of a domain as the API takes it, or None with a notice where fclocal cannot read it.

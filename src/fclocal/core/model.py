@@ -8,7 +8,7 @@ immutable; an update builds a new one.
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.alias_generators import to_camel
@@ -30,9 +30,18 @@ class Shape(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def from_json_string(value: Any) -> Any:
+def _from_json_string(value: Any) -> Any:
     """Return the value of a field that the API sends as a JSON string; used before validation."""
     return parse_json(value) if isinstance(value, str) and value.strip() else value
+
+
+def _to_json_string(value: Any) -> str:
+    return json.dumps(value.wire() if isinstance(value, Shape) else value)
+
+
+T = TypeVar("T")
+JsonString = Annotated[T, BeforeValidator(_from_json_string), PlainSerializer(_to_json_string, return_type=str)]
+"""A field that the API sends as a JSON string inside the JSON."""
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", min_length=1, max_length=64)]
@@ -95,13 +104,6 @@ class AffinityConfig(Shape):
     disable_session_id_reuse: bool = False
 
 
-AffinityConfigString = Annotated[
-    AffinityConfig,
-    BeforeValidator(from_json_string),
-    PlainSerializer(lambda v: json.dumps(v.wire()), return_type=str),
-]
-
-
 class FunctionConfig(Shape):
     """The settable part of a function: what CreateFunction takes, without the code. Times in seconds."""
 
@@ -120,7 +122,7 @@ class FunctionConfig(Shape):
     custom_runtime_config: CustomRuntime = CustomRuntime()
     instance_lifecycle_config: LifecycleHooks = LifecycleHooks()
     session_affinity: Literal["NONE", "HEADER_FIELD", "GENERATED_COOKIE"] = "NONE"
-    session_affinity_config: AffinityConfigString | None = None
+    session_affinity_config: JsonString[AffinityConfig] | None = None
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -187,7 +189,7 @@ class HttpTriggerConfig(Shape):
     auth_type: auth.AuthType = "function"
     methods: Methods = Field(min_length=1)
     disable_url_internet: bool = Field(False, alias="disableURLInternet")
-    auth_config: Annotated[dict[str, Any], BeforeValidator(from_json_string)] | None = None
+    auth_config: JsonString[dict[str, Any]] | None = None
 
     @cached_property
     def authentication(self) -> auth.Authentication:
@@ -257,7 +259,7 @@ class DomainAuth(Shape):
     """authConfig of a custom domain; `auth_info` is a JSON string on the wire."""
 
     auth_type: auth.AuthType = "anonymous"
-    auth_info: Annotated[dict[str, Any], BeforeValidator(from_json_string)] | None = None
+    auth_info: JsonString[dict[str, Any]] | None = None
 
     @cached_property
     def authentication(self) -> auth.Authentication:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from fclocal.core.affinity import Session
 from fclocal.core.bounded import parse_integer, parse_json
@@ -28,12 +28,12 @@ from fclocal.core.model import (
     DomainName,
     Function,
     HttpTriggerConfig,
+    JsonString,
     LongName,
     Revision,
     RouteConfig,
     Shape,
     Trigger,
-    from_json_string,
 )
 
 S = TypeVar("S", bound=Shape)
@@ -74,7 +74,7 @@ class TriggerInput(Shape):
 
     trigger_name: LongName
     trigger_type: Literal["http"]
-    trigger_config: Annotated[HttpTriggerConfig, BeforeValidator(from_json_string)]
+    trigger_config: JsonString[HttpTriggerConfig]
     qualifier: str = LATEST
     description: str = ""
 
@@ -82,7 +82,7 @@ class TriggerInput(Shape):
 class TriggerUpdate(Shape):
     """UpdateTriggerInput: a field that is None stays unchanged."""
 
-    trigger_config: Annotated[HttpTriggerConfig, BeforeValidator(from_json_string)] | None = None
+    trigger_config: JsonString[HttpTriggerConfig] | None = None
     qualifier: str | None = None
     description: str | None = None
 
@@ -303,14 +303,11 @@ def function_view(function: Function, revision: Revision | None = None) -> dict[
 
 def trigger_view(function: str, trigger: Trigger) -> dict[str, Any]:
     """Return a Trigger of the API, its configuration as a JSON string."""
-    config = trigger.config.wire()
-    if trigger.config.auth_config is not None:
-        config["authConfig"] = json.dumps(trigger.config.auth_config)
     return {
         "triggerName": trigger.trigger_name,
         "triggerId": trigger.trigger_id,
         "triggerType": "http",
-        "triggerConfig": json.dumps(config),
+        "triggerConfig": json.dumps(trigger.config.wire()),
         "qualifier": trigger.qualifier,
         "description": trigger.description,
         "status": "OK",
@@ -335,10 +332,7 @@ def alias_view(alias: Alias) -> dict[str, Any]:
 
 
 def domain_view(domain: CustomDomain) -> dict[str, Any]:
-    """Return a CustomDomain of the API: authInfo as a JSON string, the certificate without its private key."""
-    auth: dict[str, Any] = {"authType": domain.auth_config.auth_type}
-    if domain.auth_config.auth_info is not None:
-        auth["authInfo"] = json.dumps(domain.auth_config.auth_info)
+    """Return a CustomDomain of the API: the certificate without its private key."""
     view = {} if domain.cert_config is None else {
         "certConfig": {"certName": domain.cert_config.cert_name, "certificate": domain.cert_config.certificate}}
     return view | {
@@ -347,7 +341,7 @@ def domain_view(domain: CustomDomain) -> dict[str, Any]:
         "domainName": domain.domain_name,
         "protocol": domain.protocol,
         "routeConfig": domain.route_config.wire(),
-        "authConfig": auth,
+        "authConfig": domain.auth_config.wire(),
         "createdTime": time_text(domain.created),
         "lastModifiedTime": time_text(domain.modified),
     }
