@@ -7,10 +7,10 @@ enabled, is the method configured, is the caller authenticated, does the qualifi
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from fclocal.core import auth, headers, routes
+from fclocal.core import auth, headers, routes, rules
 from fclocal.core.auth import Authentication
 from fclocal.core.errors import FcError
-from fclocal.core.model import HTTP_METHODS, CustomDomain, Function, Revision, snapshot
+from fclocal.core.model import HTTP_METHODS, CustomDomain, Function, Revision
 from fclocal.core.request import IncomingRequest, RequestHead
 
 
@@ -87,9 +87,7 @@ def admit(
     passed = auth.authenticate(trigger.authentication, head, keys=keys, wall=request.wall)
     if head.has_any(headers.OF_CALLER):
         headers.check_invocation({name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers})
-    if (revision := snapshot(function, trigger.qualifier, request.canary_roll)) is None:
-        code = "VersionNotFound" if trigger.qualifier.isdecimal() else "AliasNotFound"
-        raise FcError(code, name=trigger.qualifier, function=function.name)
+    revision = rules.revision(function, trigger.qualifier, request.canary_roll)
     if function.reserved_concurrency == 0:
         reason = "reservedConcurrency of the function is 0: all calls are blocked"
         raise FcError("ResourceExhausted", reason=reason)

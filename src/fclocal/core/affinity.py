@@ -14,12 +14,13 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from fclocal.core import jwt_auth
-from fclocal.core.errors import FcError
+from fclocal.core.errors import FcError, invalid
 from fclocal.core.model import LATEST, AffinityConfig, FunctionConfig
 from fclocal.core.request import RequestHead
 
 COOKIE = "x-fc-cookie-session-id"
 _ID = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+_ID_RULE = "a session id has 1 to 64 letters, digits, _ and -, and does not begin with -"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,7 @@ def choose(
     name = (rules.affinity_header_field_name or "").lower().encode()
     values = head.get_all(name)
     if values and (len(values) > 1 or not _ID.fullmatch(values[0])):
-        raise FcError("InvalidArgument", reason=f"header {rules.affinity_header_field_name}: a session id has 1 to 64"
-                                                " letters, digits, _ and -, and does not begin with -")
+        raise invalid(f"header {rules.affinity_header_field_name}", _ID_RULE)
     session_id = values[0].decode() if values else new_id
     if session_id in ended and rules.disable_session_id_reuse:
         session_id = new_id
@@ -109,12 +109,12 @@ def check(config: FunctionConfig) -> None:
     """Raise FcError, naming the field, for a sessionAffinityConfig that does not fit sessionAffinity."""
     rules = config.session_affinity_config
     if config.session_affinity == "NONE" and rules is not None:
-        raise _wrong("sessionAffinityConfig", "sessionAffinity NONE takes none")
+        raise invalid("sessionAffinityConfig", "sessionAffinity NONE takes none")
     header = rules.affinity_header_field_name if rules else None
     if config.session_affinity == "HEADER_FIELD" and not header:
-        raise _wrong("sessionAffinityConfig.affinityHeaderFieldName", "HEADER_FIELD needs the name of the header")
+        raise invalid("sessionAffinityConfig.affinityHeaderFieldName", "HEADER_FIELD needs the name of the header")
     if header and header.lower().startswith("x-fc-"):
-        raise _wrong("sessionAffinityConfig.affinityHeaderFieldName", "must not begin with x-fc-")
+        raise invalid("sessionAffinityConfig.affinityHeaderFieldName", "must not begin with x-fc-")
 
 
 def full(table: Table, config: FunctionConfig, now: float) -> frozenset[str]:
@@ -149,11 +149,11 @@ def create(table: Table, session: Session) -> Table:
 def check_created(config: FunctionConfig, session_id: str | None) -> None:
     """Raise FcError InvalidArgument unless CreateSession can make a session with this id (None: a new id)."""
     if config.session_affinity == "NONE":
-        raise _wrong("sessionAffinity", "the function has none, so it has no sessions")
+        raise invalid("sessionAffinity", "the function has none, so it has no sessions")
     if session_id and config.session_affinity != "HEADER_FIELD":
-        raise _wrong("sessionId", "can be chosen with HEADER_FIELD only")
+        raise invalid("sessionId", "can be chosen with HEADER_FIELD only")
     if session_id and not _ID.fullmatch(session_id.encode()):
-        raise _wrong("sessionId", "a session id has 1 to 64 letters, digits, _ and -, and does not begin with -")
+        raise invalid("sessionId", _ID_RULE)
 
 
 def change(table: Table, session_id: str, ttl: int | None, idle_timeout: int | None, now: float) -> Table:
@@ -186,7 +186,3 @@ def _find(table: Table, session_id: str, now: float) -> Session | None:
 
 def _without(table: Table, session_id: str) -> Table:
     return tuple(session for session in table if session.session_id != session_id)
-
-
-def _wrong(field: str, why: str) -> FcError:
-    return FcError("InvalidArgument", reason=f"{field}: {why}")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from fclocal.core import acs3, jwt_auth
-from fclocal.core.errors import FcError
+from fclocal.core.errors import invalid
 from fclocal.core.request import RequestHead
 
 AuthType = Literal["anonymous", "function", "jwt"]
@@ -30,10 +30,10 @@ def parse(auth_type: AuthType, auth_config: Mapping[str, Any] | None) -> Authent
     """Parse authType and authConfig. Raises FcError InvalidArgument, naming the field, if they cannot work."""
     if auth_type != "jwt":
         if auth_config:
-            raise FcError("InvalidArgument", reason=f"authConfig: authType '{auth_type}' takes none")
+            raise invalid("authConfig", f"authType '{auth_type}' takes none")
         return Authentication(auth_type)
     if not isinstance(auth_config, Mapping) or not auth_config:
-        raise FcError("InvalidArgument", reason="authConfig: authType 'jwt' needs jwks")
+        raise invalid("authConfig", "authType 'jwt' needs jwks")
     return Authentication(auth_type, jwt_auth.parse(auth_config))
 
 

@@ -152,3 +152,8 @@ class FcError(Exception):
         if self.code == "InitializationError":
             return "InitializationError"
         return "UnhandledInvocationError" if self.status == 502 else "FcCommonError"
+
+
+def invalid(field: str, why: str) -> FcError:
+    """Return the error of a field whose value cannot be used."""
+    return FcError("InvalidArgument", reason=f"{field}: {why}")

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
-from fclocal.core.errors import FcError
+from fclocal.core.errors import FcError, invalid
 
 What = Literal["reject", "delay", "slow_start", "kill", "cut", "silence", "pause_redis"]
 Step = Literal["request", "start", "connected", "redis"]
@@ -74,24 +74,24 @@ def rule(rule_id: str, what: str, settings: Mapping[str, Any], now: float) -> Fa
     Raises FcError InvalidArgument that names the field.
     """
     if what not in get_args(What):
-        raise _wrong("fault", f"'{what}' is none of {', '.join(get_args(What))}")
+        raise invalid("fault", f"'{what}' is none of {', '.join(get_args(What))}")
     what = cast(What, what)
     known = {"function", "times", "seconds"} | ({_OWN[what]} if what in _OWN else set())
     values = {name: value for name, value in settings.items() if value is not None}
     if unknown := sorted(set(values) - known):
-        raise _wrong(unknown[0], f"a fault '{what}' has no such field, only {', '.join(sorted(known))}")
+        raise invalid(unknown[0], f"a fault '{what}' has no such field, only {', '.join(sorted(known))}")
     if not isinstance(values.get("function", ""), str):
-        raise _wrong("function", "must be the name of a function")
+        raise invalid("function", "must be the name of a function")
     status = values.get("status", 503)
     if not isinstance(status, int) or status not in _REASONS:
-        raise _wrong("status", "must be 429, 500 or 503")
+        raise invalid("status", "must be 429, 500 or 503")
     times = values.get("times")
     if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 1):
-        raise _wrong("times", "must be a whole number from 1")
+        raise invalid("times", "must be a whole number from 1")
     for name in ("seconds", "delay", "after"):
         value = values.get(name, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LONGEST:
-            raise _wrong(name, f"must be a number of seconds from 0 to {LONGEST:g}")
+            raise invalid(name, f"must be a number of seconds from 0 to {LONGEST:g}")
     seconds = values.pop("seconds", None)
     return FaultRule(rule_id, what, until=None if seconds is None else now + seconds, **values)
 
@@ -122,7 +122,3 @@ def ended(before: Rules, after: Rules) -> Rules:
     """Return the rules of `before` that are no longer armed."""
     alive = {armed.id for armed in after}
     return tuple(armed for armed in before if armed.id not in alive)
-
-
-def _wrong(field: str, why: str) -> FcError:
-    return FcError("InvalidArgument", reason=f"{field}: {why}")

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from fclocal.core.errors import FcError
+from fclocal.core.errors import FcError, invalid
 from fclocal.core.request import RequestHead
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ def parse(config: Mapping[str, Any]) -> JwtConfig:
     """
     fields = _lower(config, "authConfig", ("jwks", "tokenLookup", "claimPassBy", "whitelist", "blacklist"))
     if fields.get("whitelist") and fields.get("blacklist"):
-        raise _wrong("authConfig.whitelist", "give a whitelist or a blacklist, not both")
+        raise invalid("authConfig.whitelist", "give a whitelist or a blacklist, not both")
     lookups = _places(fields.get("tokenLookup") or "header:Authorization:Bearer", "authConfig.tokenLookup",
                       ("readPosition", "parameterName", "prefix"), 2, _lookup)
     passes = _places(fields.get("claimPassBy") or [], "authConfig.claimPassBy",
@@ -177,19 +177,15 @@ def _listed(paths: Sequence[str], path: str) -> bool:
     return any(path.startswith(rule[:-1]) if rule.endswith("*") else path == rule for rule in paths)
 
 
-def _wrong(field: str, why: str) -> FcError:
-    return FcError("InvalidArgument", reason=f"{field}: {why}")
-
-
 def _lower(value: Any, field: str, names: Sequence[str]) -> dict[str, Any]:
     """The members of an object under their proper names."""
     if not isinstance(value, Mapping):
-        raise _wrong(field, "must be an object")
+        raise invalid(field, "must be an object")
     proper = {name.lower(): name for name in names}
     members: dict[str, Any] = {}
     for name, item in value.items():
         if (known := proper.get(str(name).lower())) is None or known in members:
-            raise _wrong(f"{field}.{name}", "is given twice" if known else f"is none of {', '.join(names)}")
+            raise invalid(f"{field}.{name}", "is given twice" if known else f"is none of {', '.join(names)}")
         members[known] = item
     return members
 
@@ -199,9 +195,9 @@ def _paths(fields: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
     if not paths:
         return None
     if not isinstance(paths, (list, tuple)) or any(not isinstance(p, str) or not p.startswith("/") for p in paths):
-        raise _wrong(f"authConfig.{name}", "must be a list of paths that begin with /")
+        raise invalid(f"authConfig.{name}", "must be a list of paths that begin with /")
     if bad := next((path for path in paths if "*" in path[:-1]), None):
-        raise _wrong(f"authConfig.{name}", f"'{bad}': * may stand at the end only")
+        raise invalid(f"authConfig.{name}", f"'{bad}': * may stand at the end only")
     return tuple(paths)
 
 
@@ -216,9 +212,9 @@ def _places(value: Any, field: str, names: Sequence[str], least: int,
             members = _lower(item, f"{field}[{number}]", names)
             rows.append([str(members.get(name) or "") for name in names])
     else:
-        raise _wrong(field, "must be a string or a list")
+        raise invalid(field, "must be a string or a list")
     if any(len(row) < least for row in rows):
-        raise _wrong(field, f"each entry has the form {':'.join(names[:least])}")
+        raise invalid(field, f"each entry has the form {':'.join(names[:least])}")
     # The prefix keeps its trailing blank ("Bearer "): the parts are not stripped on their right.
     return [place for row in rows if (place := build(field, [part.lstrip() for part in row])) is not None]
 
@@ -233,9 +229,9 @@ def _pass(field: str, row: list[str]) -> Pass | None:
         return None  # "query::" is what Serverless Devs sends for "none"
     place = Pass(_position(field, position), claim, _name(field, name))
     if place.position == "header" and name.lower().startswith(_RESERVED):
-        raise _wrong(field, f"header '{name}' belongs to the platform")
+        raise invalid(field, f"header '{name}' belongs to the platform")
     if not claim:
-        raise _wrong(field, "the name of the claim is empty")
+        raise invalid(field, "the name of the claim is empty")
     return place
 
 
@@ -244,46 +240,46 @@ def _position(field: str, text: str) -> Position:
         if text.strip().lower() == position:
             return position
     if text.strip().lower() == "form":
-        raise _wrong(field, f"fclocal does not emulate position 'form', only {', '.join(POSITIONS)}")
-    raise _wrong(field, f"position '{text}' is none of {', '.join(POSITIONS)}")
+        raise invalid(field, f"fclocal does not emulate position 'form', only {', '.join(POSITIONS)}")
+    raise invalid(field, f"position '{text}' is none of {', '.join(POSITIONS)}")
 
 
 def _name(field: str, text: str) -> str:
     if not _NAME.fullmatch(text.strip()):
-        raise _wrong(field, f"'{text}' is not a name")
+        raise invalid(field, f"'{text}' is not a name")
     return text.strip()
 
 
 def _keys(jwks: Any) -> tuple[Key, ...]:
     rows = jwks.get("keys") if isinstance(jwks, Mapping) else None
     if not isinstance(rows, list) or not rows:
-        raise _wrong("authConfig.jwks.keys", "must be a list with at least one key")
+        raise invalid("authConfig.jwks.keys", "must be a list with at least one key")
     keys = [_key(f"authConfig.jwks.keys[{number}]", row) for number, row in enumerate(rows)]
     kids = [key.kid for key in keys]
     if kids.count("") > 1:
-        raise _wrong("authConfig.jwks.keys", "only one key may be without kid")
+        raise invalid("authConfig.jwks.keys", "only one key may be without kid")
     if twice := next((kid for kid in kids if kids.count(kid) > 1), None):
-        raise _wrong("authConfig.jwks.keys", f"kid '{twice}' is given twice")
+        raise invalid("authConfig.jwks.keys", f"kid '{twice}' is given twice")
     return tuple(keys)
 
 
 def _key(field: str, row: Any) -> Key:
     if not isinstance(row, Mapping) or not isinstance(row.get("kid") or "", str):
-        raise _wrong(field, "must be a JSON Web Key")
+        raise invalid(field, "must be a JSON Web Key")
     if row.get("kty") != "oct" and "d" in row:
-        raise _wrong(f"{field}.d", "this is a private key; give its public part only")
+        raise invalid(f"{field}.d", "this is a private key; give its public part only")
     if row.get("use", "sig") != "sig":
-        raise _wrong(f"{field}.use", "must be sig")
+        raise invalid(f"{field}.use", "must be sig")
     try:
         material = jwt.PyJWK({name: value for name, value in row.items() if name != "alg"}).key
     except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
-        raise _wrong(field, f"is not a key: {type(error).__name__}") from None
+        raise invalid(field, f"is not a key: {type(error).__name__}") from None
     able = _able(row, material)
     if not able:
-        raise _wrong(field, "its type, curve or size is not supported (RSA from 2048 bits, P-256, P-384, P-521,"
+        raise invalid(field, "its type, curve or size is not supported (RSA from 2048 bits, P-256, P-384, P-521,"
                             " Ed25519, oct from 256 bits)")
     if (named := row.get("alg")) is not None and named not in able:
-        raise _wrong(f"{field}.alg", f"'{named}' is none of {', '.join(able)}, which this key can do")
+        raise invalid(f"{field}.alg", f"'{named}' is none of {', '.join(able)}, which this key can do")
     return Key(row.get("kid") or "", able if named is None else (named,), material)
 
 

@@ -47,6 +47,7 @@ JsonString = Annotated[T, BeforeValidator(_from_json_string), PlainSerializer(_t
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", min_length=1, max_length=64)]
 LongName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", min_length=1, max_length=128)]
 DomainName = Annotated[str, Field(pattern=r"^(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$", max_length=253)]
+DomainProtocol = Literal["HTTP", "HTTPS", "HTTP,HTTPS"]
 Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"]
 HTTP_METHODS: tuple[Method, ...] = ("GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS")
 
@@ -172,13 +173,16 @@ class Revision(Shape):
         return (self.config.function_name, self.version_id, self.generation)
 
 
+Weights = dict[str, Annotated[float, Field(ge=0, le=1)]]
+
+
 class Alias(Shape):
     """A name for a version, with an optional canary: weights (0..1) of other versions."""
 
     alias_name: LongName
     version_id: str
     description: str = ""
-    additional_version_weight: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    additional_version_weight: Weights = {}
     created: float
     modified: float
 
@@ -279,7 +283,7 @@ class CustomDomain(Shape):
     """A custom domain; `port` is the localhost port that stands for it."""
 
     domain_name: DomainName
-    protocol: Literal["HTTP", "HTTPS", "HTTP,HTTPS"] = "HTTP"
+    protocol: DomainProtocol = "HTTP"
     route_config: RouteConfig = RouteConfig()
     auth_config: DomainAuth = DomainAuth()
     cert_config: Certificate | None = None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from fclocal.core.errors import FcError
+from fclocal.core.errors import FcError, invalid
 
 T = TypeVar("T", bool, int, float)
 
@@ -42,12 +42,12 @@ def parse(values: Mapping[str, Any]) -> Options:
         default, least = known[name].default, known[name].metadata["least"]
         if isinstance(default, bool):
             if not isinstance(value, bool):
-                raise FcError("InvalidArgument", reason=f"option {name}: must be True or False")
+                raise invalid(f"option {name}", "must be True or False")
         else:
             kinds = (int,) if isinstance(default, int) else (int, float)
             if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < float("inf"):
                 kind = "a whole number" if isinstance(default, int) else "a number"
-                raise FcError("InvalidArgument", reason=f"option {name}: must be {kind} of at least {least:g}")
+                raise invalid(f"option {name}", f"must be {kind} of at least {least:g}")
             value = value if isinstance(default, int) else float(value)
         parsed[name] = value
     return Options(**parsed)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fclocal.core.errors import FcError
+from fclocal.core.errors import invalid
 from fclocal.core.model import Route
 
 
@@ -24,7 +24,7 @@ def check(routes: Sequence[Route]) -> None:
     for number, route in enumerate(routes):
         field = f"routeConfig.routes[{number}].path"
         if route.path in seen:
-            raise FcError("InvalidArgument", reason=f"{field}: '{route.path}' is given twice")
+            raise invalid(field, f"'{route.path}' is given twice")
         if "*" in route.path[:-1]:
-            raise FcError("InvalidArgument", reason=f"{field}: * is allowed at the end only")
+            raise invalid(field, "* is allowed at the end only")
         seen.add(route.path)

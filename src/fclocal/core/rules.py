@@ -12,17 +12,17 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from fclocal.core import routes
-from fclocal.core.errors import FcError
+from fclocal.core.errors import FcError, invalid
 from fclocal.core.model import LATEST, Alias, Certificate, CustomDomain, Function, Revision, Trigger, snapshot
 
 
-def revision(function: Function, qualifier: str) -> Revision:
-    """Return the revision of `qualifier`; of an alias, that of its own version, not of its canary.
+def revision(function: Function, qualifier: str, canary_roll: float = math.inf) -> Revision:
+    """Return the revision of `qualifier`; of an alias without `canary_roll`, that of its own version.
 
     Raises FcError VersionNotFound or AliasNotFound.
     """
-    if (named := snapshot(function, qualifier, canary_roll=math.inf)) is None:
-        code = "VersionNotFound" if qualifier.isdigit() else "AliasNotFound"
+    if (named := snapshot(function, qualifier, canary_roll)) is None:
+        code = "VersionNotFound" if qualifier.isdecimal() else "AliasNotFound"
         raise FcError(code, name=qualifier, function=function.name)
     return named
 
@@ -30,18 +30,17 @@ def revision(function: Function, qualifier: str) -> Revision:
 def check_alias(function: Function, alias: Alias) -> None:
     """Check that an alias names published versions that exist, and that its canary is another version."""
     if alias.alias_name == LATEST:
-        raise FcError("InvalidArgument", reason=f"aliasName: must not be {LATEST}")
+        raise invalid("aliasName", f"must not be {LATEST}")
     if alias.version_id in alias.additional_version_weight:
         raise FcError("AdditionalVersionContainsMajorVersion", version=alias.version_id)
     canary = [("additionalVersionWeight", version_id) for version_id in alias.additional_version_weight]
     for field, version_id in [("versionId", alias.version_id), *canary]:
         if version_id == LATEST or version_id in function.aliases:
-            raise FcError("InvalidArgument",
-                          reason=f"{field}: an alias names a published version, not '{version_id}'")
+            raise invalid(field, f"an alias names a published version, not '{version_id}'")
         if version_id not in function.versions:
             raise FcError("VersionNotFound", name=version_id, function=function.name)
     if sum(alias.additional_version_weight.values()) > 1 + 1e-9:
-        raise FcError("InvalidArgument", reason="additionalVersionWeight: the sum of the weights is more than 1")
+        raise invalid("additionalVersionWeight", "the sum of the weights is more than 1")
 
 
 def check_trigger(function: Function, trigger: Trigger) -> None:
@@ -81,11 +80,10 @@ def _check_certificate(config: Certificate) -> None:
     try:
         certificate = x509.load_pem_x509_certificate(config.certificate.encode())
     except ValueError:
-        raise FcError("InvalidArgument", reason="certConfig.certificate: must be a PEM certificate") from None
+        raise invalid("certConfig.certificate", "must be a PEM certificate") from None
     try:
         key = load_pem_private_key(config.private_key.encode(), None)
     except (TypeError, ValueError, UnsupportedAlgorithm):
-        raise FcError("InvalidArgument",
-                      reason="certConfig.privateKey: must be a PEM private key without a password") from None
+        raise invalid("certConfig.privateKey", "must be a PEM private key without a password") from None
     if key.public_key() != certificate.public_key():
-        raise FcError("InvalidArgument", reason="certConfig.privateKey: does not belong to the certificate")
+        raise invalid("certConfig.privateKey", "does not belong to the certificate")

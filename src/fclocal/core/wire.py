@@ -11,13 +11,13 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
 from fclocal.core.affinity import Session
 from fclocal.core.bounded import parse_integer, parse_json
-from fclocal.core.errors import FcError
+from fclocal.core.errors import FcError, invalid
 from fclocal.core.identifiers import ACCOUNT_ID, REGION
 from fclocal.core.model import (
     LATEST,
@@ -26,6 +26,7 @@ from fclocal.core.model import (
     CustomDomain,
     DomainAuth,
     DomainName,
+    DomainProtocol,
     Function,
     HttpTriggerConfig,
     JsonString,
@@ -34,6 +35,7 @@ from fclocal.core.model import (
     RouteConfig,
     Shape,
     Trigger,
+    Weights,
 )
 
 S = TypeVar("S", bound=Shape)
@@ -93,9 +95,6 @@ class VersionInput(Shape):
     description: str = ""
 
 
-Weights = dict[str, Annotated[float, Field(ge=0, le=1)]]
-
-
 class AliasInput(Shape):
     """CreateAliasInput."""
 
@@ -117,7 +116,7 @@ class DomainInput(Shape):
     """CreateCustomDomainInput."""
 
     domain_name: DomainName
-    protocol: Literal["HTTP", "HTTPS", "HTTP,HTTPS"] = "HTTP"
+    protocol: DomainProtocol = "HTTP"
     route_config: RouteConfig = RouteConfig()
     auth_config: DomainAuth = DomainAuth()
     cert_config: Certificate | None = None
@@ -126,7 +125,7 @@ class DomainInput(Shape):
 class DomainUpdate(Shape):
     """UpdateCustomDomainInput: a field that is None stays unchanged."""
 
-    protocol: Literal["HTTP", "HTTPS", "HTTP,HTTPS"] | None = None
+    protocol: DomainProtocol | None = None
     route_config: RouteConfig | None = None
     auth_config: DomainAuth | None = None
     cert_config: Certificate | None = None
@@ -196,13 +195,13 @@ def _clean(value: Any, path: str) -> Any:
 
 def _check_json_string(value: object, path: str) -> None:
     if not isinstance(value, str):
-        raise FcError("InvalidArgument", reason=f"{path}: must be a JSON string, not an object: use json.dumps(...)")
+        raise invalid(path, "must be a JSON string, not an object: use json.dumps(...)")
     try:
         inner = parse_json(value)
     except ValueError as error:
-        raise FcError("InvalidArgument", reason=f"{path}: is not valid JSON: {error}") from None
+        raise invalid(path, f"is not valid JSON: {error}") from None
     if not isinstance(inner, dict):
-        raise FcError("InvalidArgument", reason=f"{path}: must be the JSON of an object")
+        raise invalid(path, "must be the JSON of an object")
     if inner.get("authConfig") is not None:  # of a triggerConfig: a string within the string
         _check_json_string(inner["authConfig"], f"{path}.authConfig")
 
@@ -230,7 +229,7 @@ def package(code: object) -> bytes | None:
     if code is None:
         return None
     if not isinstance(code, Mapping):
-        raise FcError("InvalidArgument", reason="code: must be an object")
+        raise invalid("code", "must be an object")
     for key, value in code.items():
         if key in NOT_EMULATED and value is not None:
             raise FcError("NotEmulated", field=f"code.{key}")
@@ -239,7 +238,7 @@ def package(code: object) -> bytes | None:
     try:
         return base64.b64decode(code.get("zipFile", ""), validate=True)
     except (binascii.Error, TypeError, ValueError):
-        raise FcError("InvalidArgument", reason="code.zipFile: must be a zip in Base64") from None
+        raise invalid("code.zipFile", "must be a zip in Base64") from None
 
 
 def paginate(items: Iterable[tuple[str, T]], *, limit: str | None, token: str | None) -> tuple[list[T], str]:
@@ -252,14 +251,14 @@ def paginate(items: Iterable[tuple[str, T]], *, limit: str | None, token: str | 
     except ValueError:
         size = 0
     if size < 1:
-        raise FcError("InvalidArgument", reason=f"limit: must be a whole number from 1 to {MAX_PAGE}")
+        raise invalid("limit", f"must be a whole number from 1 to {MAX_PAGE}")
     rest = list(items)
     if token:
         try:
             after = base64.urlsafe_b64decode(token.encode()).decode()
             rest = rest[[key for key, _ in rest].index(after) + 1:]
         except ValueError:
-            raise FcError("InvalidArgument", reason="nextToken: is not a token of this list") from None
+            raise invalid("nextToken", "is not a token of this list") from None
     page = rest[:size]
     more = base64.urlsafe_b64encode(page[-1][0].encode()).decode() if len(rest) > size else ""
     return [item for _, item in page], more

@@ -10,7 +10,7 @@ from typing import Any
 
 from fclocal.core import faults
 from fclocal.core.clock import Clock, Timer
-from fclocal.core.errors import FcError
+from fclocal.core.errors import invalid
 from fclocal.runtime.instances.redis_server import RedisServer
 from fclocal.runtime.state.journal import Journal
 
@@ -39,7 +39,7 @@ class Injection:
         rule = faults.rule(f"f-{secrets.token_hex(4)}", what, settings, now)
         if rule.what == "pause_redis" and not self._redis.ours:
             why = "REDIS_URL names another one" if self._redis.running else "no function has asked for it yet"
-            raise FcError("InvalidArgument", reason=f"pause_redis: the kit's own Redis does not run: {why}")
+            raise invalid("pause_redis", f"the kit's own Redis does not run: {why}")
         self._rules = (*self._rules, rule)
         if rule.what == "pause_redis":
             await self._redis.freeze()

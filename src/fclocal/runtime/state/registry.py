@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from fclocal.core import affinity, rules, wire
 from fclocal.core.clock import Clock
-from fclocal.core.errors import FcError
+from fclocal.core.errors import FcError, invalid
 from fclocal.core.model import (
     Alias,
     Certificate,
@@ -113,7 +113,7 @@ class Registry:
         async with self._changing:
             old = self.function(name)
             if fields.get("functionName", name) != name:
-                raise FcError("InvalidArgument", reason="functionName: cannot be changed")
+                raise invalid("functionName", "cannot be changed")
             config = wire.parse(FunctionConfig, changed(old.latest.config, fields))
             affinity.check(config)
             code = old.latest.code if package is None else await asyncio.to_thread(self._store.put_code, package)
@@ -278,7 +278,7 @@ class Registry:
         async with self._edit(name) as function:
             self.revision(name, qualifier)
             if qualifier in function.versions:
-                raise FcError("InvalidArgument", reason="qualifier: minimum instances are set for LATEST or an alias")
+                raise invalid("qualifier", "minimum instances are set for LATEST or an alias")
             least = _without(function.min_instances, qualifier)
             if count is not None:
                 least = {**least, qualifier: count}
