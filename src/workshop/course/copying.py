@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 COURSE = ("notebooks", "functions", "exercises", "solutions", "README.md")
-LEFT_OUT = {"__pycache__", ".ipynb_checkpoints", "mine"}
+LEFT_OUT = {"__pycache__", ".ipynb_checkpoints", "mine", "teaching.md"}  # the last is the instructor's page
 KNOWN = ".copied.json"  # in the copy: path -> digest of the kit's file when it was copied
 
 

@@ -65,4 +65,7 @@ def test_without_an_update_the_copy_is_left_alone(kit: Path, tmp_path: Path) -> 
 def test_the_command_copies_this_course(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["copy", str(tmp_path / "workshop")]) == 0
     assert (tmp_path / "workshop/notebooks/00-start.ipynb").is_file()
+    # The instructor's page stays with the instructor. The solutions come along: hints and lesson 7 lead there.
+    assert not (tmp_path / "workshop/notebooks/teaching.md").exists()
+    assert (tmp_path / "workshop/solutions/07-chat/log/main.py").is_file()
     assert capsys.readouterr().out == f"The course is in {tmp_path / 'workshop'}.\n"
