@@ -1,7 +1,7 @@
 """An instructor's side of the class board: deploy functions/07-class-board, and let the room reach it.
 
 fclocal listens on loopback only, and so do the functions of the instructor. One port for the room forwards to the
-board's trigger and to nothing else.
+board's domain and to nothing else.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ from workshop.workspace import platform, root, state
 
 FOLDER = "functions/07-class-board"
 PORT = 8700
+# On the trigger's own URL a browser downloads the page, as on the service.
+DOMAIN = "class.example.com"
 NAMES = ("badger", "bison", "crane", "falcon", "gecko", "heron", "lemur", "marten", "otter", "puffin", "walrus")
 
 
@@ -31,8 +33,9 @@ def open_board(word: str | None, port: int) -> None:
     os.environ["CLASS_WORD"] = word  # s.yaml reads it
     fc = platform()
     with redirect_stdout(io.StringIO()):  # notices about settings of the service
-        app = fc.deploy(root() / FOLDER)
-    inside = urlsplit(app.url).port or 443
+        domain = {"domainName": DOMAIN, "protocol": "HTTP,HTTPS", "route": {"path": "/*"}}
+        app = fc.deploy(root() / FOLDER, customDomain=domain)
+    inside = urlsplit(app.domains[DOMAIN]).port or 443
     with suppress(KeyboardInterrupt):
         asyncio.run(share(port, inside, lambda: print(invitation(word, port, addresses()), flush=True)))
     print("The board is closed. `workshop class open` opens it again with the same link.")

@@ -6,10 +6,10 @@ a computer by a random code.
 """
 
 import json
+import re
 import secrets
 import threading
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -18,6 +18,8 @@ from workshop.workspace import Progress
 
 TIMEOUT = 3.0  # seconds for one report
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between two attempts while the board does not answer
+ASK = "Ask your instructor for the link."
+LATER = "It gets your reports later; compare the link with your instructor's page."
 PRIVACY = "Sent after each check: the task, its verdict and the verdict's first line. No name, no file."
 
 
@@ -31,21 +33,29 @@ class NotReported(Exception):
 
 def join(state: Path, link: str) -> str:
     """Take part in the class at `link` and send a first report; return the message to print. Raises UserError."""
-    url = urlsplit(link)
-    if url.scheme not in ("http", "https") or not url.hostname or not url.path.strip("/"):
+    if not _is_link(link):
         raise UserError(f"{link} is not the link of a class board.",
                         "It looks like http://192.168.1.20:8700/otter-42/ and is on your instructor's page.")
     learner = _membership(state).get("learner") or secrets.token_hex(16)  # the same after leaving: one computer
     membership = {"link": link.rstrip("/"), "learner": learner}
+    lines = ["You take part in the class.", PRIVACY, "To end it: workshop class leave"]
     try:
         _post(membership, state)
-        message = "You take part in the class."
     except NotReported as failed:
         if failed.final:
-            raise UserError(f"The board refused: {failed}", "Ask your instructor for the link.") from None
-        message = f"You take part in the class. The board does not answer now ({failed}); it gets your reports later."
+            raise UserError(f"The board refused: {failed}", ASK) from None
+        lines.append(f"The board does not answer ({failed}). {LATER}")
     _write(state, membership)
-    return f"{message}\n{PRIVACY}\nTo end it: workshop class leave"
+    return "\n".join(lines)
+
+
+def _is_link(text: str) -> bool:
+    """Return whether the text is an address with the word of a class at its end."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return False
+    return bool(url.scheme in ("http", "https") and url.host and re.search("/[a-z0-9-]{3,40}/*$", url.path))
 
 
 def leave(state: Path) -> str:
@@ -63,7 +73,8 @@ def describe(state: Path) -> str:
     try:
         _post(membership, state)
     except NotReported as failed:
-        return f"You take part in {membership['link']}/\nThe board did not accept your report: {failed}"
+        problem = f"refused: {failed}\n{ASK}" if failed.final else f"does not answer ({failed}). {LATER}"
+        return f"You take part in {membership['link']}/\nThe board {problem}"
     return f"You take part in {membership['link']}/\nThe board has all your verdicts."
 
 
@@ -130,12 +141,13 @@ def _post(membership: dict[str, str], state: Path) -> None:
         # A board in the room (http) is reached directly; a proxy may stand before the service (https).
         answer = httpx.post(f"{link}/report", json={"learner": membership["learner"], "tasks": tasks},
                             timeout=TIMEOUT, trust_env=link.startswith("https:"))
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise NotReported(str(error) or type(error).__name__, final=False) from None
+    except httpx.HTTPError as error:
+        reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+        raise NotReported(reason, final=False) from None
     if answer.status_code >= 300:
         text = answer.text.strip().partition("\n")[0][:120] or answer.reason_phrase
         refused = answer.status_code < 500 and answer.status_code != 429
-        raise NotReported(f"{text} (status {answer.status_code})", final=refused)
+        raise NotReported(f"{text}, status {answer.status_code}", final=refused)
 
 
 def _membership(state: Path) -> dict[str, str]:

@@ -60,7 +60,9 @@ def test_a_class_from_the_link_to_the_page(tmp_path: Path) -> None:
     port = free_port()
     with opened(tmp_path / "instructor", port) as (process, link):
         link = link.replace(httpx.URL(link).host, "127.0.0.1")  # the machine of the tests may have no network
-        assert "Class board" in httpx.get(link, trust_env=False).text
+        page = httpx.get(link, trust_env=False)
+        assert "Class board" in page.text
+        assert "content-disposition" not in page.headers  # a browser shows the page, and does not download it
         with connect(link.replace("http", "ws") + "watch", proxy=None) as ws:
             assert '"learners": 0' in str(ws.recv(timeout=20))
             assert member.join(tmp_path / "learner", link).startswith("You take part in the class.\n")
