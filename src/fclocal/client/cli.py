@@ -8,13 +8,13 @@ from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from fclocal.client import daemon, platform, terminal
-from fclocal.client.state import Running, running, state_dir
+from fclocal.client import daemon, terminal
+from fclocal.client.platform import Platform, attach, detaching
+from fclocal.client.state import required, running, state_dir
 from fclocal.core.errors import KINDS, FcError
 from fclocal.core.options import Options, parse
-from fclocal.core.records import LOG, Record, log_line
+from fclocal.core.records import LOG, log_line
 
 Arguments = argparse.Namespace
 
@@ -100,15 +100,14 @@ def _name(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def _running(arguments: Arguments) -> Running:
-    where = state_dir(arguments.state)
-    if (attachment := running(where)) is None:
-        raise FcError("PlatformNotRunning", state=where)
-    return attachment
+def _attached(run: Callable[[Platform, Arguments], None]) -> Callable[[Arguments], None]:
+    """Return the command `run` with the running platform as its first argument."""
 
+    def command(arguments: Arguments) -> None:
+        with detaching(attach(state_dir(arguments.state))) as fc:
+            run(fc, arguments)
 
-def _attached(arguments: Arguments) -> platform.Platform:
-    return platform.attach(state_dir(arguments.state))
+    return command
 
 
 def _print_json(value: object) -> None:
@@ -133,8 +132,9 @@ def _start(arguments: Arguments) -> None:
     print(f"  state           {where}")
 
 
-def _status(arguments: Arguments) -> None:
-    status = _running(arguments).call("GET", "/status")
+@_attached
+def _status(fc: Platform, arguments: Arguments) -> None:
+    status = fc.status()
     if arguments.json:
         _print_json(status)
         return
@@ -162,16 +162,16 @@ def _functions(status: dict[str, Any]) -> None:
 
 
 def _stop(arguments: Arguments) -> None:
-    daemon.stop(_running(arguments))
+    daemon.stop(required(state_dir(arguments.state)))
     print("fclocal has stopped")
 
 
-def _deploy(arguments: Arguments) -> None:
+@_attached
+def _deploy(fc: Platform, arguments: Arguments) -> None:
     from fclocal.client.deploy import deploy, parse_override
 
     overrides = dict(parse_override(text) for text in arguments.set)
-    with platform.detaching(_attached(arguments)) as fc:
-        deployed = deploy(fc.sdk, arguments.folder, overrides=overrides, loose=arguments.loose)
+    deployed = deploy(fc.sdk, arguments.folder, overrides=overrides, loose=arguments.loose)
     for warning in deployed[0].warnings:
         print(f"warning: {warning}", file=sys.stderr)
     for notice in deployed[0].notices:
@@ -188,48 +188,46 @@ def _deploy(arguments: Arguments) -> None:
             print(f"  domain {domain['domainName']}: {domain['url']}")
 
 
-def _list(arguments: Arguments) -> None:
-    status = _running(arguments).call("GET", "/status")
+@_attached
+def _list(fc: Platform, arguments: Arguments) -> None:
+    status = fc.status()
     if arguments.json:
         _print_json({"functions": status["functions"], "customDomains": status["customDomains"]})
     else:
         _functions(status)
 
 
-def _remove(arguments: Arguments) -> None:
-    with platform.detaching(_attached(arguments)) as fc:
-        fc.remove(arguments.name)
+@_attached
+def _remove(fc: Platform, arguments: Arguments) -> None:
+    fc.remove(arguments.name)
     print(f"{arguments.name} is removed")
 
 
-def _logs(arguments: Arguments) -> None:
-    query = {"function": arguments.name, "kinds": ",".join(LOG), "follow": str(arguments.follow).lower()}
-    for line in _running(arguments).lines("/events", query):
-        record = Record.from_wire(line)
+@_attached
+def _logs(fc: Platform, arguments: Arguments) -> None:
+    for record in fc.events(function=arguments.name, kinds=",".join(LOG), follow=arguments.follow):
         print(f"{terminal.clock(record)} {record.instance[-8:]} {log_line(record)}", flush=True)
 
 
-def _events(arguments: Arguments) -> None:
-    query = {"after": str(arguments.after), "follow": str(arguments.follow).lower()}
-    if arguments.name:
-        query["function"] = arguments.name
-    for line in _running(arguments).lines("/events", query):
-        print(json.dumps(line), flush=True)
+@_attached
+def _events(fc: Platform, arguments: Arguments) -> None:
+    for record in fc.events(arguments.after, function=arguments.name, follow=arguments.follow):
+        print(json.dumps(record.wire()), flush=True)
 
 
-def _watch(arguments: Arguments) -> None:
-    api = _running(arguments)
-    newest = api.call("GET", "/status")["journal"]
+@_attached
+def _watch(fc: Platform, arguments: Arguments) -> None:
+    newest = fc.status()["journal"]
     print("Watching; Ctrl-C ends it.", flush=True)
-    query = {"after": str(newest), "follow": "true"} | ({"function": arguments.name} if arguments.name else {})
     out = terminal.console()
-    for line in api.lines("/events", query):
-        out.print(terminal.record_row(Record.from_wire(line), out.width), soft_wrap=True)
+    for record in fc.events(newest, function=arguments.name, follow=True):
+        out.print(terminal.record_row(record, out.width), soft_wrap=True)
         out.file.flush()
 
 
-def _tap(arguments: Arguments) -> None:
-    with platform.detaching(_attached(arguments)) as fc, fc.tap(arguments.name) as tap:
+@_attached
+def _tap(fc: Platform, arguments: Arguments) -> None:
+    with fc.tap(arguments.name) as tap:
         if not arguments.json:
             print(f"Recording connections to {arguments.name} that open from now on; Ctrl-C ends it.", flush=True)
         for record in fc.events(tap.after, function=arguments.name, kinds="tap.frame", follow=True):
@@ -243,43 +241,44 @@ def _tap(arguments: Arguments) -> None:
             print(f"{terminal.clock(record)} {arrow} {opcode} {data['length']} bytes {data['preview']}", flush=True)
 
 
-def _fault(arguments: Arguments) -> None:
+@_attached
+def _fault(fc: Platform, arguments: Arguments) -> None:
     fields = {name: getattr(arguments, name) for name in ("status", "delay", "after", "times", "seconds")}
-    api = _running(arguments)
-    rule = api.call("POST", "/faults", body={"what": arguments.what, "function": arguments.name,
-                                             **{k: v for k, v in fields.items() if v is not None}})
+    rule = fc.at.call("POST", "/faults", body={"what": arguments.what, "function": arguments.name,
+                                               **{k: v for k, v in fields.items() if v is not None}})
     print(f"armed: {rule['detail']} for {rule['function'] or 'every function'}")
     if arguments.seconds is not None or arguments.times is not None:
         return
     print("Ctrl-C ends it.", flush=True)
     try:
-        for line in api.lines("/events", {"kinds": "fault.hit", "follow": "true", "after": str(rule["after"])}):
-            record = Record.from_wire(line)
+        for record in fc.events(rule["after"], kinds="fault.hit", follow=True):
             if record.data["rule"] == rule["rule"]:
                 print(f"{terminal.clock(record)} hit {record.function} {record.request}", flush=True)
     finally:
-        api.call("DELETE", f"/faults/{rule['rule']}")
+        fc.at.call("DELETE", f"/faults/{rule['rule']}")
 
 
-def _redis(arguments: Arguments) -> None:
-    answer = _running(arguments).call("POST", "/redis")
+@_attached
+def _redis(fc: Platform, arguments: Arguments) -> None:
+    answer = fc.at.call("POST", "/redis")
     if arguments.json:
         _print_json(answer)
     else:
         print(f"Redis: {answer['program']}\n  {answer['url']}")
 
 
-def _bill(arguments: Arguments) -> None:
-    data = _running(arguments).call("GET", "/bill", {"function": arguments.name, "currency": arguments.currency})
-    text = data.pop("text")
+@_attached
+def _bill(fc: Platform, arguments: Arguments) -> None:
+    bill = fc.bill(arguments.name, currency=arguments.currency)
     if arguments.json:
-        _print_json(data)
+        _print_json(bill.data)
     else:
-        print(text)
+        print(bill)
 
 
-def _metrics(arguments: Arguments) -> None:
-    data = _running(arguments).call("GET", f"/metrics/{quote(arguments.name, safe='')}")
+@_attached
+def _metrics(fc: Platform, arguments: Arguments) -> None:
+    data = fc.metrics(arguments.name)
     if arguments.json:
         _print_json(data)
         return

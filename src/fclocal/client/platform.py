@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from fclocal.client import daemon
 from fclocal.client.app import App
-from fclocal.client.state import Running, running, state_dir
+from fclocal.client.state import Running, required, state_dir
 from fclocal.core import identifiers
 from fclocal.core.errors import FcError
 from fclocal.core.options import parse
@@ -213,10 +213,8 @@ def start(state: str | os.PathLike[str] | None = None, **options: Any) -> Platfo
 
 def attach(state: str | os.PathLike[str] | None = None) -> Platform:
     """Attach to the running platform. Raises FcError PlatformNotRunning."""
-    directory = state_dir(state)
-    if (running_platform := running(directory)) is None:
-        raise FcError("PlatformNotRunning", state=directory)
-    trust(directory)
+    running_platform = required(state_dir(state))
+    trust(running_platform.state)
     return Platform(running_platform)
 
 

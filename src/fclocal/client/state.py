@@ -145,6 +145,13 @@ def running(state: Path) -> Running | None:
     return Running(state, platform["pid"], platform["endpoint"], keys["accessKeyId"], keys["accessKeySecret"])
 
 
+def required(state: Path) -> Running:
+    """Return the platform that runs with this state directory. Raises FcError PlatformNotRunning or StateDamaged."""
+    if (platform := running(state)) is None:
+        raise FcError("PlatformNotRunning", state=state)
+    return platform
+
+
 def locked(state: Path) -> bool:
     """Report whether a platform holds the directory. A shared lock for a moment asks without taking anything away."""
     try:
