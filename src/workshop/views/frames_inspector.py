@@ -15,7 +15,7 @@ import anywidget
 import traitlets
 
 from fclocal import App, FcError, Platform, Record
-from workshop.views.html import style
+from workshop.views.html import style_sheet
 
 KEPT = 10_000  # frames; older ones are dropped
 SHOWN = 20     # frames of the text form
@@ -35,7 +35,7 @@ class FramesInspector(anywidget.AnyWidget):
     """The view. `add` sends frames to the page; a page that opens later receives all of them."""
 
     _esm = Path(__file__).with_suffix(".js")
-    style = traitlets.Unicode(style().removeprefix("<style>").removesuffix("</style>") + STYLE).tag(sync=True)
+    style = traitlets.Unicode(style_sheet() + STYLE).tag(sync=True)
 
     def __init__(self) -> None:
         super().__init__()

@@ -14,11 +14,11 @@ VERDICT = {"PASS": ("good", "good-soft"), "NOT YET": ("ping", "ping-soft"), "NOT
            "FIX": ("bad", "bad-soft"), "DECIDE": ("ping", "ping-soft")}
 
 
-def style() -> str:
+def style_sheet() -> str:
     """Return the style sheet of all views: one CSS variable per colour, and the classes that they share."""
     colours = "".join(f"--{name}:{css(name)};" for name in PALETTE)
     # The class twice: JupyterLab has rules of its own for dl, dt and pre, and these must win.
-    return (f"<style>.wv{{{colours}color:var(--ink);font:14px/1.5 {FONT};max-width:860px;margin:6px 2px}}"
+    return (f".wv{{{colours}color:var(--ink);font:14px/1.5 {FONT};max-width:860px;margin:6px 2px}}"
             ".wv.wv a{color:var(--data)}.wv.wv .dim{color:var(--dim)}.wv.wv details{margin:6px 0}"
             ".wv.wv summary{cursor:pointer;color:var(--dim)}"
             f".wv.wv code,.wv.wv pre{{font:13px/1.45 {CODE};color:var(--ink);background:none;margin:0;padding:0}}"
@@ -36,13 +36,13 @@ def style() -> str:
             ".wv.wv .box{border:1px solid var(--grid);border-radius:6px;padding:2px 6px;min-width:50px;"
             "text-align:center;text-decoration:none;color:var(--ink);background:var(--paper)}"
             ".wv.wv .here{border:2px solid var(--data)}"
-            ".wv.wv .dots{display:block;letter-spacing:2px;line-height:1;min-height:1em}</style>")
+            ".wv.wv .dots{display:block;letter-spacing:2px;line-height:1;min-height:1em}")
 
 
 def block(body: str, label: str = "") -> str:
     """Return one view: its style sheet and its body; `label` names it for screen readers."""
     named = f' role="group" aria-label="{escape(label)}"' if label else ""
-    return f'{style()}<div class="wv"{named}>{body}</div>'
+    return f'<style>{style_sheet()}</style><div class="wv"{named}>{body}</div>'
 
 
 def prose(text: str) -> str:

@@ -9,7 +9,7 @@ import anywidget
 import traitlets
 
 from fclocal import Record
-from workshop.views.html import style
+from workshop.views.html import style_sheet
 
 SPAN = 60.0  # seconds of records that a page that opens later receives
 KINDS = ("instance.", "request.", "tap.frame")
@@ -19,7 +19,7 @@ class LiveTimeline(anywidget.AnyWidget):
     """The view; `add` sends records to the page. Its text form is the Timeline tab of the console."""
 
     _esm = Path(__file__).with_suffix(".js")
-    style = traitlets.Unicode(style().removeprefix("<style>").removesuffix("</style>")).tag(sync=True)
+    style = traitlets.Unicode(style_sheet()).tag(sync=True)
 
     def __init__(self) -> None:
         super().__init__()

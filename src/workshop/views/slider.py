@@ -6,7 +6,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from workshop.views.html import style
+from workshop.views.html import style_sheet
 
 STYLE = (".wv.slider{display:flex;gap:10px;align-items:center;max-width:560px;margin:2px 6px}"
          ".wv.slider label{display:grid;grid-template-columns:170px 1fr;gap:10px;align-items:center;flex:1;margin:0;"
@@ -20,7 +20,7 @@ class Slider(anywidget.AnyWidget):
     """A number between `minimum` and `maximum`; `value` changes when the handle is released or a number is entered."""
 
     _esm = Path(__file__).with_suffix(".js")
-    style = traitlets.Unicode(style().removeprefix("<style>").removesuffix("</style>") + STYLE).tag(sync=True)
+    style = traitlets.Unicode(style_sheet() + STYLE).tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
     value = traitlets.Float().tag(sync=True)
     minimum = traitlets.Float().tag(sync=True)
