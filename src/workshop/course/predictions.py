@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
+from workshop.checking.commands import in_words
 from workshop.checking.verdict import WIDTH
 from workshop.course.catalog import CHOICES, Prediction, find_lesson
 from workshop.errors import UserError
@@ -13,23 +14,22 @@ from workshop.views.html import in_notebook, present_widget
 from workshop.workspace import Progress, root, state
 
 
+@in_words
 def predict(question: str, guess: str | None = None) -> None:
     """Ask for a choice with buttons, or store one: predict("3.a", "b"). A choice shows the answer.
 
     The answer is never shown before a choice was made, so running all cells does not reveal it.
     """
-    try:
-        lesson = find_lesson(int(question.partition(".")[0]))
-        prediction = lesson.predictions.get(question)
-        if prediction is None:
-            raise UserError(f'Lesson {lesson.number} has no question "{question}".')
-    except (UserError, ValueError) as error:
-        print(error)
-        return
+    number = question.partition(".")[0]
+    if not number.isdecimal():
+        raise UserError(f'There is no question "{question}".', 'A question has a name such as "5.a".')
+    lesson = find_lesson(int(number))
+    if (prediction := lesson.predictions.get(question)) is None:
+        raise UserError(f'Lesson {lesson.number} has no question "{question}".')
     choice = "" if guess is None else str(guess).strip().lower()
     if choice in CHOICES:
         _store(question, choice)
-    chosen = Progress(state(root()) / "progress.json").read()["guesses"].get(question, "")
+    chosen = Progress(state(root())).read()["guesses"].get(question, "")
     text = _answer(question, prediction, chosen) if chosen else (
         f'{question}  Choose before you run the next cell: predict("{question}", "a"), or "b", or "c".')
     if not in_notebook() or choice in CHOICES:
@@ -63,7 +63,7 @@ def _plain(text: str) -> str:
 
 
 def _store(question: str, choice: str) -> None:
-    with Progress(state(root()) / "progress.json").change() as data:
+    with Progress(state(root())).change() as data:
         data["guesses"][question] = choice
 
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Progress:
     monkeypatch.setenv("FCLOCAL_STATE", str(tmp_path / "fclocal"))
     monkeypatch.chdir(ROOT / "notebooks")
-    return Progress(tmp_path / "fclocal" / "progress.json")
+    return Progress(tmp_path / "fclocal")
 
 
 def test_the_first_cell_says_setup_complete(store: Progress, platform_factory: Callable[..., Platform],
@@ -77,6 +77,8 @@ def test_a_prediction_shows_its_answer_only_after_a_choice(store: Progress, monk
           "     Why not b: It is old."] * 2]
     workshop.predict("5.z", "a")
     assert "no question" in capsys.readouterr().out
+    workshop.predict("first")
+    assert capsys.readouterr().out.startswith('There is no question "first".')
 
 
 def test_recap_ticks_what_the_tasks_prove_and_names_what_is_open(store: Progress, monkeypatch: pytest.MonkeyPatch,
