@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from workshop.course.copying import copy_course
 from workshop.course.progress import catch_up, progress
 from workshop.errors import UserError
 from workshop.views import diagrams
-from workshop.workspace import KIT, root, state
+from workshop.workspace import KIT, root, stamp, state
 
 REPORT_WAIT = 1.0  # seconds that the end of a check waits for the board of the class
 
@@ -85,14 +84,14 @@ def _check(options: argparse.Namespace) -> int:
 
 def _build(options: argparse.Namespace) -> None:
     for exercise in exercises().values():
-        if saved := generation.keep(root(), exercise, time.strftime("%Y%m%d-%H%M%S")):
+        if saved := generation.keep(root(), exercise, stamp()):
             print(f"kept {saved.relative_to(root()).as_posix()}")
     changed = [*generation.write(root()), *diagrams.write(root() / "notebooks" / "images"), *structure.write()]
     print("\n".join(f"wrote {path}" for path in changed) or "Everything that is generated is up to date.")
 
 
 def _copy(options: argparse.Namespace) -> None:
-    lines = copy_course(KIT, options.folder.expanduser().absolute(), time.strftime("%Y%m%d-%H%M%S"))
+    lines = copy_course(KIT, options.folder.expanduser().absolute(), stamp())
     print("\n".join([*lines, f"The course is in {options.folder}."]))
 
 

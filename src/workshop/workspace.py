@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,14 +49,22 @@ def state(project: Path) -> Path:
     return Path(os.environ.get("FCLOCAL_STATE") or project / ".fclocal")
 
 
+def stamp() -> str:
+    """Return the time as part of a file's name: 20260102-030405."""
+    return time.strftime("%Y%m%d-%H%M%S")
+
+
+_UNTRIED = {"verdict": "NOT STARTED", "tries": 0, "fails": 0, "hints": 0}
+
+
 class Progress:
-    """What the learner has done, in <state>/progress.json; every change is on disk before the call returns.
+    """What the learner has done, in progress.json of the state folder; a change is on disk before its call returns.
 
     Keys: tasks -> id -> {verdict, line, tries, fails, hints, first, passed}; guesses -> id -> choice; lessons -> number
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, state: Path) -> None:
+        self.path = state / "progress.json"
 
     def read(self) -> dict[str, Any]:
         """Return everything; an unreadable file counts as empty and is kept as progress.json.broken."""
@@ -84,7 +92,12 @@ class Progress:
 
     def task(self, name: str) -> dict[str, Any]:
         """Return the stored facts of one task."""
-        return {"verdict": "NOT STARTED", "tries": 0, "fails": 0, "hints": 0, **self.read()["tasks"].get(name, {})}
+        return self.tasks([name])[name]
+
+    def tasks(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the stored facts of tasks, those of a task that was never tried included."""
+        stored = self.read()["tasks"]
+        return {name: {**_UNTRIED, **stored.get(name, {})} for name in names}
 
     def note(self, name: str, **facts: Any) -> dict[str, Any]:
         """Add facts about one task; returns all of them."""

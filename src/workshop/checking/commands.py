@@ -20,7 +20,7 @@ from workshop.errors import UserError
 from workshop.views.html import in_notebook, present, present_widget
 from workshop.views.progress_line import working
 from workshop.views.verdict_card import card
-from workshop.workspace import Progress, platform, root, state
+from workshop.workspace import Progress, platform, root, stamp, state
 
 if TYPE_CHECKING:
     from fclocal import Platform
@@ -62,7 +62,7 @@ def verdict(exercise: Exercise, task: Task, *, project: Path | None = None, url:
     project = project or root()
     folder = project / "exercises" / exercise.slug
     result = _apart(lambda: asyncio.run(judge(exercise, task, folder, fc, url)))
-    store = _store(project)
+    store = Progress(state(project))
     known = store.task(task.id)
     failed = result.word in ("NOT YET", "CRASHED")
     # A passed task stays passed, also when the learner experiments afterwards.
@@ -86,7 +86,7 @@ def verdict(exercise: Exercise, task: Task, *, project: Path | None = None, url:
 def details(task: str | float) -> None:
     """Print the frames of the last check, with a mark where the check expected something else."""
     _, entry = find(task)
-    frames_file = _store(root()).path.parent / "details" / f"{entry.id}.txt"
+    frames_file = Progress(state(root())).path.parent / "details" / f"{entry.id}.txt"
     if frames_file.is_file():
         print(frames_file.read_text(encoding="utf-8"))
     else:
@@ -103,7 +103,7 @@ def next_hint(task: str | float) -> str:
     """Return the next hint of a task and count it; after the last one, return where the solution is."""
     exercise, entry = find(task)
     hints = exercise.hints[entry.id]
-    store = _store(root())
+    store = Progress(state(root()))
     number = store.task(entry.id)["hints"]
     if number >= len(hints):
         return f"Those were all {len(hints)} hints. A solution: {_solution(exercise, entry)}"
@@ -118,15 +118,11 @@ def reset(task: str | float) -> None:
     """Put the stub of the task's exercise back, after saving a copy of your folder."""
     exercise, _ = find(task)
     project = root()
-    saved = generation.keep(project, exercise, _stamp())
+    saved = generation.keep(project, exercise, stamp())
     generation.write(project, [exercise])
     print(f"{shown(exercise)} has its original files again.")
     if saved:
         print(f"Your files are saved in {saved.relative_to(project).as_posix()}")
-
-
-def _store(project: Path) -> Progress:
-    return Progress(state(project) / "progress.json")
 
 
 def _solution(exercise: Exercise, task: Task) -> str:
@@ -140,10 +136,6 @@ def _offer(exercise: Exercise, task: Task, used: int) -> str:
     left = len(exercise.hints[task.id]) - used
     more = f'hint("{task.id}"), {left} left' if left > 0 else _solution(exercise, task)
     return f'{more}; or details("{task.id}") for the frames'
-
-
-def _stamp() -> str:
-    return time.strftime("%Y%m%d-%H%M%S")
 
 
 def _apart(work: Callable[[], Verdict]) -> Verdict:

@@ -135,7 +135,7 @@ def wait(state: Path, seconds: float) -> None:
 def _post(membership: dict[str, str], state: Path) -> None:
     """Send one report. Raises NotReported."""
     tasks = {task: {"verdict": facts.get("verdict", "NOT STARTED"), "line": facts.get("line", "")}
-             for task, facts in Progress(state / "progress.json").read()["tasks"].items()}
+             for task, facts in Progress(state).read()["tasks"].items()}
     link = membership["link"]
     try:
         # A board in the room (http) is reached directly; a proxy may stand before the service (https).

@@ -38,7 +38,7 @@ def lesson(number: int) -> "Platform | None":
     except ModuleNotFoundError as missing:
         print(wrong_kernel(missing))
         return None
-    with Progress(state(root()) / "progress.json").change() as data:
+    with Progress(state(root())).change() as data:
         data["lessons"].setdefault(str(number), time.time())
     member.report(state(root()))  # what could not be sent the last time
     print(f"Setup complete. Lesson {number}: {this.title}. About {this.teach} min reading, {this.do} min doing.")

@@ -1,6 +1,5 @@
 """progress() and catch_up(): where the learner stands, and how to skip to a lesson."""
 
-import time
 from html import escape
 
 from workshop.checking import generation
@@ -10,30 +9,29 @@ from workshop.checking.judge import shown
 from workshop.course.catalog import find_lesson, lessons, tasks_of
 from workshop.views.html import badge, file_link, present
 from workshop.views.progress_strip import Box, strip, text
-from workshop.workspace import Progress, root, state
+from workshop.workspace import Progress, root, stamp, state
 
 SHOWN = 5  # open tasks that progress() shows; the others are folded
 
 
 def boxes() -> list[Box]:
     """Return the lessons, and the project after the last one, with the verdicts of their tasks."""
-    known = Progress(state(root()) / "progress.json").read()["tasks"]
+    store = Progress(state(root()))
     places = [(number, lesson.title, lesson.notebook) for number, lesson in lessons().items()]
     places += [(exercise.number, exercise.title, f"../{shown(exercise, 'README.md')}")
                for exercise in exercises().values() if exercise.project]
-    return [Box(number, title, page,
-                {task: known.get(task, {}).get("verdict", "NOT STARTED") for task in tasks_of(number)})
+    return [Box(number, title, page, {task: facts["verdict"] for task, facts in store.tasks(tasks_of(number)).items()})
             for number, title, page in places]
 
 
 @in_words
 def progress() -> None:
     """Show where you stand: the lessons as a strip, and each task that is open with its verdict, tries and hints."""
-    known = Progress(state(root()) / "progress.json").read()["tasks"]
+    known = Progress(state(root())).tasks(task for exercise in exercises().values() for task in exercise.tasks)
     lines, rows, following = [text(boxes(), None)], [], ""
     for exercise in exercises().values():
         for task in exercise.tasks.values():
-            facts = {"verdict": "NOT STARTED", "tries": 0, "hints": 0, **known.get(task.id, {})}
+            facts = known[task.id]
             if facts["verdict"] == "PASS":
                 continue
             following = following or f'Next: {exercise.slug}, check("{task.id}")'
@@ -54,11 +52,11 @@ def progress() -> None:
 def catch_up(lesson: int) -> None:
     """Prepare everything for a lesson: earlier exercises get their solution, and your files are kept."""
     notebook = find_lesson(lesson).notebook
-    project, stamp = root(), time.strftime("%Y%m%d-%H%M%S")
+    project, now = root(), stamp()
     for exercise in exercises().values():
         if exercise.number >= lesson:
             continue
-        saved = generation.keep(project, exercise, stamp)
+        saved = generation.keep(project, exercise, now)
         for path, content in exercise.solution.items():
             file = project / "exercises" / exercise.slug / path
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -18,12 +18,12 @@ def recap(number: int | None = None) -> None:
 
     Default: the lesson that was opened last.
     """
-    store = Progress(state(root()) / "progress.json").read()
+    store = Progress(state(root()))
     if number is None:
-        opened = store["lessons"]
+        opened = store.read()["lessons"]
         number = int(max(opened, key=opened.get)) if opened else 0
     this = find_lesson(number)
-    verdicts = {task: store["tasks"].get(task, {}).get("verdict", "NOT STARTED") for task in tasks_of(number)}
+    verdicts = {task: facts["verdict"] for task, facts in store.tasks(tasks_of(number)).items()}
     proved = objectives(this, verdicts)
     open_tasks = {task: word for task, word in verdicts.items() if word != "PASS"}
     following = lessons().get(number + 1)

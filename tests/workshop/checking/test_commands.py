@@ -99,22 +99,22 @@ def test_catching_up_twice_keeps_nothing_the_second_time(project: Path) -> None:
 
 
 def test_two_kernels_may_note_at_once(project: Path) -> None:
-    path = project / ".fclocal" / "progress.json"
+    folder = project / ".fclocal"
 
     def note(kernel: int) -> None:
         for number in range(25):
-            Progress(path).note(f"{kernel}.{number}", tries=1)
+            Progress(folder).note(f"{kernel}.{number}", tries=1)
 
     threads = [threading.Thread(target=note, args=(kernel,)) for kernel in (1, 2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(Progress(path).read()["tasks"]) == 50
+    assert len(Progress(folder).read()["tasks"]) == 50
 
 
 def test_progress_survives_and_a_pass_stays(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store = Progress(project / ".fclocal" / "progress.json")
+    store = Progress(project / ".fclocal")
     store.note("1.1", verdict="PASS", tries=2)
     workshop.check("1.1")  # the stub again
     assert store.task("1.1")["verdict"] == "PASS"
@@ -126,7 +126,7 @@ def test_progress_survives_and_a_pass_stays(project: Path, capsys: pytest.Captur
 
 
 def test_a_damaged_progress_file_is_kept_aside(project: Path) -> None:
-    store = Progress(project / ".fclocal" / "progress.json")
+    store = Progress(project / ".fclocal")
     store.note("1.1", tries=1)
     store.path.write_text("{half")
     assert store.task("1.1")["tries"] == 0
