@@ -187,6 +187,7 @@ class Client:
                 into.append(text)
         while self.acked < self._last and self.acked + 1 not in self._outbox:
             self.acked += 1
+        self._next = max(self._next, self.acked + 1)  # an answer can overtake the repetition of its message
 
     def _answered(self, ref: int) -> Iterable[int]:
         """Return the messages that an answer to `ref` settles: the durable chat accepts them in order."""

@@ -145,5 +145,6 @@ export class Connection extends EventTarget {
       if (this.#outbox.delete(ref)) this.#emit("fate", { ref, fate, reason });
     }
     while (this.#acked < this.#last && !this.#outbox.has(this.#acked + 1)) this.#acked++;
+    this.#next = Math.max(this.#next, this.#acked + 1); // an answer can overtake the repetition of its message
   }
 }
