@@ -86,9 +86,8 @@ class FakeEngine:
     def instances(self, function: str | None = None) -> list[Instance]:
         return [i for i in self.running if function in (None, i.name)]
 
-    def abort(self, function: str, why: str) -> int:
+    def abort(self, function: str, why: str) -> None:
         self.aborted.append((function, why))
-        return 0
 
     async def invoke(self, function: str, qualifier: str, body: bytes) -> tuple[Mapping[str, str], bytes]:
         self.invoked.append((function, qualifier, body))

@@ -136,14 +136,14 @@ def bind(table: Table, config: FunctionConfig, session_id: str, instance_id: str
     if known is None or known.instance_id not in ("", instance_id):
         known = begin(config, session_id, now, qualifier=qualifier)
     bound = replace(known, instance_id=instance_id, used=now, open=known.open + 1)
-    return (*_without(table, session_id), bound)
+    return (*delete(table, session_id), bound)
 
 
 def create(table: Table, session: Session) -> Table:
     """Return the table with a session that CreateSession makes. Raises FcError SessionAlreadyExists."""
     if _find(table, session.session_id, session.created) is not None:
         raise FcError("SessionAlreadyExists", name=session.session_id)
-    return (*_without(table, session.session_id), session)
+    return (*delete(table, session.session_id), session)
 
 
 def check_created(config: FunctionConfig, session_id: str | None) -> None:
@@ -165,7 +165,7 @@ def change(table: Table, session_id: str, ttl: int | None, idle_timeout: int | N
 
 def delete(table: Table, session_id: str) -> Table:
     """Return the table without a session; the next request with its id begins a new one."""
-    return _without(table, session_id)
+    return tuple(session for session in table if session.session_id != session_id)
 
 
 def release(table: Table, session_id: str, now: float) -> Table:
@@ -182,7 +182,3 @@ def prune(table: Table, instances: Container[str], now: float) -> Table:
 
 def _find(table: Table, session_id: str, now: float) -> Session | None:
     return next((session for session in table if session.session_id == session_id and now < session.end), None)
-
-
-def _without(table: Table, session_id: str) -> Table:
-    return tuple(session for session in table if session.session_id != session_id)

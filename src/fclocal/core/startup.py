@@ -118,14 +118,15 @@ def exited(runtime: CustomRuntime, code: int, logs: Iterable[str]) -> FcError:
     return FcError("CAExited", reason=reason)
 
 
-def not_executable(runtime: CustomRuntime) -> FcError:
-    """Return the error of a start file without execute permission."""
-    return FcError("CAFilePermission", command=shown(runtime))
-
-
-def not_found(runtime: CustomRuntime) -> FcError:
-    """Return the error of a start file that is missing."""
-    return FcError("CAFileNotFound", file=words(runtime)[0])
+def refused(runtime: CustomRuntime, error: OSError) -> FcError:
+    """Return the error of a start command that cannot be executed."""
+    if isinstance(error, PermissionError):
+        return FcError("CAFilePermission", command=shown(runtime))
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return FcError("CAFileNotFound", file=words(runtime)[0])
+    if isinstance(error, FileNotFoundError):  # the file is there, the interpreter of its first line is not
+        return exited(runtime, 127, ())
+    return exited(runtime, error.errno or 1, ())
 
 
 def not_started(

@@ -20,7 +20,7 @@ from typing import Any
 from fclocal.core import startup
 from fclocal.core.clock import Clock
 from fclocal.core.errors import FcError
-from fclocal.core.model import CustomRuntime, Revision
+from fclocal.core.model import Revision
 from fclocal.runtime.instances import guardian
 from fclocal.runtime.instances.link import Link, guardians
 from fclocal.runtime.instances.output import Output
@@ -154,7 +154,7 @@ class Launcher:
                 order = _order(revision, instance_id, qualifier, home, process.port)
                 process.pid = await link.spawn(instance_id, order, output.child_ends)
             except OSError as error:
-                raise _refusal(error, runtime) from error
+                raise startup.refused(runtime, error) from error
         except BaseException:
             output.finish()
             process.close_start()
@@ -263,17 +263,6 @@ def _order(revision: Revision, instance_id: str, qualifier: str, home: Path, por
     if not program or not path.exists():
         raise FileNotFoundError(errno.ENOENT, "no such file", argv[0])
     return {"path": str(path), "argv": argv, "env": env, "cwd": str(code)}
-
-
-def _refusal(error: OSError, runtime: CustomRuntime) -> FcError:
-    """Return the error for a start command that cannot be executed."""
-    if isinstance(error, PermissionError):
-        return startup.not_executable(runtime)
-    if isinstance(error, FileNotFoundError) and error.filename:
-        return startup.not_found(runtime)
-    if isinstance(error, FileNotFoundError):  # the file is there, the interpreter of its first line is not
-        return startup.exited(runtime, 127, ())
-    return startup.exited(runtime, error.errno or 1, ())
 
 
 def _session(pid: int) -> int:
