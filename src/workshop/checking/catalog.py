@@ -83,6 +83,11 @@ class Exercise:
         folders = {path.rpartition("/")[0] for path in files}
         return tuple(path for path in self.sources if path.rpartition("/")[0] in folders)
 
+    def solution_of(self, task: str) -> str:
+        """Return the paths of the files in which the solution of `task` differs from the stub."""
+        return ", ".join(f"solutions/{self.slug}/{file}" for file in self.files_of(task)
+                         if self.stub.get(file) != self.solution[file])
+
     @cached_property
     def hints(self) -> dict[str, tuple[str, ...]]:
         """Return task -> its hints in order."""

@@ -14,10 +14,11 @@ from fclocal.core.errors import FcError
 from workshop.checking import generation
 from workshop.checking.catalog import Exercise, Task, find
 from workshop.checking.judge import judge, shown
-from workshop.checking.verdict import WIDTH, Verdict
+from workshop.checking.verdict import Verdict
 from workshop.classroom import member
 from workshop.errors import UserError
 from workshop.views.html import in_notebook, present, present_widget
+from workshop.views.plain_text import WIDTH
 from workshop.views.progress_line import working
 from workshop.views.verdict_card import card
 from workshop.workspace import Progress, platform, root, stamp, state
@@ -106,10 +107,10 @@ def next_hint(task: str | float) -> str:
     store = Progress(state(root()))
     number = store.task(entry.id)["hints"]
     if number >= len(hints):
-        return f"Those were all {len(hints)} hints. A solution: {_solution(exercise, entry)}"
+        return f"Those were all {len(hints)} hints. A solution: {exercise.solution_of(entry.id)}"
     store.note(entry.id, hints=number + 1)
     left = len(hints) - number - 1
-    rest = f"{left} more." if left else f"That was the last one. A solution: {_solution(exercise, entry)}"
+    rest = f"{left} more." if left else f"That was the last one. A solution: {exercise.solution_of(entry.id)}"
     return textwrap.fill(f"Hint {number + 1} of {len(hints)}: {hints[number]}", WIDTH) + f"\n{rest}"
 
 
@@ -125,16 +126,10 @@ def reset(task: str | float) -> None:
         print(f"Your files are saved in {saved.relative_to(project).as_posix()}")
 
 
-def _solution(exercise: Exercise, task: Task) -> str:
-    """Return the files that the solution changes."""
-    return ", ".join(f"solutions/{exercise.slug}/{file}" for file in exercise.files_of(task.id)
-                     if exercise.stub.get(file) != exercise.solution[file])
-
-
 def _offer(exercise: Exercise, task: Task, used: int) -> str:
     """Return what to try after several failed checks: a hint, and after the last one the solution."""
     left = len(exercise.hints[task.id]) - used
-    more = f'hint("{task.id}"), {left} left' if left > 0 else _solution(exercise, task)
+    more = f'hint("{task.id}"), {left} left' if left > 0 else exercise.solution_of(task.id)
     return f'{more}; or details("{task.id}") for the frames'
 
 

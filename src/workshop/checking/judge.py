@@ -82,9 +82,7 @@ def shown(exercise: Exercise, file: str = "") -> str:
 def _after(exercise: Exercise, task: Task) -> list[tuple[str, str]]:
     names = list(exercise.tasks)
     rest = names[names.index(task.id) + 1:]
-    files = [file for file in exercise.files_of(task.id) if exercise.stub.get(file) != exercise.solution[file]]
-    compare = ", ".join(f"solutions/{exercise.slug}/{file}" for file in files)
-    return [("Compare", compare), *([("Next", f"task {rest[0]}")] if rest else [])]
+    return [("Compare", exercise.solution_of(task.id)), *([("Next", f"task {rest[0]}")] if rest else [])]
 
 
 def _without_running(exercise: Exercise, task: Task, folder: Path) -> Verdict | None:

@@ -9,8 +9,8 @@ from typing import Literal
 from rich.text import Text
 
 from workshop.checking.client import Wire
+from workshop.views.plain_text import WIDTH, cut, to_ascii
 
-WIDTH = 76
 Word = Literal["PASS", "NOT YET", "NOT STARTED", "CRASHED", "OUR FAULT"]
 
 
@@ -28,33 +28,33 @@ class Verdict:
 
     def first_line(self) -> str:
         """Return word and headline, cut at the width."""
-        return _cut(f"{self.task} {self.word}  {_ascii(self.headline)}")
+        return cut(f"{self.task} {self.word}  {to_ascii(self.headline)}")
 
     def text(self) -> str:
         """Return the whole verdict as it is printed."""
-        lines = [*map(_ascii, self.before), self.first_line()]
+        lines = [*map(to_ascii, self.before), self.first_line()]
         for label, text in self.lines:
             if not label:
-                lines += [_cut(f"    {_ascii(line)}") for line in text.splitlines()]
+                lines += [cut(f"    {to_ascii(line)}") for line in text.splitlines()]
                 continue
-            lines += textwrap.wrap(_ascii(" ".join(text.split())), WIDTH, initial_indent=f"  {label:<9}: ",
+            lines += textwrap.wrap(to_ascii(" ".join(text.split())), WIDTH, initial_indent=f"  {label:<9}: ",
                                   subsequent_indent=" " * 13, max_lines=4, placeholder=" ...")
         return "\n".join(lines)
 
     def details(self) -> str:
         """Return the frames in order, the last one marked if the check expected something else."""
         if self.report:
-            return _ascii(self.report)
+            return to_ascii(self.report)
         if not self.wire:
             return f"{self.task}: the check sent and received no frames."
         lines = [f"{self.task} {self.word}: what the check's clients sent (-> fn) and received (fn ->)"]
         ways = [f"{w.sender} -> {w.receiver}" for w in self.wire]
         wide = max(map(len, ways))
-        lines += [_cut(f"  {w.at:7.3f}  {way:<{wide}}  {w.kind:<7} {_ascii(w.text)}".rstrip())
+        lines += [cut(f"  {w.at:7.3f}  {way:<{wide}}  {w.kind:<7} {to_ascii(w.text)}".rstrip())
                  for way, w in zip(ways, self.wire, strict=True)]
         if self.word in ("NOT YET", "CRASHED"):
             wanted = next((text for label, text in self.lines if label == "I wanted"), "")
-            lines += textwrap.wrap(_ascii(f"the check expected: {wanted}"), WIDTH,
+            lines += textwrap.wrap(to_ascii(f"the check expected: {wanted}"), WIDTH,
                                   initial_indent="           ^-- ", subsequent_indent=" " * 15)
         return "\n".join(lines)
 
@@ -74,16 +74,8 @@ def coloured(verdict: Verdict) -> Text:
 def crash(task: str, error: str, place: str) -> str:
     """Return the headline of CRASHED: the error, shortened if necessary, and the place."""
     room = WIDTH - len(f"{task} CRASHED   ({place})")
-    error = _ascii(error)
+    error = to_ascii(error)
     return f"{error if len(error) <= room else f'{error[: room - 3]}...'} ({place})"
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode()
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
 
 
 @dataclass(frozen=True)

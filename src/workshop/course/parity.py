@@ -6,9 +6,9 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from workshop.checking.verdict import WIDTH
 from workshop.course.catalog import find_lesson
 from workshop.views.html import block, present, prose
+from workshop.views.plain_text import WIDTH
 
 SHOWN = 3  # rows that a lesson shows; the others are folded
 

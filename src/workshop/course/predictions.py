@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from workshop.checking.commands import in_words
-from workshop.checking.verdict import WIDTH
 from workshop.course.catalog import CHOICES, Prediction, find_lesson
 from workshop.errors import UserError
 from workshop.views.html import in_notebook, present_widget
+from workshop.views.plain_text import WIDTH
 from workshop.workspace import Progress, root, state
 
 

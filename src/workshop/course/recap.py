@@ -5,9 +5,9 @@ from html import escape
 
 from workshop.checking.catalog import exercises, find
 from workshop.checking.judge import shown
-from workshop.checking.verdict import WIDTH
 from workshop.course.catalog import Lesson, find_lesson, lessons, tasks_of
 from workshop.views.html import badge, block, file_link, present, prose
+from workshop.views.plain_text import WIDTH
 from workshop.workspace import Progress, root, state
 
 PROJECT = next(shown(exercise, "README.md") for exercise in exercises().values() if exercise.project)

@@ -30,9 +30,9 @@ from fclocal.core.errors import FcError
 from fclocal.core.manifest import Resource
 from fclocal.core.records import Record
 from workshop.views.html import badge, block, prose
+from workshop.views.plain_text import WIDTH
 from workshop.workspace import root, state
 
-WIDTH = 76
 INDENT = 21
 # The machine of an instance, without the version of its Python.
 SERVICE = {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": "x86_64",

@@ -10,8 +10,9 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from workshop.views.plain_text import WIDTH
+
 LIMIT = 10.0  # seconds that anything may take
-WIDTH = 76  # columns, which fit beside JupyterLab's side bar
 
 
 def http_request(url: str, method: str = "GET", **headers: str) -> tuple[int, Any]:

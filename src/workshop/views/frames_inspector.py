@@ -16,6 +16,7 @@ import traitlets
 
 from fclocal import App, FcError, Platform, Record
 from workshop.views.html import style_sheet
+from workshop.views.plain_text import WIDTH, to_ascii
 
 KEPT = 10_000  # frames; older ones are dropped
 SHOWN = 20     # frames of the text form
@@ -112,5 +113,5 @@ def text(function: str, shown: list[dict[str, Any]]) -> str:
         line = (f"{arrow} {frame['opcode']:<7}{frame['length']:>7} B  +{(frame['at'] - before) * 1000:7.0f} ms  "
                 f"{frame['preview']}")
         before = frame["at"]
-        lines.append(line.encode("ascii", "backslashreplace").decode()[:76].rstrip())
+        lines.append(to_ascii(line)[:WIDTH].rstrip())
     return "\n".join(lines if shown else [*lines, "Nothing has happened yet."])

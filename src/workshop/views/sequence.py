@@ -20,6 +20,7 @@ from fclocal.core.errors import FcError
 from workshop.labs.nat import Nat
 from workshop.labs.redis_monitor import RedisMonitor
 from workshop.views.drawing import Drawing, Picture, fit, text_width
+from workshop.views.plain_text import cut, to_ascii
 from workshop.views.sequence_model import Arrow, Diagram, Note, diagram
 
 WIDTH, LEFT, RIGHT, TOP, ROW, NOTE_ROW = 1000, 120, 90, 48, 34, 26
@@ -216,6 +217,5 @@ def text(happened: Diagram) -> str:
             line = f"{at}  {titles[row.start]:<{wide}} {sign} {titles[row.end]:<{far}}  {row.label}  {row.note}"
         else:
             line = f"{at}  {titles[row.lane]}: {row.text}"
-        line = line.rstrip().encode("ascii", "backslashreplace").decode()
-        lines.append(line if len(line) <= 76 else f"{line[:73]}...")
+        lines.append(cut(to_ascii(line.rstrip())))
     return "\n".join(lines if rows else [*lines, "Nothing has happened yet."])

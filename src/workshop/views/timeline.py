@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from fclocal.core.records import Record
 from fclocal.core.usage import Span
 from workshop.views.drawing import Drawing, Picture, text_width
+from workshop.views.plain_text import WIDTH
 from workshop.views.time_axis import TimeAxis, duration
 from workshop.views.timeline_model import Bar, Lane, Mark, Scene, scene
 
@@ -249,7 +250,7 @@ def text(shown: Scene) -> str:
 
 def _lines(drawn: Scene) -> Iterator[str]:
     axis = TimeAxis(drawn.begin, drawn.end, drawn.busy(), 0, COLUMNS, 3)
-    yield f"TIMELINE  {_heading(drawn)}"[:76]
+    yield f"TIMELINE  {_heading(drawn)}"[:WIDTH]
     if not drawn.lanes and not drawn.at_gateway:
         yield "Nothing has happened yet."
         return
@@ -274,7 +275,7 @@ def _lines(drawn: Scene) -> Iterator[str]:
         ruler[int(fold.left):int(fold.left) + 2] = "//"
     yield f"{'':<{WORDS}}{''.join(ruler).rstrip()}"
     for lane in drawn.lanes:
-        yield f"{lane.name}  {lane.note}"[:76]
+        yield f"{lane.name}  {lane.note}"[:WIDTH]
         if lane.cold:
             yield _row("  cold start", strip(*((*cold, "~") for cold in lane.cold)))
         for bar in lane.bars[:SHOWN]:
@@ -285,7 +286,7 @@ def _lines(drawn: Scene) -> Iterator[str]:
             yield _row(f"  {bar.label}", strip((bar.begin, bar.end, "="), points=[(bar.begin, "["), *points]))
         if rest := Counter(bar.label for bar in lane.bars[SHOWN:]):
             listed = ", ".join(f"{label} x {count}" for label, count in rest.most_common())
-            yield f"  and {rest.total()} more: {listed}"[:76]
+            yield f"  and {rest.total()} more: {listed}"[:WIDTH]
         if lane.frozen:
             frozen = ((begin, lane.stopped if end is None else end, ".") for begin, end in lane.frozen)
             yield _row("  frozen", strip(*frozen))
@@ -298,7 +299,7 @@ def _lines(drawn: Scene) -> Iterator[str]:
             yield f"  {count} x {what[0]}" + ", not billed" * (what[1] == "rejected")
     if axis.folds:
         idle = ", ".join(duration(fold.end - fold.begin) for fold in axis.folds)
-        yield f"// idle and folded: {idle}"[:76]
+        yield f"// idle and folded: {idle}"[:WIDTH]
     yield "~ cold start  [==] connection  x cut  i ping  o pong  . frozen  $ billed"
 
 
