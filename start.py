@@ -20,6 +20,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -392,8 +393,10 @@ def run_module(module, *locks):
 def test(args):
     """Run ruff, mypy and pytest; return 0 only if all three pass."""
     install_programs()
-    install("requirements.lock", "requirements-test.lock", f"{CLASS_SERVER}/requirements.lock")
-    install_npm_packages(TEST_NPM, required=True)
+    with ThreadPoolExecutor(1) as beside:  # npm beside pip: neither needs the other
+        npm = beside.submit(install_npm_packages, TEST_NPM, required=True)
+        install("requirements.lock", "requirements-test.lock", f"{CLASS_SERVER}/requirements.lock")
+        npm.result()
     env = clean_environment()
     env["PATH"] = f"{VENV / 'bin'}{os.pathsep}{system_path()}"
     failed = []
@@ -405,8 +408,8 @@ def test(args):
     for words in (["ruff", "check"], ["mypy"]):
         if not passes(*words):
             failed.append(words[0])
-    # Half of the time tests wait for something, so one worker more than there are cores.
-    workers = str((os.cpu_count() or 1) + 1)
+    # Half of the time tests wait for something, so two workers for each core.
+    workers = str(2 * (os.cpu_count() or 1))
     if not passes("pytest", "-n", workers, "--dist", "worksteal", *args):
         failed.append("pytest")
     say(f"FAILED: {', '.join(failed)}" if failed else "All passed.")

@@ -7,6 +7,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,25 @@ def test_a_complete_rebuild_removes_the_previous_environment(
 def test_start_shows_the_reason_that_pip_gives(kit: dict[str, Any], output: list[str], reason: str) -> None:
     text = kit["pip_failure"](output)
     assert reason in text and "\n" not in text
+
+
+def test_the_test_command_runs_npm_beside_pip_and_stops_if_npm_fails(
+    kit: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    npm_runs = threading.Event()
+
+    def install(*locks: str) -> None:
+        assert npm_runs.wait(10)
+
+    def install_npm_packages(patterns: tuple[str, ...], required: bool) -> None:
+        npm_runs.set()
+        raise kit["Stop"]("npm ci failed in functions/01-echo-node")
+
+    replace(kit, monkeypatch, "install_programs", lambda: None)
+    replace(kit, monkeypatch, "install", install)
+    replace(kit, monkeypatch, "install_npm_packages", install_npm_packages)
+    with pytest.raises(Exception, match="npm ci failed"):
+        kit["test"]([])
 
 
 # Machines on which it cannot work
