@@ -1,5 +1,6 @@
 """The course as a site: it builds, its links lead somewhere, and it opens from a folder without a server or network."""
 
+import fcntl
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -17,9 +18,14 @@ CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", 
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site with one lesson executed; the others are pages without outputs."""
-    return build(ROOT, tmp_path_factory.mktemp("book"), [0]).parent
+def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The site with one lesson executed; the others are pages without outputs. Built once for all workers."""
+    own = tmp_path_factory.getbasetemp()
+    book = (own if worker_id == "master" else own.parent) / "book"
+    with book.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        page = book / "html" / "index.html"  # the last file that is written
+        return (page if page.exists() else build(ROOT, book, [0])).parent
 
 
 @pytest.fixture(scope="module")
