@@ -38,7 +38,8 @@ def test_start_refuses_an_old_python_in_one_line() -> None:
 
 
 def test_start_names_wsl_on_windows_in_one_line() -> None:
-    done = run_start(prelude="sys.platform = 'win32'")
+    # The library's modules first: shutil would import a module that only a Python for Windows has.
+    done = run_start(prelude="import shutil, subprocess\nsys.platform = 'win32'")
     assert done.returncode == 1
     assert "wsl --install" in done.stderr and done.stderr.count("\n") == 1
 
