@@ -228,9 +228,10 @@ class Target:
         return results
 
     async def _python(self, args: list[str], env: Mapping[str, str] | None, seconds: float, stdin: str) -> Finished:
+        # PYTHON_COLORS: a kernel asks for colours, and Python 3.13 and above would write them into tracebacks.
+        own = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "PYTHON_COLORS": "0"}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-B", *args, cwd=self.folder,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **(env or {})},
+            sys.executable, "-B", *args, cwd=self.folder, env={**os.environ, **own, **(env or {})},
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
         talk = asyncio.ensure_future(process.communicate(stdin.encode()))
         try:

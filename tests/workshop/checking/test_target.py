@@ -70,6 +70,13 @@ def test_a_script_that_does_not_end_is_stopped(folder: Path) -> None:
     assert (done.code, done.out) == (None, "begun\n")
 
 
+def test_a_traceback_has_no_colours_in_a_notebook(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # ipykernel sets it, and Python 3.13 and above obey it
+    (folder / "broken.py").write_text("everything\n")
+    done = with_target(folder, lambda t: t.run("broken.py"))
+    assert done.err.endswith("\nNameError: name 'everything' is not defined\n")
+
+
 @pytest.mark.parametrize(("mistake", "fits"), [
     (Mistake("1.1", "x", saw="nothing"), True),
     (Mistake("*", "x", saw="nothing", log="Trace.*Error"), True),
