@@ -59,8 +59,9 @@ def test_calls_in_a_process_of_their_own(folder: Path) -> None:
     ("nothing", 1, "sums.py has no function nothing"),
 ])
 def test_what_cannot_be_called_is_said(folder: Path, function: str, argument: int, saw: str) -> None:
+    seconds = 0.5 if function == "for_ever" else 10
     with pytest.raises(Unexpected) as raised:
-        with_target(folder, lambda t: t.call("sums.py", function, [argument], seconds=0.5 if argument == 1 else 10))
+        with_target(folder, lambda t: t.call("sums.py", function, [argument], seconds=seconds))
     assert str(raised.value).startswith(saw)
 
 
