@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -231,7 +232,13 @@ def test_with_idle_timeout_work_is_active_and_the_rest_hibernates(frozen, follow
                           ("GB-seconds of disk, background (guess)", work * 0.5)):
         assert float(charges[unit].amount) == pytest.approx(seconds) and charges[unit].guessed
     assert float(charges["GB-seconds, hibernating"].amount if hibernating else 0) == hibernating * 0.5
-    assert "5% of its vCPUs" in bill(story.records, now=START + 100.0).text()
+    text = bill(story.records, now=START + 100.0).text()
+    assert text.endswith("""
+guess: an instance with idleTimeout works in the background while it uses
+  5% of its vCPUs or more. The service does not publish its threshold.
+Prices of 2025-12-13. Check the current price:
+  www.alibabacloud.com/help/en/functioncompute, page Pay-as-you-go
+""")
 
 
 @pytest.mark.parity("bill.disk-hibernating")
@@ -449,10 +456,31 @@ def test_an_invoice_over_midnight_names_both_days():
     assert bill(story.records).text().splitlines()[1] == "2026-01-02 03:04:06 to 2026-01-03 04:04:05 UTC"
 
 
+def test_every_remark_of_an_invoice_is_kept():
+    story = Story()
+    story.reject(0.0, 429, "ResourceExhausted")
+    story.begin(0.0, "lost", "c-9")
+    story.end(1.0, "lost", "c-9")
+    story.start(2.0, rest="by-cpu", seconds=0.0)
+    story.connections([(2.0, 3.0)])
+    story.add(3.0, "instance.kept", "c-1", until=START + 303.0)
+    remarks = bill(story.records, now=START + 100.0).text().partition("TOTAL")[2].splitlines()[1:]
+    assert [line.partition(" ")[0] for line in remarks if line and line[0] != " "] == [
+        "not", "The", "An", "guess:", "Prices"]
+
+
+def test_a_long_name_of_an_instance_is_cut_to_its_column():
+    story = Story()
+    story.start(0.0, "c-" + "0123456789" * 3)
+    story.connections([(1.0, 2.0)], "c-" + "0123456789" * 3)
+    assert f"\n{'c-01234567890123456789':<24}03:04:06.000 " in bill(story.records).text()
+
+
 def test_an_invoice_without_a_function_or_a_request():
     assert bill([]).text().splitlines()[:3] == [
         "BILL  no function", "", "No request reached an instance: nothing was served, nothing is billed."]
     assert bill([], "echo").text().splitlines()[0] == "BILL  echo"
+    assert "compute units" not in bill([]).text()
 
 
 def test_only_the_newest_spans_are_listed_and_the_sums_count_all():
@@ -517,6 +545,29 @@ def test_earlier_hours_use_the_tiers_of_a_month_and_the_next_month_starts_again(
     assert billing.bill([third], now=1_795_000_000).cost == first.up_to * (first.price + second.price)
     months = Usage("echo", hours={number: Hour(cpu=first.up_to * 100_000) for number in (498_700, 498_700 + 24 * 31)})
     assert billing.bill([months], now=1_795_000_000).cost == 2 * first.up_to * first.price
+
+
+@pytest.mark.parity("bill.tiers")
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai", "America/New_York"])
+@given(month=st.integers(1, 12))
+def test_tiers_start_again_with_the_month_in_utc(zone, month):
+    prices = tariff("CNY", 1_795_000_000)
+    first, second = prices.tiers[:2]
+    number = int(datetime(2026, month, 1, tzinfo=UTC).timestamp()) // 3600
+
+    def cost(*hours: int) -> Decimal:
+        usage = Usage("echo", hours={hour: Hour(cpu=first.up_to * 100_000) for hour in hours})
+        return billing.bill([usage], now=1_795_000_000).cost
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        try:
+            assert cost(number - 1, number) == 2 * first.up_to * first.price
+            assert cost(number, number + 1) == first.up_to * (first.price + second.price)
+        finally:
+            patch.undo()
+            time.tzset()
 
 
 def test_wire_is_json_with_the_same_total():

@@ -55,7 +55,8 @@ def test_the_quota_of_the_region():
     assert isinstance(where([Seat("a", State.ACTIVE, 2, 0.0)], quota=1), Reject)
 
 
-SEATS = st.lists(st.builds(Seat, st.uuids().map(str), st.sampled_from(State), st.integers(0, 3), st.floats(0, 9)))
+SEATS = st.lists(st.builds(Seat, st.uuids().map(str), st.sampled_from(State), st.integers(0, 3),
+                           st.sampled_from([0.0, 1.0, 9.0])))
 
 
 @given(SEATS, st.integers(1, 3), st.integers(0, 5))
@@ -66,6 +67,14 @@ def test_a_full_or_stopped_instance_gets_no_request(seats, concurrency, waiting)
         assert seat.load < concurrency and seat.state in (State.ACTIVE, State.IDLE, State.FROZEN)
     else:
         assert not [s for s in seats if s.state in (State.ACTIVE, State.IDLE, State.FROZEN) and s.load < concurrency]
+
+
+@given(SEATS, st.integers(1, 3))
+def test_the_fullest_and_of_equals_the_oldest_and_of_twins_the_first_is_taken(seats, concurrency):
+    running = (State.ACTIVE, State.IDLE, State.FROZEN)
+    free = [seat for seat in seats if seat.state in running and seat.load < concurrency]
+    best = min(free, key=lambda seat: (-seat.load, seat.started), default=None)
+    assert take(seats, concurrency) == (best and best.instance_id)
 
 
 @pytest.mark.parity("instance.idle-release", "instance.minimum")

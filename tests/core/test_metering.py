@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from journals import START, Story
 from pydantic import TypeAdapter
 
-from fclocal.core.metering import Meter, meter, micros
+from fclocal.core.metering import Meter, MeteredInstance, meter, micros
 from fclocal.core.records import Record
 from fclocal.core.usage import ASSUMED, Fleet, Hour, Size, Span, Usage
 
@@ -254,6 +254,15 @@ def test_a_copy_of_a_usage_shares_nothing():
     other.unbilled["a"] += 1
     other.notes.append("b")
     assert usage == before
+
+
+def test_a_copy_of_an_instance_shares_nothing():
+    instance = MeteredInstance("echo", open={"r-1": 1}, stretches=[(1, 2, 1)], kept={2: 3}, frozen={2: 4})
+    other = instance.copy()
+    assert other == instance
+    for field in ("open", "stretches", "kept", "frozen"):
+        getattr(other, field).clear()
+    assert instance == MeteredInstance("echo", open={"r-1": 1}, stretches=[(1, 2, 1)], kept={2: 3}, frozen={2: 4})
 
 
 def test_the_meter_compacts_by_itself_after_10_000_records():
