@@ -9,13 +9,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
 import pytest
+from awaited import until
 from browser.axe import serious
 from browser.layout import overlaps
 from playwright.sync_api import Locator, Page, expect, sync_playwright
@@ -75,16 +75,14 @@ def jupyter(kit: Path, module: str) -> Iterator[str]:
             attach(kit / ".fclocal").stop()
 
 
-def url_of(runtime: Path, server: subprocess.Popen[bytes], patience: float = 60) -> str:
+def url_of(runtime: Path, server: subprocess.Popen[bytes]) -> str:
     """Where the server listens, once it has written it down."""
-    until = time.monotonic() + patience
-    while time.monotonic() < until and server.poll() is None:
-        for file in runtime.glob("jpserver-*.json"):
-            settings = json.loads(file.read_text() or "{}")
-            if settings.get("port"):
-                return f"http://127.0.0.1:{settings['port']}"
-        time.sleep(0.1)
-    raise AssertionError((runtime.parent / "lab.log").read_text())
+    def written() -> int | None:
+        assert server.poll() is None, (runtime.parent / "lab.log").read_text()
+        ports = [json.loads(file.read_text() or "{}").get("port") for file in runtime.glob("jpserver-*.json")]
+        return next(filter(None, ports), None)
+
+    return f"http://127.0.0.1:{until(written, 60)}"
 
 
 @pytest.fixture

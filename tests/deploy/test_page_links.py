@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from awaited import until
 from playwright.sync_api import expect, sync_playwright
 from websockets.sync.client import connect
 
@@ -40,13 +40,12 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 def port_of(runtime: Path, process: subprocess.Popen[bytes]) -> int:
     """Return the port of the server, once it has written it down."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        for file in runtime.glob("jpserver-*.json"):
-            if port := json.loads(file.read_text() or "{}").get("port"):
-                return int(port)
-        time.sleep(0.1)
-    raise AssertionError((runtime.parent / "server.log").read_text())
+    def written() -> int | None:
+        assert process.poll() is None, (runtime.parent / "server.log").read_text()
+        ports = [json.loads(file.read_text() or "{}").get("port") for file in runtime.glob("jpserver-*.json")]
+        return next(filter(None, ports), None)
+
+    return int(until(written, 60))
 
 
 def deployed(fc: Platform, folder: str) -> str:

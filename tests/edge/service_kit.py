@@ -4,7 +4,6 @@ import http.client
 import json
 import shutil
 import ssl
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,13 +126,3 @@ def kinds_since(fc: Platform, seq: int, function: str | None = None) -> list[str
 
 def records_since(fc: Platform, seq: int, kind: str) -> list[Record]:
     return [record for record in fc.events(seq) if record.kind == kind]
-
-
-def until(condition: Any, limit: float = 10.0) -> Any:
-    """Ask until the answer is true; the answer. Fails after `limit` seconds."""
-    end = time.monotonic() + limit
-    while True:
-        if result := condition():
-            return result
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.02)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from alibabacloud_fc20230330 import models as fc
-from service_kit import ROOT, call, platform, until
+from awaited import until
+from service_kit import ROOT, call, platform
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 

@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
-from service_kit import until
+from awaited import until
 
 from fclocal import Platform
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from alibabacloud_fc20230330 import models as fc
+from awaited import until
 from fake_clock import FakeClock
 from management import Management, function_input, refused
-from service_kit import call, platform, until
+from service_kit import call, platform
 
 from fclocal import Platform
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from alibabacloud_fc20230330 import models as m
-from service_kit import Answer, call, platform, set_trigger, until
+from awaited import until
+from service_kit import Answer, call, platform, set_trigger
 
 from fclocal import Platform
 

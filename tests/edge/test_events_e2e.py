@@ -3,12 +3,12 @@
 import contextlib
 import sqlite3
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import requests
+from awaited import until
 
 import fclocal
 
@@ -61,8 +61,7 @@ def test_changes_are_read_in_increments(fc):
 def test_a_damaged_journal_is_an_error_and_not_an_empty_answer(fc):
     fc.deploy(ECHO)
     with contextlib.closing(sqlite3.connect(fc.at.state / "journal.sqlite", timeout=10)) as db, db:
-        while not db.execute("SELECT 1 FROM facts").fetchone():  # the platform writes its first records together
-            time.sleep(0.01)
+        until(lambda: db.execute("SELECT 1 FROM facts").fetchone())  # the platform writes its first records together
         db.execute("INSERT OR REPLACE INTO facts VALUES (1, 0, 1, 2, '[[')")
     for read in (lambda: list(fc.events()), lambda: fc.changes(), lambda: fc.bill("echo")):
         with pytest.raises(fclocal.FcError, match=r"journal\.sqlite is damaged"):

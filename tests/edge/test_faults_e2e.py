@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import redis
 from alibabacloud_fc20230330 import models as m
-from service_kit import ROOT, call, kinds_since, last, platform, records_since, until
+from awaited import until
+from service_kit import ROOT, call, kinds_since, last, platform, records_since
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from fclocal import FcError, Platform

@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+from awaited import until
 from gateway_kit import Platform, platform
 
 __all__ = ["platform"]
@@ -50,7 +50,4 @@ def test_broken_tls_leaves_nothing_behind(platform: Platform) -> None:
             sock.settimeout(5)
             while sock.recv(100):
                 pass
-    until = time.monotonic() + 5
-    while psutil.Process().num_fds() > before and time.monotonic() < until:
-        time.sleep(0.01)
-    assert psutil.Process().num_fds() <= before
+    until(lambda: psutil.Process().num_fds() <= before)

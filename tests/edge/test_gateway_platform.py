@@ -4,11 +4,13 @@ import asyncio
 import os
 import signal
 import time
+from collections import deque
 from pathlib import Path
 
 import psutil
 import pytest
 import websockets
+from awaited import until
 from playwright.sync_api import sync_playwright
 from websockets.asyncio.client import connect
 
@@ -27,14 +29,16 @@ def plain(app: App) -> connect:
     return connect(app.url.replace("https", "ws"), proxy=None, open_timeout=30)
 
 
-def settle(process: psutil.Process, before: tuple[int, int]) -> tuple[int, int]:
-    """(children, descriptors) of the platform, once they are no more than before, or after five seconds."""
-    until = time.monotonic() + 5
-    while True:
-        now = len(process.children(recursive=True)), process.num_fds()
-        if (now[0] <= before[0] and now[1] <= before[1]) or time.monotonic() > until:
-            return now
-        time.sleep(0.05)
+def steady(process: psutil.Process) -> tuple[int, int]:
+    """Return (children, descriptors) of the platform, once ten readings in a row are the same."""
+    readings: deque[tuple[int, int]] = deque(maxlen=10)
+
+    def same() -> bool:
+        readings.append((len(process.children(recursive=True)), process.num_fds()))
+        return len(readings) == 10 and len(set(readings)) == 1
+
+    until(same)
+    return readings[-1]
 
 
 @pytest.mark.parity("instance.crash")
@@ -89,10 +93,11 @@ def test_connections_leave_nothing_behind(fc: Platform) -> None:
 
     asyncio.run(talk())
     wait_for(fc, "request.end", function=app.name)
-    before = settle(process, (0, 0))
+    before = steady(process)
     for _ in range(2):
         asyncio.run(talk())
-    assert settle(process, before) <= before
+    children, descriptors = before
+    until(lambda: len(process.children(recursive=True)) <= children and process.num_fds() <= descriptors)
 
 
 def test_a_browser_speaks_https_and_wss(fc: Platform) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from alibabacloud_fc20230330 import models as m
+from awaited import until
 from service_kit import (
     ROOT,
     add_trigger,
@@ -20,7 +21,6 @@ from service_kit import (
     records_since,
     set_greeting,
     set_trigger,
-    until,
 )
 from websockets.exceptions import InvalidStatus
 

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from service_kit import ROOT, beside_ws, until
+from awaited import until
+from service_kit import ROOT, beside_ws
 
 from fclocal import Platform
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from awaited import eventually
 from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
@@ -96,6 +97,23 @@ async def redis_server(tmp_path: Path, path: str = os.environ["PATH"]) -> AsyncI
         await server.stop()
 
 
+async def answers(client: Redis) -> bool:
+    """Return whether Redis answers a PING."""
+    with contextlib.suppress(RedisError, OSError):
+        return bool(await client.ping())
+    return False
+
+
+async def both_listed(client: Redis) -> bool:
+    """Return whether the room "tea" has two members."""
+    return bool(await client.hlen("chat:{tea}:members") == 2)
+
+
+async def is_complete(client: Redis) -> bool:
+    """Return whether a node of a cluster sees all slots served."""
+    return bool((await client.execute_command("CLUSTER INFO"))["cluster_state"] == "ok")
+
+
 class Cluster:
     """A Redis Cluster of three servers on loopback, each with a third of the slots and its data on disk."""
 
@@ -116,12 +134,8 @@ class Cluster:
             self._program, "--port", str(port), "--cluster-port", str(self._bus[port]), "--bind", "127.0.0.1",
             "--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--dir", str(folder), "--appendonly", "yes",
             "--appendfsync", "always", "--save", "", stdout=asyncio.subprocess.DEVNULL)
-        async with Redis(port=port) as client, asyncio.timeout(10):
-            while True:
-                with contextlib.suppress(RedisError, OSError):
-                    await client.ping()
-                    return
-                await asyncio.sleep(0.02)
+        async with Redis(port=port) as client:
+            await eventually(lambda: answers(client))
 
     async def kill_node(self, port: int) -> None:
         self._processes[port].kill()
@@ -135,11 +149,9 @@ class Cluster:
                 await client.execute_command("CLUSTER ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
                 for other in self.ports[:number]:
                     await client.execute_command("CLUSTER MEET", "127.0.0.1", other, self._bus[other])
-        async with asyncio.timeout(20):
-            for port in self.ports:
-                async with Redis(port=port) as client:
-                    while (await client.execute_command("CLUSTER INFO"))["cluster_state"] != "ok":  # noqa: ASYNC110
-                        await asyncio.sleep(0.05)
+        for port in self.ports:
+            async with Redis(port=port) as client:
+                await eventually(lambda client=client: is_complete(client), 20)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -181,16 +193,9 @@ async def clients(urls: list[str], room: str = "tea") -> AsyncIterator[list[Any]
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def until(condition: Any, limit: float = 10) -> None:
-    """Wait until `condition()` holds."""
-    async with asyncio.timeout(limit):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in other processes
-            await asyncio.sleep(0.02)
-
-
 async def under_way(people: list[Any]) -> None:
     """Wait until the chat has confirmed three messages of every member."""
-    await until(lambda: all(person.acked >= 3 for person in people))
+    await eventually(lambda: all(person.acked >= 3 for person in people))
 
 
 class Figures:

@@ -6,11 +6,12 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from awaited import until
 from packaging.requirements import Requirement
 from ruamel.yaml import YAML
 from websockets.sync.client import connect
@@ -120,17 +121,16 @@ def output(process: subprocess.Popen[bytes]) -> str:
 def test_a_python_folder_serves_with_its_own_requirements_only(folder: Path, start: Callable[[Path], int]) -> None:
     port = start(folder)
     process: subprocess.Popen[bytes] = start.running[0]  # type: ignore[attr-defined]
-    until = time.monotonic() + PATIENCE
-    answer = b""
-    while not answer and time.monotonic() < until:
+
+    def ask() -> bytes:
         if process.poll() is not None:
             pytest.fail(f"it ended with {process.returncode}: {output(process)[-2000:]}")
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
-                client.sendall(HANDSHAKE.encode())
-                answer = client.recv(4096)
-        except ConnectionRefusedError:
-            time.sleep(0.05)
+        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+            client.sendall(HANDSHAKE.encode())
+            return client.recv(4096)
+        return b""
+
+    answer = until(ask, PATIENCE)
     status = int(answer.split(b" ", 2)[1])
     # 4xx: it serves, but wants a name, a token or a path that this plain request has not.
     assert status == 101 or 400 <= status < 500, answer.decode(errors="replace")
@@ -140,16 +140,16 @@ def test_a_python_folder_serves_with_its_own_requirements_only(folder: Path, sta
 def test_a_client_that_leaves_before_its_answers_is_no_error(name: str, start: Callable[[Path], int]) -> None:
     port = start(ROOT / "functions" / name)
     process: subprocess.Popen[bytes] = start.running[0]  # type: ignore[attr-defined]
-    until = time.monotonic() + PATIENCE
-    left = 0
-    while left < 10:
-        try:
-            with connect(f"ws://127.0.0.1:{port}/talk", proxy=None) as ws:
-                for _ in range(5):
-                    ws.send("x" * 100)
-            left += 1
-        except ConnectionRefusedError:
-            assert time.monotonic() < until and process.poll() is None
-            time.sleep(0.05)
+
+    def leave() -> bool:
+        assert process.poll() is None
+        with suppress(ConnectionRefusedError), connect(f"ws://127.0.0.1:{port}/talk", proxy=None) as ws:
+            for _ in range(5):
+                ws.send("x" * 100)
+            return True
+        return False
+
+    for _ in range(10):
+        until(leave, PATIENCE)
     process.terminate()
     assert "Traceback" not in output(process)

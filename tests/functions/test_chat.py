@@ -11,7 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
-from chat_support import FUNCTIONS, Client, Figures, Instance, clients, instances, redis_server, talk, until
+from awaited import eventually
+from chat_support import FUNCTIONS, Client, Figures, Instance, both_listed, clients, instances, redis_server, talk
 from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -57,14 +58,14 @@ def test_a_room_spans_instances(folder: str, tmp_path: Path) -> None:
                     await talk(people, 0.5)
                     for person in people:
                         await person.confirmed()
-                        await until(lambda person=person: len(person.members) == 3)
-                        await until(lambda person=person: len(person.messages) == sum(p._last for p in people))
+                        await eventually(lambda person=person: len(person.members) == 3)
+                        await eventually(lambda person=person: len(person.messages) == sum(p._last for p in people))
                     assert stranger.messages == [] and len(stranger.members) == 1
                 figures = Figures(people)
                 assert figures.lost == figures.duplicated == figures.disordered == 0, figures
                 assert figures.accepted and not figures.refused and not figures.unsure
             async with clients([two.url]) as [last]:  # everybody left
-                await until(lambda: len(last.members) == 1)
+                await eventually(lambda: len(last.members) == 1)
     run(main())
 
 
@@ -142,7 +143,7 @@ def test_the_client_keeps_to_the_limits(folder: str, texts: list[str], tmp_path:
                 await ana.say(text)
             await asyncio.wait_for(ana.confirmed(), 30)
             good = [text for text in texts if "\x0b" not in text]
-            await until(lambda: len(ana.messages) == len(good))
+            await eventually(lambda: len(ana.messages) == len(good))
             assert [message["text"] for message in ana.messages] == good and len(ana.refused) == len(texts) - len(good)
             assert ana.connections == 1 and not ana.unsure
     run(main())
@@ -186,9 +187,9 @@ def test_a_room_that_failed_is_built_again(folder: str, tmp_path: Path) -> None:
                 async with clients([one.url]) as [ana], Redis.from_url(redis.url) as client:
                     await client.hset("chat:{tea}:members", "\xff no member", "\xff")  # ignored
                     await client.publish("chat:{tea}", b"p{broken")
-                    await until(lambda: ana.connections == 2 and ana.state == "in")
+                    await eventually(lambda: ana.connections == 2 and ana.state == "in")
                     await ana.say("Here?")
-                    await until(lambda: [message["text"] for message in ana.messages] == ["Here?"])
+                    await eventually(lambda: [message["text"] for message in ana.messages] == ["Here?"])
                     assert len(ana.members) == 1
             finally:
                 await one.kill()
@@ -204,14 +205,14 @@ def test_an_outage_of_redis_is_logged_once_each_way(folder: str, tmp_path: Path)
             early = Instance(folder, redis.url)
             await redis.kill()
             await early.start()  # never saw Redis
-            await until(lambda: any('"redis.silent"' in line for line in early.lines))
+            await eventually(lambda: any('"redis.silent"' in line for line in early.lines))
             await redis.start()
-            await until(lambda: any('"redis.answers"' in line for line in early.lines))
+            await eventually(lambda: any('"redis.answers"' in line for line in early.lines))
             await redis.kill()
-            await until(lambda: sum('"redis.silent"' in line for line in early.lines) == 2)
+            await eventually(lambda: sum('"redis.silent"' in line for line in early.lines) == 2)
             await asyncio.sleep(1)  # several attempts
             await redis.start()
-            await until(lambda: sum('"redis.answers"' in line for line in early.lines) == 2)
+            await eventually(lambda: sum('"redis.answers"' in line for line in early.lines) == 2)
             await early.kill()
             messages = [json.loads(line) for line in early.lines]
             assert [line["event"] for line in messages if line["event"].startswith("redis")] == [
@@ -230,9 +231,10 @@ def test_a_join_costs_nothing_in_redis_once_it_is_over(tmp_path: Path) -> None:
                 connection = await join(one.url, room=f"r{number}")
                 await receive(connection, "members")
                 await connection.close()
-            async with asyncio.timeout(10):
-                while await client.keys("chat:{*"):  # noqa: ASYNC110 - Redis sends no event
-                    await asyncio.sleep(0.05)
+            async def no_room() -> bool:
+                return not await client.keys("chat:{*")
+
+            await eventually(no_room)
     run(main())
 
 
@@ -267,10 +269,10 @@ def test_a_member_that_vanished_is_noticed_by_pings(folder: str, tmp_path: Path)
                     clients([one.url]) as [ana]):
             gone = await join(two.url, name="gone")
             await receive(gone, "members")
-            await until(lambda: "gone" in ana.members.values())
+            await eventually(lambda: "gone" in ana.members.values())
             gone.transport.pause_reading()
             begun = asyncio.get_running_loop().time()
-            await until(lambda: "gone" not in ana.members.values(), 15)
+            await eventually(lambda: "gone" not in ana.members.values(), 15)
             assert asyncio.get_running_loop().time() - begun < 2 * 0.5 + 2 + 2 + 1  # pings, close, presence, a moment
             gone.transport.abort()
     run(main())
@@ -284,9 +286,9 @@ def test_an_instance_that_must_stop_sends_close_frames(folder: str, tmp_path: Pa
                     clients([one.url, two.url]) as (ana, bo)):
             stays = await join(two.url, name="stays")
             await receive(stays, "members")
-            await until(lambda: len(ana.members) == 3)
+            await eventually(lambda: len(ana.members) == 3)
             await ana.say("p0 1")
-            await until(lambda: len(bo.messages) == 1)
+            await eventually(lambda: len(bo.messages) == 1)
             begun = asyncio.get_running_loop().time()
             await two.kill(signal.SIGTERM)
             assert asyncio.get_running_loop().time() - begun < 5
@@ -294,11 +296,11 @@ def test_an_instance_that_must_stop_sends_close_frames(folder: str, tmp_path: Pa
                 while True:
                     await stays.recv()
             assert closed.value.rcvd and closed.value.rcvd.code == 1001
-            await until(lambda: len(ana.members) == 1)
+            await eventually(lambda: len(ana.members) == 1)
             await two.start()
-            await until(lambda: bo.connections == 2 and bo.state == "in")
+            await eventually(lambda: bo.connections == 2 and bo.state == "in")
             await ana.say("p0 2")
-            await until(lambda: [message["text"] for message in bo.messages] == ["p0 1", "p0 2"])
+            await eventually(lambda: [message["text"] for message in bo.messages] == ["p0 1", "p0 2"])
     run(main())
 
 
@@ -324,7 +326,7 @@ def test_a_slow_member_does_not_delay_others(folder: str, tmp_path: Path) -> Non
             await receive(slow, "members")
             slow.transport.pause_reading()
             memory = psutil.Process(one.pid).memory_info().rss
-            await until(lambda: "slow" in people[0].members.values())
+            await eventually(lambda: "slow" in people[0].members.values())
             longest, clock = 0.0, asyncio.get_running_loop().time
             async with asyncio.timeout(40):
                 while "slow" in people[0].members.values():
@@ -349,7 +351,8 @@ def test_durable_history_and_resume(path: str, tmp_path: Path) -> None:
                 for number in range(1, 61):
                     await ana.say(f"p0 {number}")
                 await asyncio.wait_for(ana.confirmed(), 20)
-                await until(lambda: len(ana.messages) == 60)  # "sent" says that it is kept, not that it has come back
+                # "sent" says that a message is kept, not that it has come back.
+                await eventually(lambda: len(ana.messages) == 60)
             fresh = await join(two.url, name="Bo")
             welcome = await receive(fresh, "welcome")
             assert welcome["durable"] and not welcome["gone"]
@@ -404,7 +407,7 @@ def test_a_trimmed_history_is_reported(tmp_path: Path) -> None:
             for number in range(1, 11):
                 await ana.say(f"p0 {number}")
             await asyncio.wait_for(ana.confirmed(), 10)
-            await until(lambda: len(ana.messages) == 10)
+            await eventually(lambda: len(ana.messages) == 10)
             await client.xtrim("chat:{tea}:log", maxlen=5, approximate=False)
             for message, gone in ((ana.messages[2], True), (ana.messages[7], False)):
                 back = await join(one.url, after=message["id"])
@@ -421,8 +424,7 @@ def test_who_is_not_back_yet_after_an_outage_is_counted_as_missed(tmp_path: Path
         async with (redis_server(tmp_path) as redis, instances("07-chat", redis.url) as (one, two),
                     clients([one.url]) as [ana], Redis.from_url(redis.url) as client):
             bo = await join(two.url, name="Bo")
-            while await client.hlen("chat:{tea}:members") < 2:  # noqa: ASYNC110 - Redis sends no event
-                await asyncio.sleep(0.01)
+            await eventually(lambda: both_listed(client))
             back = asyncio.Event()
             ana.on_event = lambda event: event["type"] == "status" and event["live"] and back.set()
             await redis.kill()
@@ -453,15 +455,17 @@ def test_a_frozen_instance_is_up_to_date_when_it_wakes(folder: str, tmp_path: Pa
             for number in range(1, 21):
                 await ana.say(f"p0 {number}")
             await asyncio.wait_for(ana.confirmed(), 10)
+            back = asyncio.Event()
+            ana.on_event = lambda event: event["type"] == "status" and event["live"] and back.set()
             if folder == "07-chat":  # Redis has cut the subscription, as it does when too much is waiting
                 await client.client_kill_filter(_type="pubsub")
+                await asyncio.wait_for(back.wait(), 10)  # the sender's instance has its subscription again
             os.kill(two.pid, signal.SIGCONT)
             task = asyncio.create_task(bo.run())
-            await until(lambda: bo.connections == 2 and bo.state == "in", 15)
-            await asyncio.sleep(0.6)  # so that the sender's instance has its subscription back
+            await eventually(lambda: bo.connections == 2 and bo.state == "in", 15)
             await ana.say("p0 21")
             await asyncio.wait_for(ana.confirmed(), 10)
-            await until(lambda: bo.messages and bo.messages[-1]["text"] == "p0 21")
+            await eventually(lambda: bo.messages and bo.messages[-1]["text"] == "p0 21")
             expected = [f"p0 {n}" for n in range(1, 22)] if folder == "07-chat-durable" else ["p0 21"]
             assert [message["text"] for message in bo.messages] == expected
             task.cancel()
@@ -486,18 +490,20 @@ def test_nothing_grows(folder: str, tmp_path: Path) -> None:
                 await connection.close()
 
             async with Redis.from_url(redis.url) as client:
+                async def all_left() -> bool:
+                    return bool(await client.pubsub_channels() == [b"chat"])
+
                 async def settled() -> tuple[int, int]:
-                    while await client.pubsub_channels() != [b"chat"]:  # noqa: ASYNC110 - Redis sends no event
-                        await asyncio.sleep(0.05)
+                    await eventually(all_left)
                     return len(process.net_connections()), process.num_fds()
 
                 await asyncio.gather(*(visit(5) for _ in range(20)))
-                before, memory = await asyncio.wait_for(settled(), 10), process.memory_info().rss
+                before, memory = await settled(), process.memory_info().rss
                 await asyncio.gather(*(visit(20) for _ in range(50)))
-                after = await asyncio.wait_for(settled(), 10)
+                after = await settled()
                 # Redis connections are pooled: at most one more per visitor at a time
                 assert after[0] - before[0] <= 60 and after[1] - before[1] <= 60
                 await asyncio.gather(*(visit(20) for _ in range(50)))
-                assert await asyncio.wait_for(settled(), 10) <= (after[0] + 5, after[1] + 5)
+                assert await settled() <= (after[0] + 5, after[1] + 5)
                 assert process.memory_info().rss - memory < 16 * 2**20
     run(main())

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_support import Figures, clients, instances, redis_server, talk, under_way
+from awaited import eventually
+from chat_support import Figures, answers, clients, instances, redis_server, talk, under_way
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 BOTH = pytest.mark.parametrize("folder", ["07-chat", "07-chat-durable"])
 OUTAGES = pytest.mark.parametrize(("members", "seconds"), [(8, 3), pytest.param(20, 5, marks=pytest.mark.nightly)])
@@ -45,17 +45,6 @@ def verdict(folder: str, what: str, people: list[Any], *, away: bool = False) ->
     return figures
 
 
-async def answers(url: str) -> float:
-    """The moment Redis answers a PING."""
-    async with Redis.from_url(url) as client:
-        while True:
-            try:
-                await client.ping()
-                return asyncio.get_running_loop().time()
-            except (RedisError, OSError):
-                await asyncio.sleep(0.05)
-
-
 @BOTH
 @OUTAGES
 def test_redis_is_killed_and_comes_back(folder: str, members: int, seconds: int, tmp_path: Path) -> None:
@@ -72,7 +61,9 @@ def test_redis_is_killed_and_comes_back(folder: str, members: int, seconds: int,
             await redis.kill()
             await asyncio.sleep(seconds)
             await redis.start()
-            back = await answers(url)
+            async with Redis.from_url(url) as client:
+                await eventually(lambda: answers(client))
+            back = clock()
             await talking
             await settle(people)
             verdict(folder, f"Redis killed for {seconds} s", people)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_support import Cluster, clients, instances, talk, under_way, until
+from awaited import eventually
+from chat_support import Cluster, clients, instances, talk, under_way
 from redis.asyncio import Redis
 from test_chat_chaos import settle, verdict
 from test_chat_simple import join, received
@@ -42,7 +43,7 @@ def test_rooms_on_all_servers_span_instances(folder: str, path: str | None, tmp_
                 figures = verdict(folder, f"room {room} on a cluster", people)
                 assert figures.lost == figures.refused == figures.unsure == figures.missed == 0
                 for person in people:
-                    await until(lambda person=person: len(person.members) == 2)
+                    await eventually(lambda person=person: len(person.members) == 2)
             for port in cluster.ports:
                 async with Redis(port=port) as client:
                     subscribed = [entry for entry in await client.client_list() if entry["ssub"] not in (0, "0")]

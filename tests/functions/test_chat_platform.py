@@ -9,7 +9,8 @@ from http.cookiejar import CookieJar
 from typing import Any
 
 import pytest
-from chat_support import FUNCTIONS, Client, Figures, clients, talk, under_way, until
+from awaited import eventually
+from chat_support import FUNCTIONS, Client, Figures, clients, talk, under_way
 from redis.asyncio import Redis
 from test_chat_chaos import settle, verdict
 from websockets.asyncio.client import connect
@@ -75,7 +76,7 @@ def test_members_on_three_instances_are_cut_every_four_seconds(members: int, fc:
     async def main() -> None:
         async with clients([wss(app)] * members) as people:
             await talk(people, 10, every=0.5)
-            await until(lambda: all(person.connections >= 3 for person in people))
+            await eventually(lambda: all(person.connections >= 3 for person in people))
             await settle(people)
             verdict("07-chat-durable", f"{members} members, execution timeout 4 s", people)
     asyncio.run(main())
@@ -101,17 +102,19 @@ def test_a_frozen_instance_receives_nothing_and_is_up_to_date_when_it_wakes(fold
             for number in range(1, 11):
                 await ana.say(f"p0 {number}")
             await asyncio.wait_for(ana.confirmed(), 10)
+            back = asyncio.Event()
+            ana.on_event = lambda event: event["type"] == "status" and event["live"] and back.set()
             await redis.client_kill_filter(_type="pubsub")  # as Redis does when a subscriber does not read
-            await asyncio.sleep(1)
+            await asyncio.wait_for(back.wait(), 10)
             with fc.fault("pause_redis"):  # and not even a healthy Redis when it wakes up
                 task = asyncio.create_task(bo.run())
                 await asyncio.sleep(1)
-            await until(lambda: bo.state == "in" and bo.connections > 1, 20)
+            await eventually(lambda: bo.state == "in" and bo.connections > 1, 20)
             assert sorted(running(fc, app)) == sorted((mine, frozen))
-            await until(lambda: len(ana.members) >= 2)
+            await eventually(lambda: len(ana.members) >= 2)
             await ana.say("p0 11")
             await asyncio.wait_for(ana.confirmed(), 10)
-            await until(lambda: bo.messages and bo.messages[-1]["text"] == "p0 11")
+            await eventually(lambda: bo.messages and bo.messages[-1]["text"] == "p0 11")
             expected = [f"p0 {number}" for number in range(1, 12)] if folder == "07-chat-durable" else ["p0 11"]
             assert [message["text"] for message in bo.messages] == expected
             assert Figures([ana]).duplicated == 0

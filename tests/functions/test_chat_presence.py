@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_support import instances, redis_server
+from awaited import eventually
+from chat_support import both_listed, instances, redis_server
 from redis.asyncio import Redis
 from standalone import module
 from test_chat import join, receive
@@ -48,9 +49,7 @@ def test_members_that_another_instance_removes_are_announced_again(tmp_path: Pat
         async with (redis_server(tmp_path) as redis, instances("07-chat", redis.url) as (one, two),
                     Redis.from_url(redis.url) as client):
             ana, bo = await join(one.url, name="Ana"), await join(two.url, name="Bo")
-            async with asyncio.timeout(10):
-                while await client.hlen("chat:{tea}:members") < 2:  # noqa: ASYNC110 - Redis sends no event
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: both_listed(client))
             [field] = [key for key, value in (await client.hgetall("chat:{tea}:members")).items() if b"Ana" in value]
             await client.hdel("chat:{tea}:members", field)
             await client.publish("chat:{tea}", b'p{"%s": null}' % field)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from awaited import eventually
 from chat_support import FUNCTIONS, Instance, instances, redis_server
 from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
@@ -65,9 +66,11 @@ def test_a_room_spans_instances_and_rooms_are_separate(tmp_path: Path) -> None:
             assert await received(cy, "Cy: Nobody here?") == ["Cy: Nobody here?"]
             for member in (ana, bo, cy):
                 await member.close()
-            async with Redis.from_url(redis.url) as client, asyncio.timeout(10):
-                while await client.pubsub_channels():  # noqa: ASYNC110 - Redis sends no event
-                    await asyncio.sleep(0.02)
+            async with Redis.from_url(redis.url) as client:
+                async def no_subscriber() -> bool:
+                    return not await client.pubsub_channels()
+
+                await eventually(no_subscriber)
     asyncio.run(main())
 
 

@@ -6,10 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
+from awaited import until
 from functions.standalone import FUNCTIONS
 from ruamel.yaml import YAML
 from websockets.exceptions import ConnectionClosed
@@ -56,15 +56,14 @@ class Process:
 
     def wait_until_ready(self) -> None:
         """Wait until the program answers: it listens a moment before it can handle a signal."""
-        deadline = time.monotonic() + SLOW
-        while True:
-            try:
+        def answers() -> bool:
+            assert self._process.poll() is None, self.finish()
+            with contextlib.suppress(ConnectionRefusedError):
                 self.get("/healthz")
-                return
-            except ConnectionRefusedError:
-                assert self._process.poll() is None, self.finish()
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+                return True
+            return False
+
+        until(answers, SLOW)
 
     def get(self, path: str) -> tuple[int, dict[str, str], bool]:
         """Send one GET. Return status, headers, and whether the server then closed the connection."""

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 import uvloop
+from awaited import eventually
 
 from fclocal.core.clock import SystemClock
 from fclocal.core.errors import FcError
@@ -71,7 +72,7 @@ class Bench:
     async def refused(self, files: dict[str, str], *args: str, **config) -> FcError:
         with pytest.raises(FcError) as error:
             await self.start(files, *args, **config)
-        await until(lambda: self.folders() == [])
+        await eventually(lambda: self.folders() == [])
         assert not self.launcher._processes
         return error.value
 
@@ -104,13 +105,6 @@ def ask(port: int) -> str:
         return client.makefile().read()
 
 
-async def until(condition, limit: float = 10.0):
-    """Wait for `condition()` to hold."""
-    async with asyncio.timeout(limit):
-        while not condition():  # noqa: ASYNC110 - other processes set no event
-            await asyncio.sleep(0.01)
-
-
 def alive(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -129,7 +123,7 @@ def test_several_instances_of_a_function_that_hard_codes_its_port(run, tmp_path)
             assert await first.stop(2.0) == 128 + 15
             assert bench.exits == [128 + 15]
             assert not alive(first.pid) and alive(second.pid)
-            await until(lambda: first.home.name not in bench.folders())
+            await eventually(lambda: first.home.name not in bench.folders())
     run(scenario())
 
 
@@ -387,7 +381,7 @@ def test_the_last_lines_before_an_exit_are_not_lost(run, tmp_path):
                     "os.write(2, b'last words'); os._exit(7)\n")
             process = await bench.start({"main.py": code})
             await asyncio.to_thread(ask, process.port)
-            await until(lambda: bench.exits)
+            await eventually(lambda: bench.exits)
             assert bench.exits == [7]
             assert [text for stream, text in bench.lines if stream == "stdout"] == [f"line {n}" for n in range(500)]
             assert ("stderr", "last words") in bench.lines
@@ -403,14 +397,14 @@ def test_a_flood_of_output_does_not_starve_others(run, tmp_path):
                      "threading.Thread(target=lambda: [os.write(1, b'y\\n' * 8192) for _ in iter(int, 1)]).start()\n")
             process = await bench.start({"main.py": flood + SERVER})
             before = psutil.Process().memory_info().rss
-            late = 0.0
+            longest = 0.0
             begin = time.monotonic()
             while time.monotonic() - begin < 2.5:
-                asked = time.monotonic()
+                used = time.thread_time()
                 await asyncio.sleep(0.01)
-                late = max(late, time.monotonic() - asked - 0.01)
+                longest = max(longest, time.thread_time() - used)
             assert "hello" in await asyncio.to_thread(ask, process.port)
-            assert late < 0.5
+            assert longest < 0.1  # seconds of CPU in which nothing else had its turn, however busy the machine is
             assert len(bench.lines) <= 2000 * (time.monotonic() - started + 2)
             assert bench.dropped and min(bench.dropped) > 1000
             assert psutil.Process().memory_info().rss - before < 32 * 2**20
@@ -453,12 +447,12 @@ def test_freeze_thaw_and_stop_reach_the_whole_tree(run, tmp_path):
             assert len(family) == 5 and set(family) <= set(process.tree())
             assert process.memory() > 5 * 3 * 2**20
             process.freeze()
-            await until(lambda: states(family) == {psutil.STATUS_STOPPED})
+            await eventually(lambda: states(family) == {psutil.STATUS_STOPPED})
             process.thaw()
-            await until(lambda: psutil.STATUS_STOPPED not in states(family))
+            await eventually(lambda: psutil.STATUS_STOPPED not in states(family))
             process.freeze()
             assert await process.stop(5.0) == 128 + 15  # a frozen process receives SIGTERM too
-            await until(lambda: not any(map(alive, family)))
+            await eventually(lambda: not any(map(alive, family)))
     run(scenario())
 
 
@@ -474,8 +468,8 @@ def test_whatever_ends_an_instance_ends_its_tree(how, run, tmp_path):
                 os.kill(process.pid, 9)
             else:
                 await bench.launcher.close()
-            await until(lambda: not any(map(alive, family)), 2.0)
-            await until(lambda: bench.exits)
+            await eventually(lambda: not any(map(alive, family)), 2.0)
+            await eventually(lambda: bench.exits)
             assert bench.exits == [137]
     run(scenario())
 
@@ -499,7 +493,7 @@ def test_a_start_that_is_cancelled_leaves_nothing(run, tmp_path):
                 start.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await start
-                await until(lambda: bench.folders() == [])
+                await eventually(lambda: bench.folders() == [])
                 assert not bench.launcher._processes
                 family = psutil.Process().children(recursive=True)
                 assert [p for p in family if "guardian.py" not in " ".join(p.cmdline())] == []
@@ -527,9 +521,9 @@ def test_when_the_guardian_dies_the_platform_goes_on(run, tmp_path):
             family = [process.pid, *forked(process)]
             guardian = psutil.Process(process.pid).parent()
             guardian.kill()
-            await until(lambda: bench.exits)
+            await eventually(lambda: bench.exits)
             assert bench.exits == [137]
-            await until(lambda: not any(map(alive, family)), 2.0)
+            await eventually(lambda: not any(map(alive, family)), 2.0)
             again = await bench.start({"main.py": SERVER})
             assert "hello" in await asyncio.to_thread(ask, again.port)
     run(scenario())
@@ -579,7 +573,7 @@ def test_nothing_outlives_a_platform_that_is_killed(tmp_path):
         assert all(map(alive, pids))
         bench.kill()
         await bench.wait()
-        await until(lambda: not any(map(alive, pids)), 2.0)
+        await eventually(lambda: not any(map(alive, pids)), 2.0)
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
@@ -595,7 +589,7 @@ def test_the_next_platform_ends_what_a_killed_guardian_left(tmp_path):
         assert any(map(alive, pids))
         async with open_bench(tmp_path) as next_platform:
             await next_platform.launcher.open()
-            await until(lambda: not any(map(alive, pids)), 2.0)
+            await eventually(lambda: not any(map(alive, pids)), 2.0)
             assert next_platform.folders() == []
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
@@ -649,7 +643,7 @@ def test_when_descriptors_run_out_the_platform_says_so_and_recovers(run, tmp_pat
                 finally:
                     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             assert refusals
-            await until(lambda: bench.folders() == [process.home.name])
+            await eventually(lambda: bench.folders() == [process.home.name])
             again = await bench.start({"main.py": SERVER})
             assert "hello" in await asyncio.to_thread(ask, again.port)
     run(scenario())
@@ -686,7 +680,7 @@ def test_without_room_for_the_files_no_instance_starts(tmp_path):
                 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
             assert (error.value.code, error.value.status) == ("ResourceThrottled", 503)
             assert error.value.message == "no instance can be started: File too large"
-            await until(lambda: bench.folders() == [])
+            await eventually(lambda: bench.folders() == [])
             assert "hello" in await asyncio.to_thread(ask, (await bench.start(files)).port)
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
@@ -699,7 +693,7 @@ def test_a_package_that_is_not_sound_starts_nothing(tmp_path):
             with pytest.raises(FcError) as error:
                 await bench.launcher.start(**prepared)
             assert error.value.code == "CodeInvalid"
-            await until(lambda: bench.folders() == [])
+            await eventually(lambda: bench.folders() == [])
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 

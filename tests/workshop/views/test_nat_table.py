@@ -1,9 +1,9 @@
 """The table of a NAT, driven by a real relay."""
 
 import asyncio
-import time
 from pathlib import Path
 
+from awaited import until
 from websockets.asyncio.client import connect
 
 from fclocal.client.platform import Platform
@@ -11,14 +11,6 @@ from workshop import Nat, to_wss
 from workshop.views.nat_table import NatTable, table
 
 ROOT = Path(__file__).parents[3]
-
-
-def until(condition: object, patience: float = 10.0) -> bool:
-    """Wait for a change that a thread of the view makes."""
-    end = time.monotonic() + patience
-    while time.monotonic() < end and not condition():  # type: ignore[operator]
-        time.sleep(0.02)
-    return bool(condition())  # type: ignore[operator]
 
 
 def test_rows_drain_refill_and_are_removed_at_the_limit_of_the_slider(fc: Platform) -> None:
