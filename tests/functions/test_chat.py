@@ -243,11 +243,11 @@ def test_one_source_address_cannot_take_everything(folder: str, tmp_path: Path) 
     """The address that the gateway appended counts, not the ones that the client invented before it."""
     async def main() -> None:
         async with redis_server(tmp_path) as redis, instances(folder, redis.url, 1) as [one]:
-            async def visit(address: str) -> int | None:
-                """Join twenty rooms; the close code, None if all of them were open."""
+            async def visit(address: str, name: str) -> int | None:
+                """Join twenty rooms of one's own; the close code, None if all of them were open."""
                 async with connect(one.url, compression=None, additional_headers={"x-forwarded-for": address}) as ws:
                     for number in range(20):
-                        await ws.send(json.dumps({"type": "join", "room": f"r{number}", "name": "x"}))
+                        await ws.send(json.dumps({"type": "join", "room": f"{name}-{number}", "name": "x"}))
                     joined = 0
                     try:
                         while joined < 20:
@@ -255,9 +255,11 @@ def test_one_source_address_cannot_take_everything(folder: str, tmp_path: Path) 
                     except ConnectionClosed:
                         pass
                     return ws.close_code
-            codes = [await visit(f"10.9.8.{number}, 8.8.4.4, 10.0.0.7") for number in range(40)]
-            assert codes[0] is None and 1013 in codes, codes
-            assert await visit("8.8.4.4, 9.9.9.9") is None  # another address has limits of its own
+            # At once: one after the other, a busy machine stays below the limit of 20 joins per second.
+            codes = await asyncio.gather(*(visit(f"10.9.8.{number}, 8.8.4.4, 10.0.0.7", f"r{number}")
+                                           for number in range(40)))
+            assert 1013 in codes, codes
+            assert await visit("8.8.4.4, 9.9.9.9", "other") is None  # another address has limits of its own
     run(main())
 
 
