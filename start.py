@@ -170,7 +170,8 @@ def make_venv():
 
 def pip_install(locks):
     """Install the locked packages and this folder (editable), with a line of progress now and then."""
-    total = sum(line[:1].isalnum() for name in locks for line in (ROOT / name).read_text("utf-8").splitlines())
+    lines = {line for name in locks for line in (ROOT / name).read_text("utf-8").splitlines()}  # some are in two locks
+    total = sum(line[:1].isalnum() for line in lines)
     args = [str(PYTHON), "-m", "pip", "install", "--no-input", "--progress-bar", "off", "--editable", str(ROOT)]
     for name in locks:
         args += ["--requirement", str(ROOT / name)]
@@ -431,8 +432,10 @@ def main(args):
         return 0
     try:
         check_machine()
-        if "--from" in args[:-1]:
+        if "--from" in args:
             at = args.index("--from")
+            if args[at + 1:] == []:
+                raise Stop("--from needs the packed folder: python3 start.py --from FOLDER")
             install_from(args[at + 1])
             del args[at:at + 2]
         command = args.pop(0) if args and not args[0].startswith("-") else "lab"

@@ -48,6 +48,8 @@ def test_start_explains_itself_and_refuses_what_it_does_not_know() -> None:
     assert run_start("--help").returncode == 0
     unknown = run_start("frobnicate")
     assert unknown.returncode == 2 and "start.py tour" in unknown.stdout
+    # Without the folder it must not install from the network.
+    assert run_start("--from").stderr == "--from needs the packed folder: python3 start.py --from FOLDER\n"
 
 
 @pytest.fixture
