@@ -44,6 +44,18 @@ def test_what_is_appended_is_read_back_in_order_and_after_a_restart(tmp_path):
     assert [Record.from_wire(r.wire()) for r in records] == records
 
 
+@pytest.mark.parametrize("text", ["caf\u00e9 \u4e2d \U0001f600", 'quotes " \\ \x00 \u2028', "half a pair: \ud83d"])
+def test_any_text_survives_being_written(tmp_path, text):
+    first = Journal(tmp_path / "j", FakeClock())
+    first.append("log", function="echo", stream="stdout", text=text)
+    first.append("instance.kept", function="echo", until=float("inf"))
+    first.close()
+    again = Journal(tmp_path / "j", FakeClock())
+    records = list(again.read())
+    again.close()
+    assert [record.data for record in records] == [{"stream": "stdout", "text": text}, {"until": float("inf")}]
+
+
 def test_a_reader_can_ask_for_part(journal):
     for name in ("a", "b"):
         journal.append("instance.frozen", function=name, instance="c")

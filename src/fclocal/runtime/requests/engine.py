@@ -177,7 +177,7 @@ class Engine:
             request=lease.request_id,
             status=status,
             closeCode=close_code,
-            why=why,
+            why=str(why),
             error=error,
             bytesIn=bytes_in,
             bytesOut=bytes_out,

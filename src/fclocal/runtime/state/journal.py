@@ -22,7 +22,7 @@ from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from fclocal.core import records
 from fclocal.core.clock import Clock
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS meter (id INTEGER PRIMARY KEY CHECK (id = 0), metered
 CREATE TABLE IF NOT EXISTS facts (last INTEGER PRIMARY KEY, at REAL, count INTEGER, size INTEGER, records TEXT);
 CREATE TABLE IF NOT EXISTS output (last INTEGER PRIMARY KEY, at REAL, count INTEGER, size INTEGER, records TEXT);
 """
-_TABLES = ("output", "facts")  # in the order in which records are dropped
+_TABLES = {"output": OUTPUT, "facts": frozenset(KINDS) - OUTPUT}  # in the order in which records are dropped
 LIMITS = {"output": 12 * 2**20, "facts": 18 * 2**20}  # bytes of JSON
 KEEP = 14 * 86_400.0  # seconds
 _STEP = 7 / 8  # the part of a limit that stays when records are dropped
@@ -49,9 +49,8 @@ _RETRY = 1.0  # seconds between attempts while the disk refuses
 _MOST_PENDING = 100_000  # records kept in memory while the disk refuses
 _LISTED_SPANS = 1000  # per function, in a bill
 _GAPS = {"output": ("log.dropped", "lines"), "facts": ("journal.dropped", "records")}
-_FACTS = frozenset(KINDS) - OUTPUT
 _LOST = "the timeline, the logs and the bills so far are lost"
-_encode = json.JSONEncoder(separators=(",", ":"), default=repr).encode
+_JSON = TypeAdapter(Any, config=ConfigDict(ser_json_inf_nan="constants"))
 
 Listener = Callable[[Record], None]
 
@@ -200,11 +199,11 @@ class Journal:
     def _insert(self, batch: Sequence[Record]) -> None:
         last, sizes = batch[-1], dict(self._sizes)
         self._db.execute("BEGIN")
-        for table in _TABLES:
-            if part := [record for record in batch if (record.kind in OUTPUT) == (table == "output")]:
+        for table, kinds in _TABLES.items():
+            if part := [record for record in batch if record.kind in kinds]:
                 text = _encode(part)
                 self._db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)",
-                                 (last.seq, last.at, sum(map(_weight, part)), len(text), text))
+                                 (last.seq, last.at, sum(map(_weight, part)), len(text), text.decode()))
                 sizes[table] += len(text)
         self._db.execute("COMMIT")
         self._sizes = sizes
@@ -235,7 +234,8 @@ class Journal:
                     self._count(newest.seq)
                 self._db.execute("BEGIN")
                 self._db.execute(f"DELETE FROM {table} WHERE last <= ?", (last,))
-                self._db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, 0, ?)", (last, gap.at, count, _encode([gap])))
+                self._db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, 0, ?)",
+                                 (last, gap.at, count, _encode([gap]).decode()))
                 self._db.execute("INSERT OR REPLACE INTO meter VALUES (0, ?, ?)",
                                  (self._metered, _meters().dump_json(self._meter).decode()))
                 self._db.execute("COMMIT")
@@ -250,8 +250,8 @@ class Journal:
         half = _MOST_PENDING // 2
         with self._lock:
             kept = self._pending[-half:]
-            for table in _TABLES:
-                old = [r for r in self._pending[:-half] if (r.kind in OUTPUT) == (table == "output")]
+            for table, kinds in _TABLES.items():
+                old = [r for r in self._pending[:-half] if r.kind in kinds]
                 drop = old if table == "output" else old[:-half]
                 kept += old[len(drop):]
                 if drop:
@@ -261,7 +261,7 @@ class Journal:
 
     def _count(self, until: int | None = None) -> None:
         """Let the meter take the records up to `until`. The caller holds _metering."""
-        for record in self.read(self._metered, kinds=_FACTS):
+        for record in self.read(self._metered, kinds=_TABLES["facts"]):
             if until is not None and record.seq > until:
                 return
             self._meter.take(record)
@@ -278,7 +278,7 @@ class Journal:
         yield from pending
 
     def _written(self, after: int, until: int, kinds: frozenset[str]) -> Iterator[Record]:
-        tables = [table for table in _TABLES if (kinds & OUTPUT if table == "output" else kinds & _FACTS)]
+        tables = [table for table, held in _TABLES.items() if kinds & held]
         query = " UNION ALL ".join(f"SELECT last, records FROM {table} WHERE last > :after" for table in tables)
         with contextlib.closing(sqlite3.connect(self._path, check_same_thread=False)) as db:
             rows = db.execute(f"{query} ORDER BY last", {"after": after})
@@ -286,6 +286,15 @@ class Journal:
                 for values in sorted(values for part in parts for values in json.loads(part[1])):
                     if after < values[0] <= until:
                         yield Record(*values)
+
+
+def _encode(batch: Sequence[Record]) -> bytes:
+    """Return the records as JSON. `json` takes over for text that has no UTF-8: half of a surrogate pair."""
+    plain = [tuple(record) for record in batch]  # in other types pydantic looks for rules, which takes as long again
+    try:
+        return _JSON.dump_json(plain, fallback=repr)
+    except ValueError:
+        return json.dumps(plain, separators=(",", ":"), default=repr).encode()
 
 
 def _is_gap(record: Record) -> bool:
