@@ -145,7 +145,7 @@ class Tunnel:
             # No reference cycle: everything is freed now, not by a later collection.
             del self._inward.tunnel, self._outward.tunnel, self._on_end
             on_end(self)
-        elif self._timer is None:
+        elif self._timer is None and other.get_write_buffer_size():  # otherwise it is closed in a moment
             self._watch(LINGER_SECONDS)
 
     def _note_end(self, side: asyncio.Transport) -> None:
@@ -155,7 +155,7 @@ class Tunnel:
             # A stalled client that leaves must not keep its place for as long as a stalled client that stays.
             lingers = watched or side is self._instance
         else:
-            lingers = side is self._instance and not watched
+            lingers = side is self._instance and not watched and self._to_write() > 0
         if lingers and not self._inward.lost:  # the client has a short time to take the function's last bytes
             self._watch(LINGER_SECONDS)
 
