@@ -32,10 +32,6 @@ def choose(head: RequestHead, function: FunctionConfig, table: affinity.Table = 
     return choice
 
 
-def test_without_affinity_there_is_no_choice() -> None:
-    assert affinity.choose(head_of(("my-session-id", "s")), config("NONE"), (), 0, "n") is None
-
-
 @pytest.mark.parity("affinity.header")
 def test_a_header_names_the_session_and_comes_back() -> None:
     table = affinity.bind((), HEADER, "s1", "c-1", 10.0)

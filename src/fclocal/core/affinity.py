@@ -76,15 +76,13 @@ def begin(config: FunctionConfig, session_id: str, now: float, *, qualifier: str
 
 def choose(
     head: RequestHead, config: FunctionConfig, table: Table, now: float, new_id: str, ended: Container[str] = ()
-) -> Choice | None:
-    """Return the session of a request, None for a function without affinity. `new_id` is the id of a new session.
+) -> Choice:
+    """Return the session of a request to a function with affinity. `new_id` is the id of a new session.
 
     `ended`: ids of sessions that are over. A request with such an id begins a new session, under the same id or, with
     disableSessionIdReuse, under `new_id`. Raises FcError InvalidArgument for a session id that breaks the rules.
     """
     rules = config.session_affinity_config or AffinityConfig()
-    if config.session_affinity == "NONE":
-        return None
     if config.session_affinity == "GENERATED_COOKIE":
         ids = [value for name, value in jwt_auth.cookies(head) if name == COOKIE]
         bound = _find(table, ids[0], now) if len(ids) == 1 else None

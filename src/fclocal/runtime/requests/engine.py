@@ -127,11 +127,11 @@ class Engine:
                 raise rule.error()
             await self.clock.sleep(rule.delay)
         pool = self._pool(admitted.revision)
+        if config.session_affinity == "NONE":
+            return await pool.place(lease)
         elsewhere = (instance_id for key, other in self._pools.items()
                      if key[0] == config.function_name and other is not pool for instance_id in other.instances)
         choice = self.sessions.choose(admitted.head, config, pool.instances, elsewhere, request.at)
-        if choice is None:
-            return await pool.place(lease)
         lease.session_id = choice.session_id
         lease.response_headers = () if choice.header is None else (choice.header,)
         return await pool.place(lease, bound_to=choice.instance_id, avoid=self.sessions.full(config, request.at))

@@ -20,13 +20,11 @@ class Sessions:
 
     def choose(
         self, head: RequestHead, config: FunctionConfig, instances: Iterable[str], elsewhere: Iterable[str], now: float
-    ) -> affinity.Choice | None:
-        """Return the session of a request; None without affinity. Raises FcError for an id that breaks the rules.
+    ) -> affinity.Choice:
+        """Return the session of a request to a function with affinity. Raises FcError for an id that breaks the rules.
 
         `instances` can serve the request; those of `elsewhere` run other revisions of the function.
         """
-        if config.session_affinity == "NONE":
-            return None
         here, name = frozenset(instances), config.function_name
         table = tuple(session for session in self._current(name, here.union(elsewhere), now)
                       if not session.instance_id or session.instance_id in here)
