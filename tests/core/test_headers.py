@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from fclocal.core import headers
 from fclocal.core.identifiers import ACCOUNT_ID
 from fclocal.core.model import Code, FunctionConfig, Revision
-from fclocal.core.request import Headers, RequestHead
+from fclocal.core.request import Headers, RequestHead, list_members
 
 REVISION = Revision(
     version_id="3",
@@ -41,7 +41,9 @@ def test_the_common_headers() -> None:
 
 @given(ANY, st.booleans())
 def test_the_platforms_headers_reach_the_function_whatever_the_client_sends(sent: Headers, ws: bool) -> None:
-    got = headers.to_instance(RequestHead("GET", "/", sent), common(), client="127.0.0.1", websocket=ws)
+    head = RequestHead("GET", "/", sent)
+    options = head.members(b"connection")
+    got = headers.to_instance(head, common(), options=options, client="127.0.0.1", websocket=ws)
     assert [pair for pair in got if pair[0].startswith(b"x-fc-")] == list(common())
     names = [name for name, _ in got]
     assert names.count(b"connection") == 1
@@ -56,7 +58,13 @@ def test_the_platforms_headers_reach_the_client_whatever_the_function_sends(
     asked: Headers, sent: Headers, default_domain: bool
 ) -> None:
     got = headers.to_client(
-        RequestHead("GET", "/", asked), sent, (), request_id="1-2-3", default_domain=default_domain, wall=0.0
+        RequestHead("GET", "/", asked),
+        sent,
+        (),
+        request_id="1-2-3",
+        default_domain=default_domain,
+        wall=0.0,
+        options=list_members([value for name, value in sent if name == b"connection"]),
     )
     assert [value for name, value in got if name.startswith(b"x-fc-")] == [b"1-2-3"]
     names = [name for name, _ in got]

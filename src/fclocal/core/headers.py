@@ -11,7 +11,7 @@ from functools import lru_cache
 from fclocal.core.errors import FcError
 from fclocal.core.identifiers import ACCOUNT_ID, REGION
 from fclocal.core.model import Revision
-from fclocal.core.request import Headers, RequestHead, list_members
+from fclocal.core.request import Headers, RequestHead
 
 # The documented headers of a caller: the value that changes nothing, and the one that fclocal does not emulate.
 _INVOCATION = {"x-fc-invocation-type": ("Sync", "Async"), "x-fc-log-type": ("None", "Tail")}
@@ -76,13 +76,15 @@ def check_invocation(fields: Mapping[str, str]) -> None:
         raise FcError("NotEmulated", field="x-fc-async-task-id")
 
 
-def to_instance(head: RequestHead, added: Headers, *, client: str, websocket: bool) -> Headers:
+def to_instance(
+    head: RequestHead, added: Headers, *, options: frozenset[bytes], client: str, websocket: bool
+) -> Headers:
     """Return the headers that the function sees: the client's own as far as they may pass, then `added`.
 
-    The headers that Connection names are removed before the platform's are added, so a client cannot remove those. A
-    WebSocket handshake keeps Connection and Upgrade.
+    The headers that Connection names (`options`) are removed before the platform's are added, so a client cannot
+    remove those. A WebSocket handshake keeps Connection and Upgrade.
     """
-    removed = _FROM_CLIENT | (head.members(b"connection") - _END_TO_END)
+    removed = _FROM_CLIENT | (options - _END_TO_END)
     passed = [field for field in head.headers if field[0] not in removed and field[0][:5] != b"x-fc-"]
     forwarded_for = b", ".join((*head.get_all(b"x-forwarded-for"), client.encode()))
     hop = _WEBSOCKET if websocket else _KEEP_ALIVE
@@ -97,14 +99,16 @@ def to_client(
     request_id: str,
     default_domain: bool,
     wall: float,
+    options: frozenset[bytes] = frozenset(),
     websocket: bool = False,
 ) -> Headers:
     """Return the headers that the client sees: the function's own (`received`) if they may pass, and the platform's.
 
     The default domain forces a download; a request with an Origin gets the default CORS headers, of which the
-    function may set the allowing ones itself. `websocket`: the answer is a 101.
+    function may set the allowing ones itself. `options`: what the function's Connection names. `websocket`: the answer
+    is a 101.
     """
-    removed = _FROM_FUNCTION | list_members([value for name, value in received if name == b"connection"])
+    removed = _FROM_FUNCTION | options
     if default_domain:
         removed |= {b"content-disposition"}
     passed = [field for field in received if field[0] not in removed and field[0][:5] != b"x-fc-"]

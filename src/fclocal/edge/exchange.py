@@ -165,7 +165,11 @@ class Exchange:
             control_path="/http-invoke",
         )
         passed = headers.to_instance(
-            head, (*common, *framing), client=self._request.client, websocket=self._message.websocket
+            head,
+            (*common, *framing),
+            options=self._message.options,
+            client=self._request.client,
+            websocket=self._message.websocket,
         )
         return http1.encode_head(f"{head.method} {head.target} HTTP/1.1".encode(), passed)
 
@@ -258,6 +262,7 @@ class Exchange:
             request_id=self._request.request_id,
             default_domain=self._request.entry.kind == "trigger",
             wall=self._request.wall,
+            options=response.options,
             websocket=response.status == 101,
         )
         return http1.encode_head(b"HTTP/1.1 %d %b" % (response.status, response.reason), passed)

@@ -4,7 +4,6 @@ A request that two programs could read differently is refused, not repaired: suc
 Everything here is bytes in, values out.
 """
 
-import contextlib
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -18,7 +17,6 @@ from fclocal.core.request import Headers, RequestHead, list_members
 
 END = b"\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_Parser = httptools.HttpRequestParser | httptools.HttpResponseParser
 # Chunks are read by a parser of their own, behind this head: with the client's own `Upgrade` header llhttp would take
 # the body for the bytes of another protocol.
 _CHUNKED = b"POST / HTTP/1.1\r\nHost: -\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -97,12 +95,25 @@ _FRAMING = frozenset((b"transfer-encoding", b"content-length"))
 _NO_BODY = Body(0)
 
 
+class _Fields:
+    """The callback of llhttp for the headers of one head. Values keep the blanks behind them."""
+
+    __slots__ = ("found",)
+
+    def __init__(self) -> None:
+        self.found: list[tuple[bytes, bytes]] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.found.append((name.lower(), value.strip(b" \t")))
+
+
 class RequestMessage(NamedTuple):
-    """A request: its head, its body's framing, and the options of the connection."""
+    """A request: its head, its body's framing, and the options of the connection. `options`: those in Connection."""
 
     head: RequestHead
     body: Body
     version: str
+    options: frozenset[bytes]
     keep_alive: bool
     websocket: bool
 
@@ -112,21 +123,30 @@ class RequestMessage(NamedTuple):
 
 
 class ResponseMessage(NamedTuple):
-    """A response: its head and its body's framing."""
+    """A response: its head and its body's framing. `options`: those in Connection."""
 
     status: int
     reason: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Headers
     body: Body
+    options: frozenset[bytes]
     keep_alive: bool
 
 
 def read_request(raw: bytes) -> RequestMessage:
-    """Parse `raw`, a whole head with its empty line. Raises FcError InvalidArgument."""
+    """Parse `raw`, a whole head with its empty line. Raises FcError InvalidArgument.
+
+    llhttp checks each byte. What it accepts has one reading: lines that end with CRLF, and a colon after each name.
+    """
+    parsed = _Fields()
     try:
-        line, fields = _parse_head(httptools.HttpRequestParser(None), raw)
+        httptools.HttpRequestParser(parsed).feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass
     except httptools.HttpParserError as error:
         raise FcError("InvalidArgument", reason=f"the request is not valid HTTP: {error}") from None
+    fields = tuple(parsed.found)
+    line = raw[: raw.index(b"\r\n")]
     method, _, rest = line.partition(b" ")
     target, _, protocol = rest.rpartition(b" ")
     limits.check_request_head(len(target), _headers_size(raw, line, fields))
@@ -146,19 +166,7 @@ def read_request(raw: bytes) -> RequestMessage:
     websocket = method == b"GET" and b"upgrade" in options and b"websocket" in head.members(b"upgrade")
     _require(body.done or not websocket, "a WebSocket handshake has no body")
     keep_alive = b"close" not in options and (version == "1.1" or b"keep-alive" in options)
-    return RequestMessage(head, body, version, keep_alive, websocket)
-
-
-def _parse_head(parser: _Parser, raw: bytes) -> tuple[bytes, Headers]:
-    """Return the first line and the headers of the whole head `raw`. Raises HttpParserError.
-
-    llhttp checks each byte. What it accepts has one reading: lines that end with CRLF, and a colon after each name.
-    """
-    with contextlib.suppress(httptools.HttpParserUpgrade):
-        parser.feed_data(raw)
-    first, *lines = raw[: -len(END)].split(b"\r\n")
-    pairs = [line.partition(b":") for line in lines]
-    return first, tuple([(name.lower(), value.strip(b" \t")) for name, _, value in pairs])
+    return RequestMessage(head, body, version, options, keep_alive, websocket)
 
 
 def _headers_size(raw: bytes, line: bytes, fields: Headers) -> int:
@@ -185,11 +193,16 @@ def _request_body(head: RequestHead, version: str) -> Body:
 
 def read_response(raw: bytes, method: str) -> ResponseMessage:
     """Parse the whole head `raw` of a response to a request of `method`. Raises FcError BadResponse."""
-    parser = httptools.HttpResponseParser(None)
+    parsed = _Fields()
+    parser = httptools.HttpResponseParser(parsed)
     try:
-        line, fields = _parse_head(parser, raw)
+        parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass
     except httptools.HttpParserError as error:
         raise FcError("BadResponse", reason=f"the function's answer is not valid HTTP: {error}") from None
+    fields = tuple(parsed.found)
+    line = raw[: raw.index(b"\r\n")]
     if _headers_size(raw, line, fields) > limits.RESPONSE_HEADERS:
         raise FcError("BadResponse", reason=f"the response headers exceed {limits.RESPONSE_HEADERS} bytes")
     protocol, _, rest = line.partition(b" ")
@@ -207,7 +220,7 @@ def read_response(raw: bytes, method: str) -> ResponseMessage:
     options = list_members([value for name, value in fields if name == b"connection"])
     framed = body.chunked or body.length is not None
     keep_alive = framed and protocol == b"HTTP/1.1" and b"close" not in options
-    return ResponseMessage(status, rest.partition(b" ")[2], fields, body, keep_alive)
+    return ResponseMessage(status, rest.partition(b" ")[2], fields, body, options, keep_alive)
 
 
 def _response_length(value: bytes) -> int:
