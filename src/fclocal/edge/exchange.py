@@ -6,7 +6,6 @@ middle of one loses its connection. An answer of 101 ends the exchange and begin
 """
 
 import asyncio
-import contextlib
 import errno
 import json
 import logging
@@ -76,25 +75,26 @@ class Exchange:
         self._task = asyncio.current_task()
         self._client.on_gone = self._client_gone
         following = Next.CLOSE
-        with contextlib.ExitStack() as stack:
-            try:
-                admission = self._engine.admit(self._request)
-                self._lease = stack.enter_context(await self._engine.lease(admission, self))
-                following = await self._carry_out(admission, self._lease)
-            except FcError as error:
-                following = self._refuse(error)
-            except asyncio.CancelledError:
-                if self._upload_error is None and self._ending is None:
-                    raise
-                following = self._cancelled()
-            except Exception:
-                log.exception("request %s", self._request.request_id)
-                following = self._refuse(FcError("InternalServerError"))
-            finally:
-                self._task = None
-                self._client.on_gone = None
-                if self._upstream is not None and following is not Next.SWITCHED:
-                    self._upstream.transport.close()
+        try:
+            admission = self._engine.admit(self._request)
+            self._lease = await self._engine.lease(admission, self)
+            following = await self._carry_out(admission, self._lease)
+        except FcError as error:
+            following = self._refuse(error)
+        except asyncio.CancelledError:
+            if self._upload_error is None and self._ending is None:
+                raise
+            following = self._cancelled()
+        except Exception:
+            log.exception("request %s", self._request.request_id)
+            following = self._refuse(FcError("InternalServerError"))
+        finally:
+            self._task = None
+            self._client.on_gone = None
+            if self._upstream is not None and following is not Next.SWITCHED:
+                self._upstream.transport.close()
+            if self._lease is not None:
+                self._lease.leave()
         return following
 
     def abort(self, ending: Ending) -> None:

@@ -86,8 +86,8 @@ OnEnd = Callable[["Lease", Ending, int, int | None, int, int], None]
 class Lease:
     """A place on `instance`, and the limits that hold for the request on it.
 
-    A context manager: the end of the block gives the place back, also after an error. A request that outlives the block
-    is handed over to another holder, which calls `end`.
+    A context manager: the end of the block gives the place back, also after an error; a holder without a block calls
+    `leave`. A request that outlives its first holder is handed over to another one, which calls `end`.
     """
 
     __slots__ = (
@@ -162,7 +162,7 @@ class Lease:
             self._holder.silence()
 
     def hand_over(self, holder: Holder) -> None:
-        """Let `holder` end the request from now on; leaving the block no longer does."""
+        """Let `holder` end the request from now on; `leave` no longer does."""
         self._holder = holder
         self._handed_over = True
 
@@ -184,5 +184,9 @@ class Lease:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Give the place back, unless the request has ended or another holder has it."""
         if not self._handed_over:
             self.end(Ending.SHUTDOWN, status=0)
