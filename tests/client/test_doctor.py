@@ -122,6 +122,7 @@ def test_long_sentences_hang_and_use_the_width_up_to_120_columns() -> None:
 def test_colour_repeats_the_words_and_no_color_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     checks = [doctor.python((3, 10, 4))]
     monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     plain, coloured = printed(checks), printed(checks, force_terminal=True)
     assert "\x1b[1;31mFIX" in coloured and "\x1b[" not in plain
     monkeypatch.setenv("NO_COLOR", "1")

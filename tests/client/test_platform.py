@@ -105,9 +105,10 @@ def test_a_start_does_not_attach_to_a_platform_that_dies_at_this_moment(platform
     about = (first.at.state / "platform.json").read_text()
     first.stop()
     # A process in its last moment: it holds the lock, its port still accepts connections, and nobody answers.
-    (first.at.state / "platform.json").write_text(about)
-    host, port = first.at.endpoint.split(":")
-    with (first.at.state / "lock").open("a") as lock, socket.create_server((host, int(port))) as dying:
+    # The port is a new one: another platform of this machine may have taken the first one's.
+    with (first.at.state / "lock").open("a") as lock, socket.create_server(("127.0.0.1", 0)) as dying:
+        (first.at.state / "platform.json").write_text(
+            about.replace(first.at.endpoint, f"127.0.0.1:{dying.getsockname()[1]}"))
         fcntl.flock(lock, fcntl.LOCK_EX)
 
         def die():
