@@ -30,6 +30,7 @@ def get(url: str, **headers: str) -> int:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
+        error.close()
         return error.code
 
 

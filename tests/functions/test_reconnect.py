@@ -205,8 +205,10 @@ async def test_only_the_service_can_call_pre_stop(control, code):
     async with running("05-reconnect", SECONDS_PER_MESSAGE="0.02") as program, connect(program.url) as ws:
         hook = urllib.request.Request(program.url.replace("ws", "http") + "pre-stop",
                                       headers={"x-fc-control-path": control})
-        with contextlib.suppress(urllib.error.HTTPError):
+        try:
             await asyncio.to_thread(lambda: urllib.request.urlopen(hook, timeout=10).close())
+        except urllib.error.HTTPError as refused:
+            refused.close()
         with contextlib.suppress(ConnectionClosed):
             for _ in range(20):
                 await ws.recv()
