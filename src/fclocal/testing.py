@@ -12,8 +12,8 @@
             ws.send("hello")
             assert ws.recv() == "hello"
 
-Each test gets a platform of its own: its own state, its own ports, no trace afterwards. `wait_for` waits for a
-record of the journal instead of sleeping.
+Each test gets a platform of its own: its own state, its own ports, no trace afterwards. `running_platform` is one for
+many tests. `wait_for` waits for a record of the journal instead of sleeping.
 
 `connect` is a blocking WebSocket client. It runs the asyncio client of websockets in a thread of its own:
 `websockets.sync` lets one thread read while another writes, which CPython's TLS does not support. On Python 3.11,
@@ -21,6 +21,7 @@ record of the journal instead of sleeping.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from functools import cache
@@ -33,30 +34,36 @@ from websockets.asyncio import client
 from fclocal.client.platform import Platform, start
 from fclocal.core.records import Record
 
-__all__ = ["Connection", "connect", "fc", "platform_factory", "wait_for"]
+__all__ = ["Connection", "connect", "fc", "platform_factory", "running_platform", "wait_for"]
 
 T = TypeVar("T")
 
 
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """Hide the variables that `start` sets from the block, and restore them afterwards."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"):
+            environment.setenv(name, "")  # restored even if it is not set now
+            environment.delenv(name)
+        yield
+
+
+@contextlib.contextmanager
+def running_platform(state: Path, **options: Any) -> Iterator[Platform]:
+    """Run a platform in a block, for a fixture that many tests share."""
+    with _environment(), start(state, **options) as platform:
+        yield platform
+
+
 @pytest.fixture
-def platform_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Platform]]:
+def platform_factory(tmp_path: Path) -> Iterator[Callable[..., Platform]]:
     """Start platforms with options: `platform_factory(freeze=False)`. The test's end stops them all.
 
     `state=` names a state directory below the test's own, so that a test can restart a platform.
     """
-    started: list[Platform] = []
-    for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "")  # restored at the end of the test
-        monkeypatch.delenv(name)
-
-    def factory(state: str = "fclocal", **options: Any) -> Platform:
-        platform = start(tmp_path / state, **options)
-        started.append(platform)
-        return platform
-
-    yield factory
-    for platform in started:
-        platform.stop()
+    with _environment(), contextlib.ExitStack() as stack:
+        yield lambda state="fclocal", **options: stack.enter_context(start(tmp_path / state, **options))
 
 
 @pytest.fixture

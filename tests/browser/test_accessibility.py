@@ -7,8 +7,8 @@ import pytest
 from browser.axe import serious
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-import fclocal
 from fclocal import Platform
+from fclocal.testing import running_platform
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--no-first-run"]
@@ -18,12 +18,8 @@ DOMAIN = {"protocol": "HTTP,HTTPS", "route": {"path": "/*"}}
 @pytest.fixture(scope="module")
 def fc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One platform for all pages: they do not touch each other, and a start takes longer than a page."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", "")  # restored afterwards
-        patch.delenv("SSL_CERT_FILE")
-        platform = fclocal.start(tmp_path_factory.mktemp("pages"))
+    with running_platform(tmp_path_factory.mktemp("pages")) as platform:
         yield platform
-        platform.stop()
 
 
 @pytest.fixture(scope="module")

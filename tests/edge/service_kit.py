@@ -10,25 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import pytest
 from alibabacloud_fc20230330 import models as m
 
-import fclocal
 from fclocal import Platform, Record
 
 ROOT = Path(__file__).parents[2]
 Headers = Iterable[tuple[str, str]]
-
-
-@contextmanager
-def platform(state: Path, **options: Any) -> Iterator[Platform]:
-    """A platform that ends with the block and leaves the environment as it was."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"):
-            patch.setenv(name, "")
-            patch.delenv(name)
-        with fclocal.start(state, **options) as running:
-            yield running
 
 
 class Answer(NamedTuple):

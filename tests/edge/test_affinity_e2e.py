@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from alibabacloud_fc20230330 import models as fc
 from awaited import until
-from service_kit import ROOT, call, platform
+from service_kit import ROOT, call
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from fclocal import App, Platform
+from fclocal.testing import running_platform
 
 FOLDER: Path = ROOT / "functions" / "07-sessions"
 MINE = {"affinityHeaderFieldName": "my-session"}
@@ -23,7 +24,7 @@ MINE = {"affinityHeaderFieldName": "my-session"}
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with platform(tmp_path_factory.mktemp("state")) as fc_:
+    with running_platform(tmp_path_factory.mktemp("state")) as fc_:
         yield fc_
 
 

@@ -19,13 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from darabonba.request import DaraRequest
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
-from service_kit import ROOT, Answer, beside_ws, call, kinds_since, last, platform, records_since, set_trigger
+from service_kit import ROOT, Answer, beside_ws, call, kinds_since, last, records_since, set_trigger
 from websockets.exceptions import InvalidStatus
 
 import fclocal
 from fclocal import Platform
 from fclocal.core import acs3
-from fclocal.testing import connect
+from fclocal.testing import connect, running_platform
 
 FOLDER = ROOT / "functions" / "02-trigger"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -35,7 +35,7 @@ JWK = {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "k1"}
 
 @pytest.fixture(scope="module")
 def fc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with platform(tmp_path_factory.mktemp("auth")) as running:
+    with running_platform(tmp_path_factory.mktemp("auth")) as running:
         yield running
 
 

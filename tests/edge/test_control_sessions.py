@@ -8,9 +8,10 @@ from alibabacloud_fc20230330 import models as fc
 from awaited import until
 from fake_clock import FakeClock
 from management import Management, function_input, refused
-from service_kit import call, platform
+from service_kit import call
 
 from fclocal import Platform
+from fclocal.testing import running_platform
 
 HEADER = {"session_affinity": "HEADER_FIELD",
           "session_affinity_config": '{"affinityHeaderFieldName": "x-session", "sessionTTLInSeconds": 600}'}
@@ -165,7 +166,7 @@ resources:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with platform(tmp_path_factory.mktemp("state")) as fc_:
+    with running_platform(tmp_path_factory.mktemp("state")) as fc_:
         yield fc_
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from alibabacloud_fc20230330 import models as m
 from awaited import until
-from service_kit import Answer, call, platform, set_trigger
+from service_kit import Answer, call, set_trigger
 
 from fclocal import Platform
+from fclocal.testing import running_platform
 
 SERVER = """
 import http.server, os
@@ -46,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with platform(tmp_path_factory.mktemp("state"), propagation=0.5) as running:
+    with running_platform(tmp_path_factory.mktemp("state"), propagation=0.5) as running:
         yield running
 
 

@@ -9,18 +9,18 @@ import pytest
 import redis
 from alibabacloud_fc20230330 import models as m
 from awaited import until
-from service_kit import ROOT, call, kinds_since, last, platform, records_since
+from service_kit import ROOT, call, kinds_since, last, records_since
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from fclocal import FcError, Platform
-from fclocal.testing import connect, wait_for
+from fclocal.testing import connect, running_platform, wait_for
 
 ECHO, SHOW = ROOT / "functions" / "01-echo", ROOT / "functions" / "02-trigger"
 
 
 @pytest.fixture(scope="module")
 def fc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with platform(tmp_path_factory.mktemp("faults")) as running:
+    with running_platform(tmp_path_factory.mktemp("faults")) as running:
         yield running
 
 

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
-import service_kit
 
 from fclocal import FcError, Platform
+from fclocal.testing import running_platform
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One platform for all tests of this module, which change nothing that lasts."""
-    with service_kit.platform(tmp_path_factory.mktemp("state")) as fc:
+    with running_platform(tmp_path_factory.mktemp("state")) as fc:
         yield fc
 
 

@@ -16,7 +16,6 @@ from service_kit import (
     call,
     caller,
     last,
-    platform,
     publish,
     records_since,
     set_greeting,
@@ -25,7 +24,7 @@ from service_kit import (
 from websockets.exceptions import InvalidStatus
 
 from fclocal import Platform
-from fclocal.testing import connect
+from fclocal.testing import connect, running_platform
 
 FOLDER = ROOT / "functions" / "02-trigger"
 OFF = "access denied due to function internet URL is disable"
@@ -33,7 +32,7 @@ OFF = "access denied due to function internet URL is disable"
 
 @pytest.fixture(scope="module")
 def fc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with platform(tmp_path_factory.mktemp("trigger")) as running:
+    with running_platform(tmp_path_factory.mktemp("trigger")) as running:
         yield running
 
 
@@ -143,7 +142,7 @@ def test_without_internet_url_a_custom_domain_still_answers(fc: Platform) -> Non
 
 @pytest.mark.parity("trigger.propagation")
 def test_a_new_trigger_may_take_a_while(tmp_path: Path) -> None:
-    with platform(tmp_path / "slow", propagation=1.0) as slow:
+    with running_platform(tmp_path / "slow", propagation=1.0) as slow:
         url = slow.deploy(FOLDER).url
         assert call(url).error == (404, "TriggerNotFound")
         assert until(lambda: call(url).status == 200)

@@ -9,7 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from fclocal.client.platform import Platform, start
+from fclocal import Platform
+from fclocal.testing import running_platform
 from workshop.checking import generation, marks
 from workshop.checking.catalog import Exercise, Wrong, exercises
 from workshop.checking.judge import judge, script
@@ -29,13 +30,8 @@ Judge = Callable[[Exercise, str, Mapping[str, str]], Verdict]
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One platform for all answers that a worker judges: starting one takes longer than most checks."""
-    with pytest.MonkeyPatch.context() as environment:
-        for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"):
-            environment.setenv(name, "")  # restored at the end
-            environment.delenv(name)
-        platform = start(tmp_path_factory.mktemp("gates") / "fclocal")
+    with running_platform(tmp_path_factory.mktemp("gates") / "fclocal") as platform:
         yield platform
-        platform.stop()
 
 
 @pytest.fixture
