@@ -241,6 +241,40 @@ Prices of 2025-12-13. Check the current price:
 """)
 
 
+@pytest.mark.parametrize("disk", [512, 1024])
+def test_background_work_between_requests_is_added_up(disk):
+    story = Story()
+    story.start(0, rest="by-cpu", seconds=0.0, disk=disk)
+    for begin in (0.0, 11.0):
+        story.connections([(begin, begin + 1.0)])
+        story.add(begin + 6.0, "instance.frozen", "c-1")
+    charged = amounts(story, now=START + 20.0)
+    assert charged["vCPU-seconds, background work (guess)"] == 10 * 0.35
+    assert charged["GB-seconds, background work (guess)"] == 10 * 0.5
+    assert charged.get("GB-seconds of disk, background (guess)", 0) == 10 * (disk - 512) / 1024
+
+
+def test_requests_that_touch_are_one_span():
+    story = Story()
+    story.start(0)
+    story.connections([(1.0, 2.0), (2.0, 3.0)])
+    assert [(span.ms, span.requests) for span in bill(story.records).spans] == [(2000, 2)]
+
+
+def test_a_request_in_the_moment_the_last_one_ends_begins_the_wait_anew():
+    story = Story()
+    story.start(0, rest="by-cpu", seconds=0.0)
+    story.connections([(0.0, 1.0)])
+    story.add(1.0, "instance.frozen", "c-1")
+    story.add(1.0, "instance.kept", "c-1", until=START + 301.0)
+    story.begin(1.0, "moment")
+    story.end(1.0, "moment")
+    story.add(11.0, "instance.frozen", "c-1")
+    charged = amounts(story, now=START + 400.0)
+    assert charged["GB-seconds, background work (guess)"] == 10 * 0.5
+    assert charged["GB-seconds, hibernating"] == 50 * 0.5
+
+
 @pytest.mark.parity("bill.disk-hibernating")
 def test_the_disk_of_an_instance_that_hibernates_is_billed():
     story = Story()
