@@ -54,9 +54,9 @@ LONGEST_PATH = 400  # characters of the checkout's path; SQLite stops at 512 wit
 PIP_FIXES = (
     ("CERTIFICATE_VERIFY_FAILED", "your network replaces certificates. Set PIP_CERT to its certificate file"),
     ("No space left on device", "free some disk space (the kit needs 1 GB)"),
-    ("No matching distribution found", "this Python or system has no such package. Try another Python, 3.11 to 3.14"),
     ("NewConnectionError", "there is no network. Connect to one, or use: python3 start.py --from FOLDER"),
     ("NameResolutionError", "there is no network. Connect to one, or use: python3 start.py --from FOLDER"),
+    ("No matching distribution found", "this Python or system has no such package. Try another Python, 3.11 to 3.14"),
 )
 
 
@@ -188,13 +188,21 @@ def pip_install(locks):
             say("    unpacking")
     if pip.wait() != 0:
         raise Stop(pip_failure(output))
+    shorten_paths()
+
+
+def shorten_paths():
+    """Make the path of the kit's modules relative: with LC_ALL=C, Python 3.12 reads only ASCII there."""
+    for path in VENV.glob("lib/*/site-packages/__editable__*.pth"):
+        folder = path.read_text("utf-8").strip()
+        path.write_text(os.path.relpath(folder, str(path.parent)) + "\n", "utf-8")
 
 
 def pip_failure(output):
     """Return one line: pip's own reason and the fix for it."""
     whole = "\n".join(output)
     errors = re.findall(r"^ *((?:\w+\.)*\w+(?:Error|Exception): .+)", whole, re.M)  # of a build that pip has run
-    errors += re.findall(r"^ERROR: (.+)", whole, re.M) or output[-1:]
+    errors += re.findall(r"^ *ERROR: (.+)", whole, re.M) or output[-1:]
     fix = next((fix for sign, fix in PIP_FIXES if sign in whole), "run the command again, or ask with this line")
     return f"pip could not install the packages: {errors[0].strip()[:300]}. The likely cause: {fix}."
 

@@ -225,6 +225,10 @@ def test_a_complete_rebuild_removes_the_previous_environment(
       "ERROR: Could not find a version that satisfies x"], "Set PIP_CERT"),
     (["  error: subprocess-exited-with-error", "      UnicodeEncodeError: 'ascii' codec", "ERROR: Failed building x"],
      "UnicodeEncodeError: 'ascii' codec"),
+    (["      WARNING: Retrying ... NewConnectionError('Temporary failure in name resolution')",
+      "      ERROR: Could not find a version that satisfies setuptools", "      ERROR: No matching distribution found",
+      "note: This error originates from a subprocess, and is likely not a problem with pip."],
+     "Could not find a version that satisfies setuptools. The likely cause: there is no network"),
 ])
 def test_start_shows_the_reason_that_pip_gives(kit: dict[str, Any], output: list[str], reason: str) -> None:
     text = kit["pip_failure"](output)
@@ -251,6 +255,15 @@ def test_the_test_command_runs_npm_beside_pip_and_stops_if_npm_fails(
 
 
 # Machines on which it cannot work
+
+
+def test_python_finds_the_kit_without_reading_its_path(kit: dict[str, Any], tmp_path: Path) -> None:
+    packages = tmp_path / ".venv/lib/python3.12/site-packages"
+    packages.mkdir(parents=True)
+    (packages / "__editable__.kit.pth").write_text(f"{tmp_path}/src", "utf-8")
+    kit["shorten_paths"]()
+    # With LC_ALL=C, Python 3.12 cannot start if a letter outside ASCII is in this file.
+    assert (packages / "__editable__.kit.pth").read_text("utf-8") == "../../../../src\n"
 
 
 def test_start_refuses_a_folder_that_cannot_be_written(kit: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
