@@ -344,6 +344,38 @@ def test_a_pack_has_what_each_release_of_a_python_needs(tmp_path: Path) -> None:
     assert pack.missing(tmp_path, asked, 12) == ["old==2.0", "c==1.0", "absent==1.0"]
 
 
+FAKE_PIP = """import pathlib, sys
+folder = pathlib.Path(sys.argv[sys.argv.index("--wheel-dir") + 1])
+pins = [word for word in sys.argv if "==" in word]
+broken = folder.parent / "broken-network"
+if broken.exists() and "x30==1" in pins:
+    broken.unlink()
+    sys.exit("ERROR: the network is gone")
+for pin in pins:
+    (folder / f"{pin.replace('==', '-')}-py3-none-any.whl").touch(exist_ok=False)
+"""
+
+
+def test_a_pack_that_was_stopped_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """pip moves packages to the folder when it has all that one command asks for, so the pack asks for a few."""
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip/__init__.py").touch()
+    (tmp_path / "pip/__main__.py").write_text(FAKE_PIP)
+    (tmp_path / "broken-network").touch()
+    (wheels := tmp_path / "wheels").mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(pack, "pins", lambda minor, patch: [f"x{number}==1" for number in range(60)])
+    with pytest.raises(pack.PackError, match="the network is gone"):
+        pack.fetch_wheels(wheels, sys.version_info.minor)
+    assert len(list(wheels.iterdir())) == 25
+    pack.fetch_wheels(wheels, sys.version_info.minor)
+    assert len(list(wheels.iterdir())) == 60
+    assert [line.strip() for line in capsys.readouterr().out.splitlines()] == [
+        "25 of 60 packages", "25 of 35 packages", "35 of 35 packages"]
+
+
 @pytest.mark.parametrize("text", ["2.7", "3.9", "3.10", "3.99", "three"])
 def test_pack_refuses_a_python_that_the_kit_does_not_run_on(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert pack.main(["anywhere", "--python", text]) == 1

@@ -25,6 +25,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 ROOT = Path(__file__).parents[2]
 OLDEST, NEWEST = 11, 14  # the minor versions of Python 3 that the kit runs on
+BATCH = 25  # packages that one command of pip fetches
 BUILD = ("setuptools", "wheel")  # what pip needs to install the kit itself
 
 INSTRUCTIONS = """# The workshop without a network
@@ -112,10 +113,10 @@ def fetch_wheels(wheels: Path, minor: int) -> None:
         asked = pins(minor, patch)
         shared = asked if minor == here else [pin for pin in asked if pin in pins(here, patch)]
         if todo := missing(wheels, shared, here):  # pip builds a wheel here; most of those serve every Python
-            _pip("wheel", "--wheel-dir", str(wheels), *todo)
+            _pip("wheel", ["--wheel-dir", str(wheels)], todo)
         if minor != here and (todo := missing(wheels, asked, minor)):
-            _pip("download", "--dest", str(wheels), "--only-binary", ":all:", "--implementation", "cp",
-                 "--python-version", f"3.{minor}", *abis, *platforms, *todo)
+            _pip("download", ["--dest", str(wheels), "--only-binary", ":all:", "--implementation", "cp",
+                              "--python-version", f"3.{minor}", *abis, *platforms], todo)
         if lacking := missing(wheels, asked, minor):
             raise PackError(f"Python 3.{minor} has no package here: {', '.join(lacking)}. Leave this Python out.")
 
@@ -137,20 +138,21 @@ def missing(wheels: Path, asked: Sequence[str], minor: int) -> list[str]:
                        for release in have.get(canonicalize_name(Requirement(pin).name), ()))]
 
 
-def _pip(command: str, *arguments: str) -> None:
-    """Run `pip wheel` or `pip download` without dependencies and show its progress. Raises PackError."""
-    words = [sys.executable, "-m", "pip", command, "--no-deps", "--no-input", "--progress-bar", "off", *arguments]
-    output, count = [], 0
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        for line in process.stdout or ():
-            output.append(line.strip())
-            count += line.startswith("Collecting ")
-            if line.startswith("Collecting ") and count % 25 == 0:
-                _say(f"      {count} packages")
-    if process.returncode != 0:
-        reason = next((line for line in output if line.startswith("ERROR:")), output[-1] if output else "")
-        raise PackError(f"pip could not fetch the packages: {reason[:300]}. "
-                        "Check the network and repeat the command.")
+def _pip(command: str, options: Sequence[str], wanted: Sequence[str]) -> None:
+    """Run `pip wheel` or `pip download` for a few packages at a time, and show the progress. Raises PackError.
+
+    pip moves packages to the folder only at its end, so what one command had fetched is lost when it is stopped.
+    """
+    words = [sys.executable, "-m", "pip", command, "--no-deps", "--no-input", "--progress-bar", "off", *options]
+    for begin in range(0, len(wanted), BATCH):
+        batch = wanted[begin:begin + BATCH]
+        done = subprocess.run([*words, *batch], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            lines = done.stdout.strip().splitlines() or [""]
+            reason = next((line for line in lines if line.startswith("ERROR:")), lines[-1])
+            raise PackError(f"pip could not fetch the packages: {reason[:300]}. "
+                            "Check the network and repeat the command.")
+        _say(f"      {begin + len(batch)} of {len(wanted)} packages")
 
 
 def fetch_npm(cache: Path) -> None:

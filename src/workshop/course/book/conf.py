@@ -8,7 +8,7 @@ html_theme = "furo"
 html_title = project
 html_static_path = ["static"]
 html_css_files = ["book.css"]
-html_show_sphinx = False
+html_show_sphinx = html_show_copyright = False
 html_show_sourcelink = False
 html_copy_source = False
 exclude_patterns = ["**/node_modules", "**/.*"]
