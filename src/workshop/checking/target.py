@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import time
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from fclocal import App, Platform
 from workshop.checking.client import Client, Recording, Response, Unexpected, Wire, ask, preview, reason
 
 PRELOAD = str(Path(__file__).with_name("preload"))  # see preload/sitecustomize.py
+POLL = 0.25  # seconds between two looks at the output of a script
 StepBody = Callable[["Target"], Awaitable[None]]
 
 
@@ -200,9 +202,12 @@ class Target:
         return response
 
     async def run(self, script: str, *args: str, env: Mapping[str, str] | None = None, seconds: float = 10,
-                  stdin: str = "") -> Finished:
-        """Run a Python file of the learner's folder in a process of its own; it is stopped after `seconds`."""
-        return await self._python([str(self.folder / script), *args], env, seconds, stdin)
+                  stdin: str = "", failed: Callable[[str], Awaitable[bool]] | None = None) -> Finished:
+        """Run a Python file of the learner's folder in a process of its own.
+
+        It is stopped after `seconds`, or once `failed` returns True for the lines that it has written to stdout.
+        """
+        return await self._python([str(self.folder / script), *args], env, seconds, stdin, failed)
 
     async def call(self, script: str, function: str, *calls: Sequence[Any], env: Mapping[str, str] | None = None,
                    seconds: float = 10) -> list[Returned]:
@@ -227,21 +232,31 @@ class Target:
             self.record("fn", "check", "return", returned.error or json.dumps(returned.value))
         return results
 
-    async def _python(self, args: list[str], env: Mapping[str, str] | None, seconds: float, stdin: str) -> Finished:
+    async def _python(self, args: list[str], env: Mapping[str, str] | None, seconds: float, stdin: str,
+                      failed: Callable[[str], Awaitable[bool]] | None = None) -> Finished:
         # PYTHON_COLORS: a kernel asks for colours, and Python 3.13 and above would write them into tracebacks.
         own = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "PYTHON_COLORS": "0"}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-B", *args, cwd=self.folder, env={**os.environ, **own, **(env or {})},
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
-        talk = asyncio.ensure_future(process.communicate(stdin.encode()))
-        try:
-            done, _ = await asyncio.wait({talk}, timeout=seconds)
-        finally:
-            if process.returncode is None and not talk.done():
-                process.kill()
-        out, err = await talk
-        self.output.append(err.decode("utf-8", "replace"))
-        return Finished(process.returncode if done else None, out.decode("utf-8", "replace"), self.output[-1])
+        with tempfile.TemporaryFile() as file:
+
+            def out() -> str:
+                return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode("utf-8", "replace")
+
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-B", *args, cwd=self.folder, env={**os.environ, **own, **(env or {})},
+                stdin=asyncio.subprocess.PIPE, stdout=file, stderr=asyncio.subprocess.PIPE)
+            talk = asyncio.ensure_future(process.communicate(stdin.encode()))
+            until = time.monotonic() + seconds
+            try:
+                while not talk.done() and (left := until - time.monotonic()) > 0:
+                    await asyncio.wait({talk}, timeout=min(left, POLL) if failed else left)
+                    if failed and not talk.done() and await failed(out().rpartition("\n")[0]):
+                        break
+            finally:
+                if (stopped := not talk.done()) and process.returncode is None:
+                    process.kill()
+            _, err = await talk
+            self.output.append(err.decode("utf-8", "replace"))
+            return Finished(None if stopped else process.returncode, out(), self.output[-1])
 
     async def logs(self) -> str:
         """Return the output of this check's functions and scripts since the check began."""

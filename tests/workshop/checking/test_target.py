@@ -78,6 +78,16 @@ def test_a_traceback_has_no_colours_in_a_notebook(folder: Path, monkeypatch: pyt
     assert done.err.endswith("\nNameError: name 'everything' is not defined\n")
 
 
+def test_a_script_is_stopped_as_soon_as_its_output_shows_that_it_failed(folder: Path) -> None:
+    (folder / "loop.py").write_text("import time\nprint('wrong\\nhalf a line', end='', flush=True)\ntime.sleep(600)\n")
+
+    async def failed(out: str) -> bool:
+        return out == "wrong"
+
+    done = with_target(folder, lambda t: t.run("loop.py", seconds=60, failed=failed))
+    assert (done.code, done.out) == (None, "wrong\nhalf a line")
+
+
 @pytest.mark.parametrize(("mistake", "fits"), [
     (Mistake("1.1", "x", saw="nothing"), True),
     (Mistake("*", "x", saw="nothing", log="Trace.*Error"), True),
