@@ -2,20 +2,21 @@
 
 Source of the rules: the service's page "Configure JWT authentication for an HTTP trigger" and the types of the
 Serverless Devs component fc3. What neither says is decided the safe way; `auth.jwt-*` in parity.toml lists it.
+PyJWT is imported on first use because few triggers have JWT authentication, and it takes a tenth of a platform's start.
 """
 
 import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl, unquote
-
-import jwt
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from fclocal.core.errors import FcError, invalid
 from fclocal.core.request import RequestHead
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 T = TypeVar("T")
 Position = Literal["header", "query", "cookie"]
@@ -121,6 +122,8 @@ def verify(config: JwtConfig, token: str, now: float) -> dict[str, Any]:
     The key is chosen by `kid` alone and verifies only its own algorithms; jku, jwk, x5u and x5c in the token's
     header are never looked at.
     """
+    import jwt
+
     try:
         header = jwt.get_unverified_header(token)
         kid, algorithm = header.get("kid") or "", header.get("alg")
@@ -264,6 +267,8 @@ def _keys(jwks: Any) -> tuple[Key, ...]:
 
 
 def _key(field: str, row: Any) -> Key:
+    import jwt
+
     if not isinstance(row, Mapping) or not isinstance(row.get("kid") or "", str):
         raise invalid(field, "must be a JSON Web Key")
     if row.get("kty") != "oct" and "d" in row:
@@ -286,7 +291,7 @@ def _key(field: str, row: Any) -> Key:
 def _able(row: Mapping[str, Any], material: Any) -> tuple[str, ...]:
     """The algorithms a key can verify; a short key can none (RFC 7518, 3.2 and 3.3)."""
     if row["kty"] == "RSA":
-        return _RSA if cast(RSAPublicKey, material).key_size >= 2048 else ()
+        return _RSA if cast("RSAPublicKey", material).key_size >= 2048 else ()
     if row["kty"] == "EC":
         return _CURVES.get(row.get("crv", ""), ())
     if row["kty"] == "oct":
