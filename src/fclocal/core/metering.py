@@ -23,7 +23,6 @@ from fclocal.core.usage import ASSUMED, Size, Span, Usage, rounded_up
 HOUR = 3_600_000_000
 TAIL = 60_000_000            # an on-demand instance is kept this long after its last request (since 2026-03-30)
 MINIMUM_STEP_MS = 10_000     # minimum instances are metered in steps of 10 s
-FREE_DISK = 512              # MB of disk that cost nothing
 # Ends of an instance that come from this machine; the service would have kept it for its release minute.
 LOCAL_STOPS = frozenset({"idle", "shutdown"})
 _COMPACT_EVERY = 10_000      # records
@@ -256,7 +255,7 @@ def _add_active(usage: Usage, size: Size, begin: int, end: int, invocations: int
         hour = usage.hour(number)
         hour.cpu += ms * size.cpu
         hour.memory += ms * size.memory
-        hour.disk += ms * max(0, size.disk - FREE_DISK)
+        hour.disk += ms * size.billed_disk
 
 
 def _add_idle_time(usage: Usage, size: Size, begin: int, end: int) -> None:
@@ -267,14 +266,14 @@ def _add_idle_time(usage: Usage, size: Size, begin: int, end: int) -> None:
 
 def _add_idle(usage: Usage, size: Size, number: int, ms: int) -> None:
     if ms:
-        hour, disk = usage.hour(number), max(0, size.disk - FREE_DISK)
+        hour = usage.hour(number)
         if size.rest is Rest.ACTIVE:
             hour.cpu += ms * size.cpu
             hour.memory += ms * size.memory
-            hour.disk += ms * disk
+            hour.disk += ms * size.billed_disk
         else:
             hour.idle_memory += ms * size.memory
-            hour.idle_disk += ms * disk
+            hour.idle_disk += ms * size.billed_disk
 
 
 def _add_rest(
@@ -293,12 +292,12 @@ def _add_rest(
         hour = usage.hour(number)
         hour.work_cpu += ms * size.cpu
         hour.work_memory += ms * size.memory
-        hour.work_disk += ms * max(0, size.disk - FREE_DISK)
+        hour.work_disk += ms * size.billed_disk
     for number, ms in _by_hour(hibernates, until):
         hour = usage.hour(number)
         hour.tail_cpu += ms * size.cpu
         hour.tail_memory += ms * size.memory
-        hour.tail_disk += ms * max(0, size.disk - FREE_DISK)
+        hour.tail_disk += ms * size.billed_disk
 
 
 def _by_hour(begin: int, end: int) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from fclocal.core.retention import Rest
 
+FREE_DISK = 512  # MB that cost nothing
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -19,6 +21,11 @@ class Size:
     concurrency: int
     minimum: bool
     rest: Rest = Rest.HIBERNATING
+
+    @property
+    def billed_disk(self) -> int:
+        """The MB of disk that are billed."""
+        return max(0, self.disk - FREE_DISK)
 
 
 ASSUMED = Size(cpu=35, memory=512, disk=512, concurrency=1, minimum=False)
