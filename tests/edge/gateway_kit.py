@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import uvloop
 from fake_clock import FakeClock
+from free_port import free_port
 
 from fclocal.core import identifiers
 from fclocal.core.admission import Admission
@@ -257,12 +258,6 @@ def read_head(sock: socket.socket) -> bytes:
         assert more, f"connection ended after {data!r}"
         data += more
     return data
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from awaited import eventually
+from free_port import free_port
 from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from fclocal.runtime.instances import ports
 from fclocal.runtime.instances.redis_server import RedisServer, find_program
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
@@ -78,12 +78,6 @@ class Instance:
             await self.process.wait()
             if self._log:
                 await self._log
-
-
-def free_port() -> int:
-    """Return a port outside the range of clients' ports, so that a server can be started on it a second time."""
-    with ports.reserve() as reservation:
-        return int(reservation.getsockname()[1])
 
 
 @asynccontextmanager

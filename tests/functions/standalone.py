@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import importlib
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType
+
+from free_port import free_port
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 
@@ -66,10 +67,7 @@ class Program:
 @contextlib.asynccontextmanager
 async def running(folder: str, **env: str) -> AsyncIterator[Program]:
     """The folder's program on a free port, ready to serve."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = Program(folder, port, env)
+    program = Program(folder, free_port(), env)
     await program.start()
     try:
         yield program

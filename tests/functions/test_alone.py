@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from awaited import until
+from free_port import free_port
 from packaging.requirements import Requirement
 from ruamel.yaml import YAML
 from websockets.sync.client import connect
@@ -86,9 +87,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[Path], int]]:
         copy = tmp_path / folder.name
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
         packages = site(tmp_path / "packages", closure(folder / "requirements.txt"))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(packages), "FC_CUSTOM_LISTEN_PORT": str(port),
                "FC_SERVER_PORT": str(port), "PYTHONDONTWRITEBYTECODE": "1"}
         own = props(folder).get("environmentVariables", {})

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from awaited import until
+from free_port import free_port
 from functions.standalone import FUNCTIONS
 from ruamel.yaml import YAML
 from websockets.exceptions import ConnectionClosed
@@ -30,9 +31,7 @@ class Process:
 
     def __init__(self, folder: str, port: int = 0, **env: str) -> None:
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = port or probe.getsockname()[1]
+        self.port = port or free_port()
         document = YAML(typ="safe").load(FUNCTIONS / folder / "s.yaml")
         runtime = next(iter(document["resources"].values()))["props"]["customRuntimeConfig"]
         program, *arguments = [*runtime["command"], *runtime.get("args", [])]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from free_port import free_port
 from websockets.sync.client import connect
 
 from workshop.classroom import board, member
@@ -47,13 +48,6 @@ def opened(state: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], str]
             process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=30)
         assert "Traceback" not in output
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def test_a_class_from_the_link_to_the_page(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from free_port import free_port
 from functions.test_class_board import WORD, instance, wait_for_learners, watching
 from functions.test_push import Redis, server  # noqa: F401 (server is a fixture)
 
@@ -43,10 +44,7 @@ def silent() -> Iterator[int]:
 @pytest.fixture
 def closed() -> int:
     """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    return free_port()
 
 
 def link(port: int, word: str = WORD) -> str:
