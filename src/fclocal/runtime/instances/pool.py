@@ -56,6 +56,7 @@ class Pool:
         self._options = options
         self._sessions_until = sessions_until
         self._before_stop = before_stop
+        self._release = self.release  # one object for all leases, of which there may be thousands
         self._waiting: dict[Lease, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = 0
@@ -120,7 +121,7 @@ class Pool:
         self._apply(instance, Event.LEASE)
         instance.leases.add(lease)
         lease.instance = instance
-        lease.release = self.release
+        lease.release = self._release
         if frozen:
             self._log(instance, "instance.thawed")
 

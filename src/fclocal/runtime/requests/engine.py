@@ -54,6 +54,7 @@ class Engine:
         self._keys = {catalogue.access_key_id: catalogue.access_key_secret}
         self.sessions = Sessions()
         self._pools: dict[tuple[str, str, int], Pool] = {}
+        self._on_lease_end = self._ended  # one object for all leases, of which there may be thousands
         self._starts_left = float(options.scale_burst), clock.now()
         self._sweeper: Timer | None = None
         self._closing = False
@@ -101,7 +102,7 @@ class Engine:
         """
         request = admitted.request
         name = admitted.revision.config.function_name
-        lease = Lease(admitted, holder, self.clock, self._ended)
+        lease = Lease(admitted, holder, self.clock, self._on_lease_end)
         try:
             cold = await self._place(lease, admitted)
         except FcError as error:
