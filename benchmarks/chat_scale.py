@@ -28,6 +28,7 @@ from fclocal.core.metering import meter
 from fclocal.core.records import Record
 from fclocal.runtime.instances.redis_server import RedisServer
 
+sys.path.insert(0, str(FUNCTIONS.parent / "tests"))
 sys.path.insert(0, str(FUNCTIONS.parent / "tests" / "functions"))
 from chat_support import Cluster
 
