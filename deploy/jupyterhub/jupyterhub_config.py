@@ -8,6 +8,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from jupyterhub.spawner import LocalProcessSpawner
 
 HERE = Path(__file__).resolve().parent
 BRIDGE = "10.77.0.1"  # the address of this machine for the learners' servers; see namespace.sh
+EVERYWHERE = "http://:8000"  # every address of this machine
+URL = os.environ.get("WORKSHOP_HUB_URL", EVERYWHERE)
 STATE = Path(os.environ.get("WORKSHOP_HUB_STATE", "/var/lib/fc-workshop"))  # users, passwords, cookies
 
 
@@ -56,6 +59,12 @@ def refuse_what_cannot_work():
         sys.exit("The hub starts servers for other accounts. Run it as root, for example with sudo.")
     if missing := [name for name in ("ip", "bridge", "setpriv", "useradd", "pkill") if not shutil.which(name)]:
         sys.exit(f"The hub needs these programs: {', '.join(missing)}. Run: apt-get install iproute2 procps passwd")
+    if URL == EVERYWHERE:
+        try:
+            socket.gethostbyname(name := socket.gethostname())
+        except OSError:
+            sys.exit(f"The hub calls its proxy by the name of this machine, but {name} has no address. "
+                     f"Run: echo 127.0.1.1 {name} >>/etc/hosts")
     for path in (HERE, Path(sys.base_prefix)):
         if private := [folder for folder in (path, *path.parents) if not folder.stat().st_mode & 0o001]:
             sys.exit(f"Learners cannot read {path}, because {private[-1]} is private. "
@@ -67,7 +76,7 @@ c = get_config()  # noqa: F821
 STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
 subprocess.run([HERE / "namespace.sh", "bridge"], check=True)
 
-c.JupyterHub.bind_url = os.environ.get("WORKSHOP_HUB_URL", "http://:8000")
+c.JupyterHub.bind_url = URL
 c.JupyterHub.hub_ip = BRIDGE
 c.JupyterHub.db_url = f"sqlite:///{STATE / 'jupyterhub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(STATE / "cookie_secret")

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import runpy
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -57,15 +58,25 @@ def test_the_packages_of_the_server_agree_with_those_of_the_kit() -> None:
 @pytest.mark.parametrize(("user", "path", "python", "sentence"), [
     (1000, os.environ["PATH"], "/usr", "Run it as root"),
     (0, "", "/usr", "needs these programs: ip, bridge, setpriv, useradd, pkill"),
+    (0, "{programs}", "/usr", "The hub calls its proxy by the name of this machine, but room-7 has no address"),
     (0, "{programs}", "{private}/python", "Learners cannot read"),
 ])
 def test_a_hub_that_could_start_no_server_says_so_in_one_line(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, path: str, python: str, sentence: str) -> None:
+    def no_address(name: str) -> str:
+        raise socket.gaierror(name)
+
     places = {"private": tmp_path / "private", "programs": tmp_path}
     (places["private"] / "python").mkdir(parents=True)
     places["private"].chmod(0o700)
     for name in ("ip", "bridge", "setpriv", "useradd", "pkill"):
         (tmp_path / name).touch(0o755)
+    if "room-7" in sentence:
+        monkeypatch.delenv("WORKSHOP_HUB_URL", raising=False)
+    else:
+        monkeypatch.setenv("WORKSHOP_HUB_URL", "http://127.0.0.1:8000")
+    monkeypatch.setattr(socket, "gethostname", lambda: "room-7")
+    monkeypatch.setattr(socket, "gethostbyname", no_address)
     monkeypatch.setattr(os, "geteuid", lambda: user)
     monkeypatch.setenv("PATH", path.format(**places))
     monkeypatch.setattr(sys, "base_prefix", python.format(**places))
