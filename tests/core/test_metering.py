@@ -3,6 +3,7 @@
 import copy
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from journals import START, Story
@@ -221,6 +222,7 @@ def test_a_long_connection_keeps_the_stretches_that_it_may_join():
     kept.take(story.records[-1])
     kept.compact()
     assert [span.ms for span in kept.usages["echo"].spans] == [500] * 4, "the last one may still grow"
+    assert not any(span.running for span in kept.usages["echo"].spans)
     assert [span.ms for span in kept.at()[0].spans] == [500] * 5
 
 
@@ -237,6 +239,18 @@ def test_an_instance_that_has_stopped_is_counted_and_forgotten():
         kept.compact()
         assert kept.instances == {} and kept.at() == before == meter(story.records)
         assert not any(span.running for span in kept.usages["echo"].spans)
+
+
+@pytest.mark.parametrize(("after", "hours"), [(-1_000_000, 1), (0, 1), (1, 2), (2, 2), (1_000_000, 2)])
+def test_the_last_step_of_a_minimum_instance_belongs_to_the_hour_of_its_last_moment(after, hours):
+    end = -(-START // 3600) * 3600 - START + after / 1e6
+    story = Story()
+    story.start(end - 13, why="minimum", seconds=0.0)
+    story.stop(end, why="update")
+    [usage] = meter(story.records)
+    last = usage.hours[max(usage.hours)]
+    assert len(usage.hours) == hours and sum(hour.idle_memory for hour in usage.hours.values()) == 20_000 * 512
+    assert last.idle_memory >= 7_000 * 512
 
 
 def test_a_copy_of_a_usage_shares_nothing():
