@@ -23,7 +23,7 @@ _MARKS = (".fclocal", "start.py", ".git")
 
 
 def state_dir(path: str | os.PathLike[str] | None = None) -> Path:
-    """Return the state directory: `given`, else FCLOCAL_STATE, else .fclocal of the project around this folder."""
+    """Return the state directory: `path`, else FCLOCAL_STATE, else .fclocal of the project around this folder."""
     if path or os.environ.get("FCLOCAL_STATE"):
         return Path(path or os.environ["FCLOCAL_STATE"]).expanduser().absolute()
     here = Path.cwd()

@@ -314,5 +314,5 @@ def snapshot(function: Function, qualifier: str, canary_roll: float) -> Revision
 
 
 def changed(shape: Shape, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The wire object of `shape` with the fields of `given` put over it, ready to be validated again."""
+    """Return the wire object of `shape` with the fields of `changes` in place of its own, to be validated again."""
     return {**shape.wire(), **{key: value for key, value in changes.items() if value is not None}}
