@@ -253,6 +253,25 @@ def test_the_last_step_of_a_minimum_instance_belongs_to_the_hour_of_its_last_mom
     assert last.idle_memory >= 7_000 * 512
 
 
+def test_a_hook_is_counted_with_the_size_of_its_instance():
+    story = Story()
+    story.start(0.0, cpu=1.0, memory=1024, seconds=0.0)
+    story.add(2.0, "instance.hook", "c-1", hook="Initializer", seconds=1.0, error="")
+    [usage] = meter(story.records)
+    [hour] = usage.hours.values()
+    assert (hour.cpu, hour.memory) == (1000 * 100, 1000 * 1024)
+    assert [(span.ms, span.requests, span.running) for span in usage.spans] == [(1000, 0, False)]
+
+
+def test_an_instance_of_a_journal_without_its_rest_hibernates():
+    story = Story()
+    story.start(0.0)
+    del story.records[0].data["rest"]
+    story.connections([(1.0, 2.0)])
+    [usage] = meter(story.records)
+    assert [hour.tail_memory for hour in usage.hours.values()] == [60_000 * 512]
+
+
 def test_a_copy_of_a_usage_shares_nothing():
     usage = Usage("echo", spans=[Span("c-1", 0, 1, 1, False)], hours={1: Hour(cpu=1)}, fleets=[Fleet(ASSUMED, 1)],
                   bytes_in=1, unbilled=Counter(a=1), notes=["a"])
