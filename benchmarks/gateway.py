@@ -1,6 +1,6 @@
 """Compare the gateway with nginx, in one run and in front of the same function instances.
 
-    python benchmarks/gateway.py             # about five minutes; exits 1 if a limit of LIMITS is missed
+    python benchmarks/gateway.py             # about six minutes; exits 1 if a limit of LIMITS is missed
     python benchmarks/gateway.py --quick     # two minutes, fewer rounds: a rough figure
     python benchmarks/gateway.py relay|opens|idle ...   # only these parts
 
@@ -40,8 +40,8 @@ IDLE = 9000  # connections
 # CPU of our gateway divided by CPU of nginx, at most: (TLS, largest size in bytes, limit).
 LIMITS = ((False, 1024, 1.2), (False, 1 << 20, 0.5), (True, 1024, 1.4), (True, 1 << 20, 0.7))
 # Opens, ours divided by nginx: CPU at most, opens per second at least. The rate varies much more than the CPU.
-OPENS_LIMITS = {"ws": (4.0, 0.45), "wss": (2.0, 0.8)}
-IDLE_LIMIT = 5.5  # KiB per idle connection, at most
+OPENS_LIMITS = {"ws": (3.5, 0.48), "wss": (1.9, 0.9)}
+IDLE_LIMIT = 5.2  # KiB per idle connection, at most
 BIG = "proxy_buffer_size 256k; proxy_buffers 4 256k; proxy_busy_buffers_size 512k;"
 RELAYS = (  # connections, bytes of a message, TLS
     (1, 32, False), (32, 32, False), (32, 1024, False), (500, 32, False), (500, 16384, False),
@@ -63,7 +63,7 @@ async def relay(gateways: list[Gateway], trust: ssl.SSLContext, rounds: int, sec
             await load.open(connections)
         costs: dict[str, list[float]] = {g.name: [] for g in gateways}
         rates: dict[str, list[float]] = {g.name: [] for g in gateways}
-        for number in range(rounds):
+        for number in range(rounds if connections > 1 else 3 * rounds):  # the figures of one connection vary most
             for load in loads[number % len(loads) :] + loads[: number % len(loads)]:
                 cost, rate = await load.slice(seconds)
                 costs[load.gateway.name].append(cost)
