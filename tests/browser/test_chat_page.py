@@ -1,13 +1,14 @@
 """The chat's page in a real Chromium, on fclocal: two people on two instances, kills, hostile strings, keyboard."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, WebSocketRoute, async_playwright, expect
 
 from fclocal import App, Platform
 
@@ -227,4 +228,44 @@ def test_the_layout_leaves_the_messages_their_place(fc: Platform, tmp_path: Path
                     assert log[1] >= 0.4 * height
                     await expect(ana.get_by_role("log").get_by_role("listitem")).to_have_count(3)
                     await ana.screenshot(path=tmp_path / f"{width}-{scheme}.png")
+    run(test)
+
+
+def test_an_answer_that_overtakes_the_repetition_of_its_message_stops_nothing() -> None:
+    joins: list[WebSocketRoute] = []
+    received = asyncio.Queue[str]()
+
+    def chat(socket: WebSocketRoute) -> None:
+        """A durable chat that loses the first connection, and answers its messages before they are repeated."""
+        async def answer(text: str | bytes) -> None:
+            match json.loads(text):
+                case {"type": "join"}:
+                    joins.append(socket)
+                    socket.send(json.dumps({"type": "welcome", "id": "a", "name": "Ana", "instance": "i",
+                                            "durable": True, "after": "0-0", "rate": 100, "burst": 100}))
+                    if len(joins) == 2:
+                        socket.send('{"type": "sent", "ref": 2}')
+                    socket.send('{"type": "members", "members": []}')
+                case {"type": "say", "text": said}:
+                    received.put_nowait(said)
+                    if said == "two":
+                        await socket.close(code=1011)
+
+        socket.on_message(answer)
+
+    async def test(browser: Browser) -> None:
+        page = await browser.new_page()
+        await page.route("http://chat.test/*", lambda route: route.fulfill(
+            path=FUNCTIONS / "07-chat-durable" / "static" / "connection.js", content_type="text/javascript"))
+        await page.route_web_socket("ws://chat.test/*", chat)
+        await page.goto("http://chat.test/")
+        await page.evaluate("""async () => {
+            const { Connection } = await import("http://chat.test/connection.js");
+            const chat = window.chat = new Connection("ws://chat.test/talk", "tea", "Ana");
+            chat.addEventListener("fate", (event) => { if (event.detail.ref === 2) chat.say("three"); });
+            chat.say("one");
+            chat.say("two");
+        }""")
+        assert [await received.get() for _ in range(3)] == ["one", "two", "three"]
+
     run(test)
