@@ -253,6 +253,27 @@ def test_the_last_step_of_a_minimum_instance_belongs_to_the_hour_of_its_last_mom
     assert last.idle_memory >= 7_000 * 512
 
 
+def test_a_long_request_is_divided_at_each_full_hour():
+    full = -(-START // 3600) * 3600 - START
+    story = Story()
+    story.start(full - 601, seconds=0.0)
+    story.begin(full - 600, "long")
+    story.end(full + 3600 + 300, "long")
+    [usage] = meter(story.records)
+    assert [hour.cpu // 35 for _, hour in sorted(usage.hours.items())] == [600_000, 3_600_000, 300_000]
+
+
+@pytest.mark.parametrize("instance", ["c-1", "c-2"])
+def test_the_end_of_a_request_whose_begin_is_not_in_the_journal_counts_nothing(instance):
+    story = Story()
+    story.start(0.0)
+    story.begin(1.0, "known")
+    story.end(2.0, "unknown", instance, received=7)
+    story.end(3.0, "known")
+    [usage] = meter(story.records)
+    assert [(span.ms, span.requests) for span in usage.spans] == [(2000, 1)] and usage.bytes_in == 0
+
+
 def test_a_hook_is_counted_with_the_size_of_its_instance():
     story = Story()
     story.start(0.0, cpu=1.0, memory=1024, seconds=0.0)
