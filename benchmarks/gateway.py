@@ -38,7 +38,7 @@ HERE = Path(__file__).parent
 PARTS = ["relay", "opens", "idle"]
 IDLE = 9000  # connections
 # CPU of our gateway divided by CPU of nginx, at most: (TLS, largest size in bytes, limit).
-LIMITS = ((False, 1024, 1.2), (False, 1 << 20, 0.5), (True, 1024, 1.4), (True, 1 << 20, 0.7))
+LIMITS = ((False, 1024, 1.3), (False, 1 << 20, 0.5), (True, 1024, 1.5), (True, 1 << 20, 0.7))
 # Opens, ours divided by nginx: CPU at most, opens per second at least. The rate varies much more than the CPU.
 OPENS_LIMITS = {"ws": (3.5, 0.48), "wss": (1.9, 0.9)}
 IDLE_LIMIT = 5.2  # KiB per idle connection, at most
