@@ -1,7 +1,7 @@
 """The chat functions beside python-socketio, Django Channels and Node ws: CPU per delivery and latency.
 
     pip install -r benchmarks/requirements.txt && npm install --prefix benchmarks
-    python benchmarks/chat.py            # about nine minutes; exits 1 if a limit is missed
+    python benchmarks/chat.py            # about ten minutes; exits 1 if a limit is missed
     python benchmarks/chat.py --quick    # one minute: shows the direction only
 
 Method: two server processes run on one core. The load client and one Redis (the kit's: AOF, fsync always) run on the
